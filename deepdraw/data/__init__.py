@@ -1,0 +1,1 @@
+"""From strokes on disk to batches on the device."""

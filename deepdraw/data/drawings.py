@@ -1,0 +1,106 @@
+"""Many drawings packed end to end: the form in which strokes are stored, shuffled and drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Drawings:
+    """N drawings of S strokes with P points in all.
+
+    points: uint8 [P, 2], x and y in 0..255, y downwards; stroke_lengths: uint16 [S], points in a stroke, at least 1;
+    stroke_counts: uint16 [N], strokes in a drawing, at least 1; labels: uint16 [N]; key_ids: uint64 [N].
+    """
+
+    points: NDArray[np.uint8]
+    stroke_lengths: NDArray[np.uint16]
+    stroke_counts: NDArray[np.uint16]
+    labels: NDArray[np.uint16]
+    key_ids: NDArray[np.uint64]
+
+    @classmethod
+    def pack(
+        cls, drawings: Sequence[Sequence[ArrayLike]], labels: ArrayLike, key_ids: Sequence[int] | NDArray[np.uint64]
+    ) -> Drawings:
+        """Pack drawings given as lists of strokes, each of points [n, 2]."""
+        strokes = [np.asarray(stroke, np.uint8) for drawing in drawings for stroke in drawing]
+        return cls(
+            points=np.concatenate(strokes) if strokes else np.empty((0, 2), np.uint8),
+            stroke_lengths=np.array([len(stroke) for stroke in strokes], np.uint16),
+            stroke_counts=np.array([len(drawing) for drawing in drawings], np.uint16),
+            labels=np.asarray(labels, np.uint16),
+            key_ids=np.asarray(key_ids, np.uint64),
+        )
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Drawings]) -> Drawings:
+        """The drawings of all parts, in order."""
+        return cls(
+            points=np.concatenate([part.points for part in parts]),
+            stroke_lengths=np.concatenate([part.stroke_lengths for part in parts]),
+            stroke_counts=np.concatenate([part.stroke_counts for part in parts]),
+            labels=np.concatenate([part.labels for part in parts]),
+            key_ids=np.concatenate([part.key_ids for part in parts]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.stroke_counts)
+
+    @cached_property
+    def stroke_starts(self) -> NDArray[np.int64]:
+        """int64 [N + 1]: drawing i owns strokes `stroke_starts[i]` to `stroke_starts[i + 1]`."""
+        return _starts(self.stroke_counts)
+
+    @cached_property
+    def point_starts(self) -> NDArray[np.int64]:
+        """int64 [S + 1]: stroke j owns points `point_starts[j]` to `point_starts[j + 1]`."""
+        return _starts(self.stroke_lengths)
+
+    @cached_property
+    def drawing_point_starts(self) -> NDArray[np.int64]:
+        """int64 [N + 1]: drawing i owns points `drawing_point_starts[i]` to `drawing_point_starts[i + 1]`."""
+        return self.point_starts[self.stroke_starts]
+
+    def strokes(self, index: int) -> list[NDArray[np.uint8]]:
+        """The strokes of one drawing, each uint8 [n, 2]."""
+        first, last = self.stroke_starts[index], self.stroke_starts[index + 1]
+        bounds = self.point_starts[first : last + 1]
+        return [self.points[a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+
+    def take(self, indices: NDArray[np.integer]) -> Drawings:
+        """The drawings at `indices`, in that order; an index may be repeated."""
+        strokes = _ranges(self.stroke_starts[indices], self.stroke_counts[indices])
+        points = _ranges(self.point_starts[strokes], self.stroke_lengths[strokes])
+        return Drawings(
+            points=self.points[points],
+            stroke_lengths=self.stroke_lengths[strokes],
+            stroke_counts=self.stroke_counts[indices],
+            labels=self.labels[indices],
+            key_ids=self.key_ids[indices],
+        )
+
+
+def mix(values: NDArray[np.uint64], salt: str) -> NDArray[np.uint64]:
+    """Hash each of `values` to 64 uniform bits, another hash for every `salt` (splitmix64, Steele et al. 2014)."""
+    x = values.astype(np.uint64) ^ np.uint64(int.from_bytes(blake2b(salt.encode(), digest_size=8).digest(), "little"))
+    x = (x + np.uint64(0x9E3779B97F4A7C15)).astype(np.uint64)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def _starts(lengths: NDArray[np.integer]) -> NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+
+def _ranges(starts: NDArray[np.int64], lengths: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Concatenate `arange(start, start + length)` of every pair."""
+    ends = np.cumsum(lengths, dtype=np.int64)
+    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - ends + lengths, lengths)

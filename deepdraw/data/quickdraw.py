@@ -1,0 +1,194 @@
+"""The command that turns official Quick, Draw! files into shards (`python -m deepdraw.data.quickdraw`)."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+from omegaconf import MISSING, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+from rich.table import Column, Table
+
+from deepdraw.data.categories import CATEGORIES
+from deepdraw.data.download import download
+from deepdraw.data.packing import DROPPED, ODDITIES, find_files, pack_files
+from deepdraw.data.shards import Shards, write_shards
+from deepdraw.data.splits import PROTOCOLS
+
+
+@dataclass
+class Options:
+    """What the command accepts, each as key=value."""
+
+    root: str = field(default=MISSING, metadata={"help": "directory for the shards and their index.json"})
+    source: str | None = field(
+        default=None,
+        metadata={"help": "directory of official files, <category>.ndjson or .bin; default: download them"},
+    )
+    download: str | None = field(
+        default=None,
+        metadata={"help": "where to download 345 .bin files, about 6 GB; default: <root>/official"},
+    )
+    per_class: int | None = field(
+        default=None, metadata={"help": "drawings to keep of each category, before the split; default: all"}
+    )
+    recognized: str = field(
+        default="true",
+        metadata={"help": "true: what the game recognised, about 91 %; any: all; default: true"},
+    )
+    protocol: str = field(
+        default="original",
+        metadata={
+            "help": "original: train, val, test (75, 5, 20 %) of the 275 seen categories, zeroshot of the "
+            "70 unseen; quickdraw414k: at most 1,000, 100, 100 of all 345; default: original"
+        },
+    )
+
+
+USAGE = "usage: python -m deepdraw.data.quickdraw root=DIR [source=DIR] [key=value ...]"
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    """Options from `key=value` arguments; ValueError for an unknown key or a value that does not fit."""
+    keys = [option.name for option in fields(Options)]
+    pairs = [argument.partition("=") for argument in arguments]
+    for key, equals, _ in pairs:
+        if key not in keys:
+            nearest = get_close_matches(key, keys, n=1, cutoff=0)[0]
+            raise ValueError(
+                f"unknown option {key!r}: did you mean {nearest}=...? The options are {', '.join(keys)}"
+            )
+        if not equals:
+            raise ValueError(f"option {key} has no value: write {key}=...")
+    try:
+        options = OmegaConf.merge(OmegaConf.structured(Options), {key: value for key, _, value in pairs})
+    except OmegaConfBaseException as error:
+        raise ValueError(f"option {error.full_key}: {str(error).splitlines()[0]}") from error
+    if OmegaConf.is_missing(options, "root"):
+        raise ValueError("option root is missing: write root=DIR for the directory that the shards go to")
+    if options.source and options.download:
+        raise ValueError(
+            "source=DIR reads files that are there, download=DIR fetches them: give one of the two"
+        )
+    if options.per_class is not None and options.per_class < 1:
+        raise ValueError(f"per_class={options.per_class} keeps no drawing: give at least 1")
+    if options.recognized not in ("true", "any"):
+        raise ValueError(f"recognized={options.recognized} is neither true nor any")
+    if options.protocol not in PROTOCOLS:
+        raise ValueError(f"protocol={options.protocol} is none of {', '.join(PROTOCOLS)}")
+    parsed = OmegaConf.to_object(options)
+    assert isinstance(parsed, Options)
+    return parsed
+
+
+def convert(options: Options) -> dict[str, Any]:
+    """Write the shards that `options` ask for and return their index; the same shards are not written twice.
+
+    Raises:
+        ValueError: for a source that cannot be read, or a root that holds shards of other settings.
+    """
+    root = Path(options.root)
+    about: dict[str, Any] = {key: getattr(options, key) for key in ("protocol", "recognized", "per_class")}
+    _check_same(root, about)  # before hours of downloading
+    if options.source is None:
+        source = Path(options.download) if options.download else root / "official"
+        download(CATEGORIES, source)
+    else:
+        source = Path(options.source)
+    files = find_files(source)
+    about |= {
+        "num_files": len(files),
+        "num_source_bytes": sum(path.stat().st_size for path in files.values()),
+    }
+    if _check_same(root, about):
+        return Shards(str(root)).index
+    parts, counts = pack_files(
+        files, only_recognized=options.recognized == "true", per_class=options.per_class
+    )
+    splits = PROTOCOLS[options.protocol](parts)
+    num_drawings = sum(len(drawings) for _, drawings in splits.values())
+    if not num_drawings:
+        raise ValueError(
+            f"no drawing of {source} is left to write: see the kinds of drawings it has, {dict(counts)}"
+        )
+    counts["beyond_limit"] += counts["kept"] - num_drawings
+    counts["kept"] = num_drawings
+    kinds = ("read", *DROPPED, "kept", *ODDITIES)
+    write_shards(
+        root, splits, about={**about, "source": str(source), "counts": {kind: counts[kind] for kind in kinds}}
+    )
+    return Shards(str(root)).index
+
+
+def _check_same(root: Path, about: Mapping[str, Any]) -> bool:
+    """Whether `root` holds shards already; ValueError if theirs are other settings than `about`."""
+    if not (root / "index.json").exists():
+        return False
+    there = Shards(str(root)).index
+    other = [
+        f"{key} is {there.get(key)}, not {value}" for key, value in about.items() if there.get(key) != value
+    ]
+    if other:
+        raise ValueError(f"{root} holds other shards ({'; '.join(other)}): choose another root or delete it")
+    return True
+
+
+def summarize(index: Mapping[str, Any]) -> None:
+    """Print what the shards hold, and by kind what was dropped or mended."""
+    splits = Table(
+        "split", *(Column(name, justify="right") for name in ("classes", "drawings", "MB", "bytes each"))
+    )
+    for name, split in index["splits"].items():
+        num_drawings, num_bytes = split["num_drawings"], sum(shard["num_bytes"] for shard in split["shards"])
+        numbers = (
+            len(split["classes"]),
+            num_drawings,
+            round(num_bytes / 1e6, 1),
+            round(num_bytes / num_drawings),
+        )
+        splits.add_row(name, *(f"{number:,}" for number in numbers))
+    kinds = {"read": "drawings read", **DROPPED, "kept": "drawings kept", **ODDITIES}
+    counts = Table(Column("count", justify="right"), "of")
+    for kind, meaning in kinds.items():
+        counts.add_row(f"{index['counts'][kind]:,}", meaning)
+    Console().print(splits, counts)
+
+
+def usage() -> str:
+    """The text of --help: every option and what it means."""
+    lines = [USAGE]
+    for option in fields(Options):
+        start = f"  {option.name}=".ljust(14)
+        lines.append(fill(option.metadata["help"], 100, initial_indent=start, subsequent_indent=" " * 14))
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; bad input ends it with one line."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if {"-h", "--help"} & set(arguments):
+        print(usage())
+        return
+    start = time.perf_counter()
+    try:
+        options = parse(arguments)
+        index = convert(options)
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(
+            "interrupted before index.json was written, so nothing is taken for whole: run the command again"
+        )
+    summarize(index)
+    print(f"{options.root} is ready, in {time.perf_counter() - start:.1f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Tars behind a URL or a pipe: fetched through webdataset into the user's cache, once.
+
+The address names every tar, with braces as in a shell, each below the folder that it belongs to:
+
+    root='http://host/drawings/{train/data-{00000..00220},test/data-{00000..00053}}.tar'
+    root='pipe:ssh host cat drawings/{train,test}/data-{00000..00009}.tar'
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from hashlib import blake2b
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rich.console import Console
+from rich.progress import track
+
+from deepdraw.data.tar_index import cache_folder
+
+PLACE = re.compile(r"\b(train|test|quickdraw_zeroshot)/([\w.-]+\.tar)(?![\w.-])")
+
+
+def is_remote(root: str) -> bool:
+    """Whether `root` is an address and not a folder."""
+    return root.startswith(("http://", "https://", "pipe:"))
+
+
+def fetch(root: str) -> Path:
+    """The local folder that holds the tars of the address `root`, those not there yet being fetched first.
+
+    A pipe runs a shell command, and a root may come from a stranger's checkpoint: pipes want
+    DEEPDRAW_PIPES=1 in the environment. Raises ValueError, naming the fix, for a pipe without it, an
+    address that names no folder of ours, and a tar that cannot be fetched.
+    """
+    from webdataset.cache import download
+    from webdataset.shardlists import expand_urls
+
+    if root.startswith("pipe:") and os.environ.get("DEEPDRAW_PIPES") != "1":
+        raise ValueError(f"data.root={root} would run a shell command: export DEEPDRAW_PIPES=1 to allow it")
+    folder = cache_folder() / "tars" / blake2b(root.encode(), digest_size=8).hexdigest()
+    wanted: dict[Path, str] = {}
+    for url in expand_urls(root):
+        place = PLACE.search(url)
+        if not place:
+            raise ValueError(
+                f"{url} names no train/*.tar, test/*.tar or quickdraw_zeroshot/*.tar: set data.root so"
+            )
+        path = folder / place[1] / place[2]
+        if path in wanted:
+            raise ValueError(
+                f"{url} and {wanted[path]} would be one file: give every tar of a folder its own name"
+            )
+        wanted[path] = url
+    missing = {path: url for path, url in wanted.items() if not path.exists()}
+    console = Console(stderr=True)
+    for path in track(missing, "fetching tars", console=console, disable=not console.is_terminal):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with TemporaryDirectory(dir=path.parent) as partial:
+                download(missing[path], f"{partial}/tar")
+                os.replace(f"{partial}/tar", path)
+        except OSError as error:
+            command = missing[path][5:] if root.startswith("pipe:") else f"curl -fL '{missing[path]}'"
+            raise ValueError(
+                f"{missing[path]} could not be fetched: see why with `{command} > {path.name}`"
+            ) from error
+    return folder

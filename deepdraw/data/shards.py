@@ -1,0 +1,196 @@
+"""The shard format: WebDataset tars whose samples are blocks of packed drawings, and the index.json that vouches for them.
+
+    root/index.json               what the shards hold, and the checksum of each
+    root/train-00000.tar          000000.points.npy  000000.stroke_lengths.npy  ...  000001.points.npy  ...
+
+A sample is a block of 512 drawings, because reading one small tar member costs more than drawing a sketch. Shards are
+not compressed, so a block is used where it lies in the memory-mapped file. They are written globally shuffled, so any
+run of blocks is a fair sample of its split.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
+from functools import cached_property, lru_cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepdraw.data.drawings import Drawings, mix
+from deepdraw.data.raster import Rasterizer
+
+FORMAT = "deepdraw-strokes-1"
+BLOCK = 512  # drawings in a sample
+SHARD = 64 * BLOCK  # drawings in a tar, about 4 MB
+ARRAYS = [field.name for field in fields(Drawings)]
+
+
+def write_shards(
+    root: Path, splits: Mapping[str, tuple[Sequence[str], Drawings]], *, about: Mapping[str, Any]
+) -> None:
+    """Write every split as shards under `root`, and last, in one step, the index.json that makes them valid.
+
+    splits: name -> (class names, drawings whose labels index those names); about: what the user should know of the
+    source (protocol, filter, what was dropped), kept in the index as it is. The order of the drawings is a hash of
+    their key ids, so the same drawings give the same bytes however they came.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "index.json").unlink(missing_ok=True)
+    index = {"format": FORMAT, **about, "splits": {}}
+    for name, (classes, drawings) in splits.items():
+        order = np.argsort(mix(drawings.key_ids, "order"), kind="stable")
+        shards = [
+            _write_shard(root / f"{name}-{number:05d}.tar", drawings, order[start : start + SHARD])
+            for number, start in enumerate(range(0, len(order), SHARD))
+        ]
+        counts = np.bincount(drawings.labels, minlength=len(classes))
+        index["splits"][name] = {
+            "classes": list(classes),
+            "num_drawings": len(drawings),
+            "per_class": dict(zip(classes, counts.tolist(), strict=True)),
+            "shards": shards,
+        }
+    part = root / "index.json.part"
+    part.write_text(json.dumps(index, indent=1))
+    os.replace(part, root / "index.json")
+
+
+def _write_shard(path: Path, drawings: Drawings, order: NDArray[np.int64]) -> dict[str, Any]:
+    from webdataset import TarWriter  # imports torch: too slow for whoever only reads
+
+    buffer = io.BytesIO()
+    with TarWriter(buffer, mtime=0) as tar:
+        for number, start in enumerate(range(0, len(order), BLOCK)):
+            block = drawings.take(order[start : start + BLOCK])
+            tar.write({"__key__": f"{number:06d}", **{f"{name}.npy": getattr(block, name) for name in ARRAYS}})
+    path.write_bytes(buffer.getbuffer())
+    return {
+        "file": path.name,
+        "num_drawings": len(order),
+        "num_bytes": buffer.getbuffer().nbytes,
+        "sha256": sha256(buffer.getbuffer()).hexdigest(),
+    }
+
+
+class Shards:
+    """The shards under `root`, as their index.json describes them.
+
+    Raises ValueError, in one line that names the fix, where the index is missing or of another format.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = Path(root)
+        path = self.root / "index.json"
+        if not path.exists():
+            raise ValueError(
+                f"no shards in {self.root} (there is no index.json): write them with "
+                f"`python -m deepdraw.data.quickdraw root={self.root}`"
+            )
+        try:
+            self.index = json.loads(path.read_text())
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path} is not valid JSON ({error}): write the shards again") from error
+        if self.index.get("format") != FORMAT:
+            raise ValueError(
+                f"{path} has format {self.index.get('format')!r}, this version reads {FORMAT!r}: write the shards again"
+            )
+
+    @property
+    def splits(self) -> list[str]:
+        """The names of the splits there are."""
+        return list(self.index["splits"])
+
+    def split(self, name: str) -> ShardSplit:
+        """Open one split, after checking size and checksum of each of its shards."""
+        if name not in self.splits:
+            raise ValueError(f"{self.root} has no split {name!r}: choose one of {', '.join(self.splits)}")
+        return ShardSplit(self.root, self.index["splits"][name])
+
+
+class ShardSplit:
+    """One split of a set of shards: blocks of drawings, read in any order. Raises ValueError for a damaged shard."""
+
+    def __init__(self, root: Path, index: Mapping[str, Any]) -> None:
+        self.classes: list[str] = index["classes"]
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(lambda shard: _verify(root / shard["file"], shard), index["shards"]))
+        self._shards = [_Shard(root / shard["file"]) for shard in index["shards"]]
+        sizes = [np.diff(np.append(np.arange(0, n, BLOCK), n)) for n in (s["num_drawings"] for s in index["shards"])]
+        self.block_sizes = np.concatenate([np.empty(0, np.int64), *sizes]).astype(np.int64)
+        self._places = [(shard, number) for shard, size in enumerate(sizes) for number in range(len(size))]
+        self._window = lru_cache(maxsize=2)(self._read_window)
+
+    def drawings(self, blocks: Sequence[int]) -> Drawings:
+        """The drawings of these blocks, one after the other. The last two answers are kept."""
+        return self._window(tuple(int(block) for block in blocks))
+
+    def read(
+        self, blocks: Sequence[int], rows: NDArray[np.int64], rasterizer: Rasterizer
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint64]]:
+        """Draw the drawings at `rows` [N] of the concatenated `blocks`: images uint8 [N, size, size], labels, key ids."""
+        chosen = self.drawings(blocks).take(rows)
+        return rasterizer(chosen), chosen.labels.astype(np.int64), chosen.key_ids
+
+    def __iter__(self) -> Iterator[Drawings]:
+        """All blocks, in the order in which they are stored."""
+        return (self._read_window((block,)) for block in range(len(self.block_sizes)))
+
+    def _read_window(self, blocks: tuple[int, ...]) -> Drawings:
+        return Drawings.concatenate([self._shards[shard].block(number) for shard, number in map(self._place, blocks)])
+
+    def _place(self, block: int) -> tuple[int, int]:
+        return self._places[block]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_window": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ = {**state, "_window": lru_cache(maxsize=2)(self._read_window)}
+
+
+class _Shard:
+    """One tar, mapped when first needed, so that every worker process maps its own."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @cached_property
+    def _bytes(self) -> NDArray[np.uint8]:
+        return np.memmap(self._path, np.uint8, "r")
+
+    @cached_property
+    def _offsets(self) -> dict[str, int]:
+        with tarfile.open(self._path, "r:") as tar:
+            return {member.name: member.offset_data for member in tar}
+
+    def block(self, number: int) -> Drawings:
+        return Drawings(**{name: self._array(f"{number:06d}.{name}.npy") for name in ARRAYS})
+
+    def _array(self, member: str) -> NDArray[Any]:
+        header = io.BytesIO(self._bytes[self._offsets[member] :][:256].tobytes())
+        np.lib.format.read_magic(header)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(header)
+        return np.ndarray(shape, dtype, self._bytes, self._offsets[member] + header.tell())
+
+
+def _verify(path: Path, shard: Mapping[str, Any]) -> None:
+    again = f"write the shards again, or fetch {path.name} anew"
+    if not path.exists():
+        raise ValueError(f"{path} is missing: {again}")
+    if (size := path.stat().st_size) != shard["num_bytes"]:
+        raise ValueError(f"{path} has {size:,} of {shard['num_bytes']:,} bytes: {again}")
+    with path.open("rb") as file:
+        digest = sha256()
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    if digest.hexdigest() != shard["sha256"]:
+        raise ValueError(f"{path} does not match its checksum in index.json: {again}")

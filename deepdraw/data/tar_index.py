@@ -1,0 +1,182 @@
+"""Where every image of a folder of tars lies, so that one can be read without the others."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tarfile
+import uuid
+import zipfile
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+
+log = logging.getLogger(__name__)
+
+VERSION = 1  # of the stored index; raised when SAMPLE or the meaning of a field changes
+SAMPLE = np.dtype(
+    [
+        ("tar", np.int32),
+        ("offset", np.int64),
+        ("num_bytes", np.int64),
+        ("label", np.int32),
+        ("key_id", np.uint64),
+    ]
+)
+IMAGE_SUFFIXES = {"jpg", "jpeg", "png"}
+
+
+@dataclass(frozen=True, eq=False)
+class TarIndex:
+    """The N samples of a folder, in the order of its tars and of the images within each.
+
+    tars: paths, sorted; labels: the different texts of the `.cls` members; samples: SAMPLE [N], for each
+    its tar (an index into `tars`), where its image lies in it (bytes), its label (an index into `labels`)
+    and the 64-bit blake2b of its key.
+    """
+
+    tars: list[Path]
+    labels: list[str]
+    samples: NDArray[np.void]
+
+    def member(self, sample: int) -> str:
+        """The tar and the image's name in it, for messages (names are not stored: the tar is read anew)."""
+        path = self.tars[self.samples["tar"][sample]]
+        with tarfile.open(path, "r:") as tar:
+            names = {member.offset_data: member.name for member in tar}
+        return f"{path}: {names.get(int(self.samples['offset'][sample]), 'a member that has moved')}"
+
+
+def open_index(folder: Path) -> TarIndex:
+    """The index of the tars in `folder`: the stored one if they have not changed since, otherwise a new one.
+
+    It is stored beside the tars as `index.npz` or, where that is not allowed, in the user's cache. Raises
+    ValueError, naming the fix, if there is no tar, one is cut short, or a sample lacks its image or label.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{folder} does not exist: set data.root to the folder that holds {folder.name}/")
+    tars = sorted(folder.glob("*.tar"))
+    if not tars:
+        raise ValueError(
+            f"{folder} holds no *.tar: put data-00000.tar ... there (unpack *.tar.gz with gunzip first)"
+        )
+    seen = [(tar.name, tar.stat().st_size, tar.stat().st_mtime_ns) for tar in tars]
+    stamp = json.dumps([VERSION, *seen])
+    places = [folder / "index.npz", cache_folder() / "indexes" / f"{_digest(str(folder.resolve())):016x}.npz"]
+    stored = next((stored for place in places if (stored := _load(place, stamp))), None)
+    labels, samples = stored or _scan(folder, tars)
+    if not stored:
+        _store(places, stamp, labels, samples)
+    if not len(samples):
+        raise ValueError(
+            f"the tars of {folder} hold no samples: they need <key>.jpg or <key>.png beside <key>.cls"
+        )
+    return TarIndex(tars, labels, samples)
+
+
+def cache_folder() -> Path:
+    """Where this user's downloads and indexes are kept between runs."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "deepdraw"
+
+
+def _scan(folder: Path, tars: list[Path]) -> tuple[list[str], NDArray[np.void]]:
+    console = Console(stderr=True)
+    label_numbers: dict[str, int] = {}
+    parts = []
+    progress = track(
+        tars, f"indexing {folder.name}/ (once)", console=console, disable=not console.is_terminal
+    )
+    for number, tar in enumerate(progress):
+        rows = [
+            (number, offset, num_bytes, label_numbers.setdefault(label, len(label_numbers)), _digest(key))
+            for key, offset, num_bytes, label in _scan_tar(tar)
+        ]
+        parts.append(np.array(rows, SAMPLE))
+    return list(label_numbers), np.concatenate(parts)
+
+
+def _scan_tar(path: Path) -> list[tuple[str, int, int, str]]:
+    """The key, image offset, image bytes and label text of every sample of one tar."""
+    images: dict[str, tuple[int, int]] = {}
+    labels: dict[str, str] = {}
+    last = "its beginning"
+    try:
+        with tarfile.open(path, "r:") as tar:
+            for member in tar:
+                last = member.name
+                folder, _, name = last.rpartition("/")
+                key, _, suffix = name.partition(".")  # up to the first dot, as webdataset has it
+                key = f"{folder}/{key}" if folder else key
+                found = images if suffix in IMAGE_SUFFIXES else labels
+                if suffix not in IMAGE_SUFFIXES | {"cls"} or not member.isfile():
+                    continue
+                if key in found:
+                    raise ValueError(
+                        f"{path}: {last} is there twice: repack the tar with one image and one .cls a key"
+                    )
+                if found is images:
+                    images[key] = (member.offset_data, member.size)
+                else:
+                    text = tar.extractfile(member)
+                    assert text is not None, "a regular member has data"
+                    labels[key] = text.read().decode().strip()
+            end = tar.offset
+    except tarfile.TarError as error:
+        raise ValueError(_cut_short(path, last)) from error
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path}: {last} is not UTF-8 text: write the category's name or index into it"
+        ) from error
+    with open(path, "rb") as file:
+        file.seek(end)
+        if file.read(tarfile.BLOCKSIZE) != bytes(
+            tarfile.BLOCKSIZE
+        ):  # tarfile takes any end of the file for the end
+            raise ValueError(_cut_short(path, last))
+    if lacking := sorted(images.keys() ^ labels.keys()):
+        key = lacking[0]
+        has, needs = ("an image", ".cls") if key in images else (".cls", "image (.jpg or .png)")
+        raise ValueError(
+            f"{path}: {key} has {has} but no {needs}: add it, or repack the tar without this key"
+        )
+    return [(key, offset, size, labels[key]) for key, (offset, size) in images.items()]
+
+
+def _cut_short(path: Path, last: str) -> str:
+    return f"{path} is no tar or is cut short (after {last}): delete it, then copy or download it again"
+
+
+def _digest(text: str) -> int:
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def _load(path: Path, stamp: str) -> tuple[list[str], NDArray[np.void]] | None:
+    try:
+        with np.load(path) as stored:
+            if str(stored["stamp"]) == stamp:
+                return stored["labels"].tolist(), stored["samples"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        log.debug("no index in %s (%s)", path, error)
+    return None
+
+
+def _store(places: list[Path], stamp: str, labels: list[str], samples: NDArray[np.void]) -> None:
+    for path in places:
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(temporary, "wb") as file:
+                np.savez(file, stamp=np.array(stamp), labels=np.array(labels, np.str_), samples=samples)
+            os.replace(temporary, path)
+            return
+        except OSError as error:
+            log.info("the index cannot be stored at %s (%s)", path, error.strerror)
+            if temporary.exists():
+                temporary.unlink()
+    log.warning("the index of %s could not be stored: every run makes it anew", places[0].parent)

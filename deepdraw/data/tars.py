@@ -1,0 +1,192 @@
+"""The original project's image shards: tars of `<key>.jpg|png` and `<key>.cls`, read in any order."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from deepdraw.data.categories import CATEGORIES, SEEN, UNSEEN
+from deepdraw.data.drawings import mix
+from deepdraw.data.raster import Rasterizer
+from deepdraw.data.remote import fetch, is_remote
+from deepdraw.data.tar_index import TarIndex, open_index
+
+FOLDERS = {"train": "train", "val": "train", "test": "test", "zeroshot": "quickdraw_zeroshot"}
+BLOCK = 16  # images; so small that shuffled blocks mix even tars that are sorted by category
+PNG_SIGNATURE, COLOUR_TYPE, WITH_ALPHA = b"\x89PNG", 25, (4, 6)  # the byte that tells it, and its values
+
+
+class ImageTars:
+    """A root of image shards: `train/`, `test/` and `quickdraw_zeroshot/`, each of `*.tar`.
+
+    `val` is the 5/80 of `train/` that a hash of the sample's key picks; `train` is the rest. A `.cls` holds
+    a class's name or its index. The classes of train, val and test are the lines of `classes.txt` in the
+    root. Without that file they are what the labels of `train/` say: names, sorted (only the official ones,
+    where most of them are Quick, Draw! categories), or indices, which mean the 275 seen categories, sorted,
+    if they are exactly 0 to 274, and otherwise stand for themselves. `zeroshot` has classes of its own,
+    found in `quickdraw_zeroshot/` in the same way (indices 0 to 69 are the unseen categories).
+
+    root: a folder, or the address of its tars behind http://, https:// or pipe: (see `deepdraw.data.remote`).
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = fetch(root) if is_remote(root) else Path(root).expanduser()
+        if not self.root.is_dir():
+            raise ValueError(f"data.root={root} does not exist: set it to the folder of train/ and test/")
+        if not self.splits:
+            raise ValueError(f"data.root={root} holds no train/ and no test/: set it to their folder")
+        self._indexes: dict[str, TarIndex] = {}
+
+    @property
+    def splits(self) -> list[str]:
+        """The splits whose folders are there."""
+        return [split for split, folder in FOLDERS.items() if (self.root / folder).is_dir()]
+
+    def split(self, name: str) -> TarSplit:
+        """A split. Raises ValueError, naming tar, member and fix, if tars or labels are out of order."""
+        if name not in FOLDERS:
+            raise ValueError(f"there is no split {name!r}: choose one of {', '.join(FOLDERS)}")
+        index = self._index(FOLDERS[name])
+        if name == "zeroshot":
+            listing, labelled, official = self.root / FOLDERS[name] / "classes.txt", index, UNSEEN
+        else:
+            listing, labelled, official = self.root / "classes.txt", None, SEEN
+        if listing.exists():
+            classes = _listed_classes(listing)
+        else:
+            classes = _found_classes(labelled or self._index("train"), official, listing)
+        chosen = np.ones(len(index.samples), bool)
+        if name in ("train", "val"):
+            chosen = (mix(index.samples["key_id"], "val") % np.uint64(80) < 5) == (name == "val")
+        return TarSplit(index, np.flatnonzero(chosen), classes, _number_labels(index, classes, listing))
+
+    def _index(self, folder: str) -> TarIndex:
+        if folder not in self._indexes:
+            self._indexes[folder] = open_index(self.root / folder)
+        return self._indexes[folder]
+
+
+class TarSplit:
+    """Some samples of a folder of tars, in blocks of up to 16 that lie one after another in one tar.
+
+    classes: label k means `classes[k]`; block_sizes: int64 [num_blocks].
+    """
+
+    def __init__(
+        self,
+        index: TarIndex,
+        chosen: NDArray[np.int64],
+        classes: list[str],
+        class_of_label: NDArray[np.int64],
+    ) -> None:
+        self.classes = classes
+        self._index, self._chosen, self._class_of_label = index, chosen, class_of_label
+        per_tar = np.bincount(index.samples["tar"][chosen])
+        sizes = [min(BLOCK, count - first) for count in per_tar.tolist() for first in range(0, count, BLOCK)]
+        self.block_sizes = np.array(sizes, np.int64)
+        self._block_starts = np.cumsum(self.block_sizes) - self.block_sizes
+
+    def read(
+        self, blocks: NDArray[np.int64], rows: NDArray[np.int64], rasterizer: Rasterizer
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint64]]:
+        """The samples at `rows` of the concatenated `blocks`: images uint8 [N, size, size], labels, key ids.
+
+        An image is fitted into the square, its aspect ratio kept and white around it. It is taken to be dark
+        on light and inverted if the rasterizer is white_on_black. Raises ValueError if it does not decode.
+        """
+        blocks = np.asarray(blocks)
+        starts, sizes = self._block_starts[blocks], self.block_sizes[blocks]
+        places = [np.arange(start, start + size) for start, size in zip(starts, sizes, strict=True)]
+        chosen = self._chosen[np.concatenate(places)[rows]]
+        samples = self._index.samples[chosen]
+        images = np.empty((len(samples), rasterizer.size, rasterizer.size), np.uint8)
+        for number in np.unique(samples["tar"]):
+            with open(self._index.tars[number], "rb", buffering=0) as tar:
+                for i in np.flatnonzero(samples["tar"] == number):
+                    tar.seek(samples["offset"][i])
+                    image = _decode(tar.read(samples["num_bytes"][i]))
+                    if image is None:
+                        member = self._index.member(chosen[i])
+                        raise ValueError(f"{member} does not decode: fetch the tar anew or repack it without")
+                    images[i] = _fit(image, rasterizer.size)
+        if rasterizer.polarity == "white_on_black":
+            np.subtract(255, images, out=images)
+        return images, self._class_of_label[samples["label"]], np.ascontiguousarray(samples["key_id"])
+
+
+def _decode(encoded: bytes) -> np.ndarray | None:
+    """A grey image uint8 [H, W], laid on white where it is transparent; None if it cannot be decoded."""
+    if not encoded:
+        return None
+    buffer = np.frombuffer(encoded, np.uint8)
+    try:
+        if not encoded.startswith(PNG_SIGNATURE) or encoded[COLOUR_TYPE] not in WITH_ALPHA:
+            return cv2.imdecode(buffer, cv2.IMREAD_GRAYSCALE)
+        image = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
+    except (cv2.error, IndexError):  # more pixels than OpenCV takes, a PNG of a few bytes
+        return None
+    if image is None:
+        return None
+    full = 255 if image.dtype == np.uint8 else 65535
+    ink = (1 - cv2.cvtColor(image, cv2.COLOR_BGRA2GRAY) / full) * (image[..., 3] / full)
+    return np.rint(255 * (1 - ink)).astype(np.uint8)
+
+
+def _fit(image: np.ndarray, size: int) -> np.ndarray:
+    height, width = image.shape
+    scale = size / max(height, width)
+    if height == width == size:
+        return image
+    height, width = max(1, round(height * scale)), max(1, round(width * scale))
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    shrunk = cv2.resize(image, (width, height), interpolation=interpolation)
+    square = np.full((size, size), 255, np.uint8)
+    top, left = (size - height) // 2, (size - width) // 2
+    square[top : top + height, left : left + width] = shrunk
+    return square
+
+
+def _listed_classes(listing: Path) -> list[str]:
+    classes = [line.strip() for line in listing.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if len(set(classes)) < len(classes) or not classes:
+        raise ValueError(f"{listing} is empty or names a class twice: write every class once, one a line")
+    return classes
+
+
+def _found_classes(index: TarIndex, official: Sequence[str], listing: Path) -> list[str]:
+    """The classes that the labels themselves tell of; `official` is what a full set of indices would mean."""
+    names = [text for text in index.labels if text and not text.isdecimal()]
+    if names:
+        known = [name for name in names if name in CATEGORIES]
+        return sorted(known if 2 * len(known) > len(names) else names)
+    indices = {int(text) for text in index.labels if text}
+    if indices == set(range(len(official))):
+        return list(official)
+    if not indices or max(indices) > np.iinfo(np.uint16).max:
+        raise ValueError(
+            f"labels in {index.tars[0]} are neither names nor small indices: list the classes in {listing}"
+        )
+    return [str(k) for k in range(max(indices) + 1)]
+
+
+def _number_labels(index: TarIndex, classes: list[str], listing: Path) -> NDArray[np.int64]:
+    """int64 [len(index.labels)]: the class that each label means."""
+    number_of_name = {name: number for number, name in enumerate(classes)}
+    numbers = []
+    for label, text in enumerate(index.labels):
+        number = number_of_name.get(text, int(text) if text.isdecimal() else len(classes))
+        if number >= len(classes):
+            member = index.member(int(np.argmax(index.samples["label"] == label)))
+            near = difflib.get_close_matches(text, classes, n=1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            raise ValueError(
+                f"{member} has the unknown label {text[:40]!r} in its .cls{hint}: write one of the "
+                f"{len(classes)} class names or an index below that, or list your own classes in {listing}"
+            )
+        numbers.append(number)
+    return np.array(numbers, np.int64)

@@ -1,0 +1,1 @@
+"""From trained weights to numbers, tables and pictures."""

@@ -1,0 +1,1 @@
+"""From a batch of pixels to logits."""

@@ -1,0 +1,142 @@
+"""The one small interface through which deepdraw sees every image encoder."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+Matcher = dict[str, Any] | Callable[[str], Any]
+
+
+@dataclass(frozen=True, eq=False)
+class LayerGroup:
+    """Layers that are frozen, or given a learning rate, together: the embeddings, a block, the final norm."""
+
+    name: str
+    modules: list[nn.Module] = field(default_factory=list)
+    parameters: list[nn.Parameter] = field(default_factory=list)
+
+    @property
+    def num_parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.parameters)
+
+    @property
+    def num_trainable(self) -> int:
+        return sum(parameter.numel() for parameter in self.parameters if parameter.requires_grad)
+
+
+class Backbone(nn.Module, ABC):
+    """An image encoder: normalised images [B, 3, H, W] to features [B, num_features].
+
+    The constructor builds the architecture with random weights and reads nothing, so that impossible options
+    are refused before any download; `load_pretrained` then brings the weights that `pretrained` names.
+
+    Attributes:
+        name: the architecture, as its library calls it.
+        num_features: D, the width of the features.
+        image_size: height and width in pixels of the images that `forward` is made for.
+        mean, std: the encoder's own normalisation, per RGB channel of images in 0..1.
+        frozen: the layer groups that `freezing.freeze` froze; they stay in eval mode through `train()`.
+    """
+
+    name: str
+    num_features: int
+    image_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frozen: list[LayerGroup] = []
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> Tensor:
+        """Features [B, num_features] of normalised float images [B, 3, H, W]."""
+
+    @abstractmethod
+    def load_pretrained(self) -> None:
+        """Replace the random weights by those that `pretrained` names.
+
+        Raises:
+            ValueError: the weights cannot be downloaded or read, or belong to another architecture.
+        """
+
+    @abstractmethod
+    def layer_groups(self) -> list[LayerGroup]:
+        """What lies below block 0, each block in turn, and what lies above the last (in a ResNet: nothing).
+
+        Every parameter is in exactly one group.
+        """
+
+    @property
+    def num_blocks(self) -> int:
+        return len(self.layer_groups()) - 2
+
+    @property
+    def has_text(self) -> bool:
+        """Whether `encode_text` can place prompts among the image features."""
+        return False
+
+    def encode_text(self, prompts: Sequence[str]) -> Tensor:
+        """Unit-length features [N, num_features] of N prompts, in the space of the image features."""
+        raise ValueError(f"{self.name} has no text tower to read prompts with: use backbone=clip")
+
+    def train(self, mode: bool = True) -> "Backbone":
+        """Train, but for the frozen groups: their norms, dropout and drop path stay in eval mode."""
+        super().train(mode and any(parameter.requires_grad for parameter in self.parameters()))
+        for group in self.frozen:
+            for module in group.modules:
+                module.eval()
+        return self
+
+
+def check_image_size(image_size: int, patch_size: int) -> None:
+    """Raise ValueError, naming the nearest sizes that fit, unless patches of this size tile the image."""
+    if image_size < patch_size or image_size % patch_size:
+        below = image_size // patch_size * patch_size
+        sizes = " or ".join(str(size) for size in (below, below + patch_size) if size > 0)
+        raise ValueError(
+            f"backbone.image_size={image_size} is no multiple of the {patch_size} px patch: use {sizes}"
+        )
+
+
+def group_layers(network: nn.Module, matcher: Matcher, first: str = "embeddings") -> list[LayerGroup]:
+    """Split a network into layer groups, as `Backbone.layer_groups` returns them.
+
+    Args:
+        matcher: the layers as timm describes them, {"stem": pattern, "blocks": pattern that captures numbers}
+            or a function of a parameter's name. What it does not match comes last.
+        first: name of the first group.
+    """
+    from timm.models._manipulate import group_with_matcher
+
+    named_parameters = dict(network.named_parameters())
+    unmatched = ""  # no parameter has this name: its index is that of whatever no pattern matches
+    indices = group_with_matcher(
+        ((name, None) for name in [*named_parameters, unmatched]), matcher, reverse=True
+    )
+    index_of = {parameter: indices[name] for name, parameter in named_parameters.items()}
+    num_blocks = indices[unmatched] - 1
+    groups = [
+        LayerGroup(name) for name in (first, *(f"block {i}" for i in range(num_blocks)), "final layers")
+    ]
+    for parameter, index in index_of.items():
+        groups[index].parameters.append(parameter)
+    _place_modules(network, index_of, groups, before=0)
+    return groups
+
+
+def _place_modules(
+    module: nn.Module, index_of: dict[nn.Parameter, int], groups: list[LayerGroup], before: int
+) -> int:
+    """Give each subtree to its parameters' group, and one without any (dropout) to the group `before` it."""
+    found = {index_of[parameter] for parameter in module.parameters()}
+    if len(found) > 1:
+        for child in module.children():
+            before = _place_modules(child, index_of, groups, before)
+        return before
+    index = found.pop() if found else before
+    groups[index].modules.append(module)
+    return index

@@ -1,0 +1,109 @@
+"""Weights from a file or the hub into a network, or one line that says why not."""
+
+import pickle
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+# What torch and safetensors raise on bytes that are cut short, garbled, or a pickle of more than tensors.
+UNREADABLE = (
+    *(OSError, EOFError, LookupError, RuntimeError, TypeError, ValueError),
+    *(pickle.UnpicklingError, SafetensorError),
+)
+
+
+def read_weights(file: str) -> dict[str, Tensor]:
+    """The state dict in a .pth, .pt or .safetensors file, as timm, open_clip or torch saved it.
+
+    It may lie under "state_dict" or "model", its keys under the prefixes of DataParallel and torch.compile.
+
+    Raises:
+        ValueError: the file is missing, cut short, or holds anything but tensors; no code in it is run.
+    """
+    try:
+        if file.endswith(".safetensors"):
+            loaded: Any = load_file(file)
+        else:
+            loaded = torch.load(file, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise ValueError(f"no weights file {file}: correct the path in backbone.pretrained") from error
+    except UNREADABLE as error:
+        raise ValueError(
+            f"{file} is cut short or no file of plain weights: fetch it anew, or save a state_dict"
+        ) from error
+    for key in ("state_dict", "model"):
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
+            loaded = loaded[key]
+    if not isinstance(loaded, Mapping) or not all(isinstance(tensor, Tensor) for tensor in loaded.values()):
+        raise ValueError(f"{file} holds no state dict: save model.state_dict() to it")
+    return {key.removeprefix("module.").removeprefix("_orig_mod."): tensor for key, tensor in loaded.items()}
+
+
+def load_weights(network: nn.Module, state_dict: Mapping[str, Tensor], *, file: str, name: str) -> None:
+    """Copy every tensor of `state_dict` into the network.
+
+    Raises:
+        ValueError: the keys or shapes differ; says how many, and the first five of each kind.
+    """
+    expected = network.state_dict()
+    # BatchNorm did not always count its batches, and uses the count only where momentum is None.
+    needed = {key for key in expected if not key.endswith("num_batches_tracked")}
+    differences = {
+        "missing": [key for key in expected if key in needed and key not in state_dict],
+        "unexpected": [key for key in state_dict if key not in expected],
+        "of another shape": [
+            key
+            for key, tensor in state_dict.items()
+            if key in expected and tensor.shape != expected[key].shape
+        ],
+    }
+    if any(differences.values()):
+        num_keys = sum(map(len, differences.values()))
+        listed = "; ".join(f"{kind}: {', '.join(keys[:5])}" for kind, keys in differences.items() if keys)
+        raise ValueError(
+            f"{file} is of another architecture than {name}: {num_keys} keys differ ({listed}); "
+            f"give backbone.name the network that it was saved from"
+        )
+    network.load_state_dict(state_dict, strict=False)
+
+
+@contextmanager
+def downloading(weights: str) -> Iterator[None]:
+    """Turn a failed download of `weights` (named in the message) into one line, within seconds.
+
+    Where the hub does not answer, only its cache is used: its client would try again for most of a minute.
+
+    Raises:
+        ValueError: the weights are neither in the hub's cache nor to be had from the network.
+    """
+    from huggingface_hub import constants
+    from huggingface_hub.errors import HfHubHTTPError
+
+    offline = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = offline or not _answers(constants.ENDPOINT)
+    try:
+        yield
+    except (OSError, HfHubHTTPError) as error:
+        raise ValueError(
+            f"cannot download {weights} ({type(error).__name__}): "
+            f"use backbone.pretrained=FILE with weights on disk, or backbone.pretrained=false"
+        ) from error
+    finally:
+        constants.HF_HUB_OFFLINE = offline
+
+
+def _answers(url: str, timeout: float = 5.0) -> bool:
+    try:
+        urlopen(Request(url, method="HEAD"), timeout=timeout).close()
+    except HTTPError:
+        return True
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Where a run happens: terminal, loggers, device."""

@@ -1,0 +1,43 @@
+"""The number format in which the network computes: autocast and loss scaling, or neither."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Literal
+
+import torch
+
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+
+
+class Precision:
+    """Mixed precision on one device: `auto` is bf16 where a GPU has it, fp16 on an older GPU, fp32 on the CPU.
+
+    Weights stay in fp32. fp16 scales the loss so that small gradients survive; the others do not need it.
+    """
+
+    def __init__(self, name: Literal["auto", "bf16", "fp16", "fp32"], device: torch.device) -> None:
+        if name == "auto":
+            name = "fp32" if device.type != "cuda" else "bf16" if torch.cuda.is_bf16_supported(False) else "fp16"
+        if name not in DTYPES:
+            raise ValueError(f"precision={name} is unknown: choose auto, bf16, fp16 or fp32")
+        self.name, self.device = name, device
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """The context for forward pass and loss."""
+        return torch.autocast(self.device.type, DTYPES[self.name], enabled=self.name != "fp32")
+
+    def scaler(self) -> torch.amp.GradScaler:
+        """The loss scaler; it does nothing but for fp16."""
+        return torch.amp.GradScaler(self.device.type, enabled=self.name == "fp16")
+
+
+def find_device(name: str) -> torch.device:
+    """The device of that name; `auto` is cuda where there is one, else cpu. Raises ValueError where it is missing."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device={name} is not to be had here ({error}): use device=auto or device=cpu") from error
+    return torch.device(name)

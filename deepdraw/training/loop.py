@@ -1,0 +1,185 @@
+"""The training loop: logits to weights, and nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from deepdraw.data.loader import Batch, Loader
+from deepdraw.runtime.loggers import Logger
+from deepdraw.runtime.precision import Precision
+from deepdraw.runtime.progress import Bar
+from deepdraw.runtime.signals import StopSignal
+from deepdraw.training.checkpoint import save_checkpoint
+from deepdraw.training.optim import learning_rates
+
+
+@dataclass
+class State:
+    """All that a run changes as it goes, and so all that a resumed run needs to end with the same bits."""
+
+    model: nn.Module
+    optimizer: Optimizer
+    schedule: LRScheduler
+    scaler: torch.amp.GradScaler
+    loggers: Mapping[str, Logger]
+    recent: Tensor  # float32 [3] on the device: loss, hits and drawings, summed since the last row of metrics
+    epoch: int = 0
+    step_in_epoch: int = 0
+    step: int = 0
+    best: dict[str, float] = field(default_factory=dict)  # validation metrics of the best epoch
+    speed: dict[str, float] = field(default_factory=dict)  # train/images_per_second of the last epoch
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain values alone."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "loggers": {name: logger.state_dict() for name, logger in self.loggers.items()},
+            "recent": self.recent,
+            "progress": {"epoch": self.epoch, "step_in_epoch": self.step_in_epoch, "step": self.step},
+            "best": self.best,
+            "speed": self.speed,
+            "rng": {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where the run that wrote `state` stood."""
+        for name in ("model", "optimizer", "schedule", "scaler"):
+            getattr(self, name).load_state_dict(state[name])
+        for name, logger in self.loggers.items():
+            if name in state["loggers"]:
+                logger.load_state_dict(state["loggers"][name])
+        self.recent.copy_(state["recent"])
+        for name, value in state["progress"].items():
+            setattr(self, name, value)
+        self.best, self.speed = state["best"], state["speed"]
+        torch.set_rng_state(state["rng"]["cpu"])
+        torch.cuda.set_rng_state_all(state["rng"]["cuda"])
+
+    def log(self, metrics: Mapping[str, float]) -> None:
+        """Hand one row to every logger."""
+        for logger in self.loggers.values():
+            logger.log(metrics, epoch=self.epoch + 1, step=self.step)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The keys of `train` in the config; raises ValueError for one that cannot be meant."""
+
+    epochs: int
+    limit_steps: int | None
+    grad_accum: int
+    clip_grad: float | None
+    label_smoothing: float
+    log_every: int
+    checkpoint_every: int
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "limit_steps", "grad_accum", "log_every", "checkpoint_every"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise ValueError(f"train.{name}={value} must be at least 1")
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"train.label_smoothing={self.label_smoothing} must lie in [0, 1)")
+
+    def steps_per_epoch(self, loader: Loader) -> int:
+        """Optimizer steps of a whole epoch."""
+        if len(loader) < self.grad_accum:
+            raise ValueError(f"an epoch of {len(loader)} batches is too short for train.grad_accum={self.grad_accum}")
+        return len(loader) // self.grad_accum
+
+    def total_steps(self, loader: Loader) -> int:
+        """Optimizer steps of the whole run."""
+        steps = self.epochs * self.steps_per_epoch(loader)
+        return steps if self.limit_steps is None else min(steps, self.limit_steps)
+
+
+def fit(
+    state: State,
+    loader: Loader,
+    validate: Callable[[], Mapping[str, float]],
+    recipe: Recipe,
+    *,
+    precision: Precision,
+    checkpoints: Path,
+    about: Mapping[str, Any],
+) -> None:
+    """Train to the end of the recipe, validating after each epoch; the best epoch is in `state.best`.
+
+    `last.pt`, from which a run resumes, is written every `checkpoint_every` steps, after each epoch and on Ctrl-C;
+    `best.pt` where `val/top1` is the highest so far. Both hold `about` (config, classes, preprocessing) beside the
+    weights. Raises FloatingPointError, before anything is saved, where the loss is not finite.
+    """
+    total_steps = recipe.total_steps(loader)
+    while state.step < total_steps or state.step_in_epoch:
+        last = min(recipe.steps_per_epoch(loader), state.step_in_epoch + total_steps - state.step)
+        batches = loader.epoch(state.epoch, first=state.step_in_epoch * recipe.grad_accum)
+        title = f"epoch {state.epoch + 1}/{recipe.epochs}"
+        bar = Bar(title, last, loader.batch_size * recipe.grad_accum, first=state.step_in_epoch)
+        state.model.train()
+        with bar, StopSignal() as stop:
+            while state.step_in_epoch < last:
+                rates = learning_rates(state.optimizer)
+                train_step(state, batches, recipe, precision)
+                bar.advance()
+                if state.step % recipe.log_every == 0 or state.step_in_epoch == last:
+                    row = {**recent_metrics(state), **rates}
+                    state.speed = {"train/images_per_second": bar.images_per_second()}
+                    state.log({**row, **state.speed})
+                    bar.show(row)
+                if stop.requested or state.step % recipe.checkpoint_every == 0 or state.step_in_epoch == last:
+                    save_checkpoint(checkpoints / "last.pt", {**about, **state.state_dict()})
+                stop.raise_if_requested()
+        metrics = {f"val/{name}": value for name, value in validate().items()}
+        state.log(metrics)
+        state.epoch, state.step_in_epoch = state.epoch + 1, 0
+        if metrics["val/top1"] > state.best.get("val/top1", -math.inf):
+            state.best = {**metrics, "val/epoch": state.epoch}
+            best = {"model": state.model.state_dict(), "best": state.best}
+            save_checkpoint(checkpoints / "best.pt", {**about, **best})
+        save_checkpoint(checkpoints / "last.pt", {**about, **state.state_dict()})
+
+
+def train_step(state: State, batches: Iterator[Batch], recipe: Recipe, precision: Precision) -> None:
+    """One optimizer step over `grad_accum` batches."""
+    for _ in range(recipe.grad_accum):
+        batch = next(batches)
+        with precision.autocast():
+            logits = state.model(batch.images)
+            loss = cross_entropy(logits, batch.labels, label_smoothing=recipe.label_smoothing)
+        state.scaler.scale(loss / recipe.grad_accum).backward()
+        hits = (logits.argmax(dim=1) == batch.labels).sum()
+        state.recent += torch.stack([loss.detach() * len(logits), hits, hits.new_tensor(len(logits))])
+    if recipe.clip_grad is not None:
+        state.scaler.unscale_(state.optimizer)
+        clip_grad_norm_(state.model.parameters(), recipe.clip_grad)
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    state.optimizer.zero_grad()
+    state.schedule.step()
+    state.step += 1
+    state.step_in_epoch += 1
+
+
+def recent_metrics(state: State) -> dict[str, float]:
+    """Mean loss and accuracy over the drawings since the last row."""
+    loss, hits, drawings = state.recent.tolist()
+    if not math.isfinite(loss):
+        raise FloatingPointError(
+            f"the loss is {loss} at step {state.step}: lower optimizer.lr or use precision=fp32; "
+            "the last checkpoint is from before"
+        )
+    state.recent.zero_()
+    return {"train/loss": loss / drawings, "train/top1": hits / drawings}

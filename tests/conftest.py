@@ -1,0 +1,86 @@
+"""What tests share: real drawings and weights, a small data set, and the two commands run in this process."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from deepdraw.data.drawings import Drawings
+from deepdraw.data.shards import write_shards
+
+ROOT = Path(__file__).parents[1]
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with real drawings and weights beside the repository; tests that need it skip where it is absent."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("no folder ../shared with real drawings and weights")
+    return folder
+
+
+def polygons(corners: list[int], number: int, seed: int) -> Drawings:
+    """`number` shaky polygons; label k has `corners[k]` corners."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(number) % len(corners)
+    strokes = []
+    for label in labels:
+        turn = np.linspace(0, 2 * np.pi, corners[label] + 1) + rng.uniform(0, 2 * np.pi)
+        points = 127 + 100 * np.stack([np.cos(turn), np.sin(turn)], axis=1) + rng.normal(0, 8, (len(turn), 2))
+        strokes.append([points.clip(0, 255)])
+    return Drawings.pack(strokes, labels, rng.integers(0, 2**63, number))
+
+
+@pytest.fixture(scope="session")
+def polygon_root(tmp_path_factory) -> Path:
+    """Shards of three classes seen and two unseen."""
+    root = tmp_path_factory.mktemp("polygons")
+    seen, unseen = ["triangle", "square", "octagon"], ["hexagon", "line"]
+    sizes = {"train": 420, "val": 60, "test": 90}
+    splits = {name: (seen, polygons([3, 4, 8], size, seed)) for seed, (name, size) in enumerate(sizes.items())}
+    write_shards(root, {**splits, "zeroshot": (unseen, polygons([6, 2], 60, 9))}, about={"source": "polygons"})
+    return root
+
+
+Run = Callable[..., Path]
+
+
+@pytest.fixture
+def train(monkeypatch, tmp_path, polygon_root) -> Run:
+    """Run train.py's main on the polygons with small steps; returns the run directory."""
+    def run(*overrides: str, run_dir: Path | None = None) -> Path:
+        run_dir = run_dir or tmp_path / "run"
+        small = [
+            "data=quickdraw",
+            f"data.root={polygon_root}",
+            "data.num_workers=0",
+            "data.batch_size=32",
+            "backbone.image_size=32",
+            "backbone.options.channels=[8,8,16,16]",
+            "train.epochs=3",
+            "train.log_every=5",
+        ]
+        monkeypatch.setattr(sys, "argv", ["train.py", f"hydra.run.dir={run_dir}", *small, *overrides])
+        runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+        return run_dir
+
+    return run
+
+
+@pytest.fixture
+def evaluate(monkeypatch) -> Callable[..., None]:
+    """Run evaluate.py's main on a checkpoint."""
+    def run(ckpt: Path, *overrides: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["evaluate.py", f"ckpt={ckpt}", "data.num_workers=0", *overrides])
+        runpy.run_path(str(ROOT / "evaluate.py"), run_name="__main__")
+
+    return run

@@ -1,0 +1,239 @@
+"""The command from official files to shards: what is kept, what is counted, what is refused."""
+
+import json
+import random
+import struct
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepdraw.data import quickdraw
+from deepdraw.data.drawings import Drawings
+from deepdraw.data.packing import find_files, pack_file
+from deepdraw.data.quickdraw import convert, main, parse
+from deepdraw.data.shards import Shards
+
+CATEGORIES = ("zebra", "yoga", "airplane", "ambulance")  # the last two are unseen
+NUM_EACH = 120
+
+
+def line(key_id: int, word: str, **keys: object) -> dict[str, object]:
+    return {
+        "word": word,
+        "key_id": str(key_id),
+        "recognized": True,
+        "drawing": [[[key_id % 256, 9], [0, 1]]],
+        **keys,
+    }
+
+
+def write(path: Path, lines: list[object]) -> Path:
+    path.write_text("".join(text if isinstance(text, str) else json.dumps(text) + "\n" for text in lines))
+    return path
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Read without a pool: starting processes would take most of the time of these tests."""
+
+    def pack_files(files, **settings):
+        packed = {name: pack_file(path, **settings) for name, path in files.items()}
+        return {name: part for name, (part, _) in packed.items()}, sum(
+            (c for _, c in packed.values()), Counter()
+        )
+
+    monkeypatch.setattr(quickdraw, "pack_files", pack_files)
+
+
+@pytest.fixture
+def source(tmp_path, in_this_process) -> Path:
+    folder = tmp_path / "source"
+    folder.mkdir()
+    for number, word in enumerate(CATEGORIES):
+        first = 1000 * number
+        write(folder / f"{word}.ndjson", [line(first + k, word) for k in range(NUM_EACH)])
+    return folder
+
+
+def run(*arguments: object) -> dict[str, Drawings]:
+    """Split -> all its drawings."""
+    index = convert(parse([str(argument) for argument in arguments]))
+    root = next(str(argument)[5:] for argument in arguments if str(argument).startswith("root="))
+    shards = Shards(root)
+    assert list(index["splits"]) == shards.splits
+    return {split: Drawings.concatenate(list(shards.split(split))) for split in shards.splits}
+
+
+def key_ids(splits: dict[str, Drawings]) -> dict[str, set[int]]:
+    return {split: set(drawings.key_ids.tolist()) for split, drawings in splits.items()}
+
+
+def test_every_drawing_lands_in_one_split_under_its_own_label(source, tmp_path):
+    splits = run(f"source={source}", f"root={tmp_path / 'shards'}")
+    assert list(splits) == ["train", "val", "test", "zeroshot"]
+    classes = {split: Shards(str(tmp_path / "shards")).split(split).classes for split in splits}
+    for split, drawings in splits.items():
+        assert classes[split] == (["airplane", "ambulance"] if split == "zeroshot" else ["yoga", "zebra"])
+        words = [CATEGORIES[key_id // 1000] for key_id in drawings.key_ids.tolist()]
+        assert [classes[split][label] for label in drawings.labels] == words
+        assert all(drawings.strokes(i)[0][0, 0] == drawings.key_ids[i] % 256 for i in range(len(drawings)))
+    assert sum(map(len, splits.values())) == len(set.union(*key_ids(splits).values())) == 4 * NUM_EACH
+
+
+def test_neither_the_order_of_lines_nor_per_class_moves_a_drawing(source, tmp_path):
+    everything = key_ids(run(f"source={source}", f"root={tmp_path / 'all'}"))
+    some = key_ids(run(f"source={source}", f"root={tmp_path / 'some'}", "per_class=40"))
+    for path in source.iterdir():
+        lines = path.read_text().splitlines(keepends=True)
+        random.Random(0).shuffle(lines)
+        write(path, lines)
+    shuffled = key_ids(run(f"source={source}", f"root={tmp_path / 'shuffled'}", "per_class=40"))
+    assert shuffled == some
+    assert sum(map(len, some.values())) == 4 * 40
+    assert all(some[split] <= everything[split] for split in some)
+
+
+def test_quickdraw414k_takes_all_categories_into_train_val_and_test(source, tmp_path):
+    splits = run(f"source={source}", f"root={tmp_path / 'shards'}", "protocol=quickdraw414k")
+    assert list(splits) == ["train", "val", "test"]
+    assert all(set(drawings.labels.tolist()) == {0, 1, 2, 3} for drawings in splits.values())
+
+
+def test_the_same_drawings_as_bin_and_as_ndjson_give_the_same_shards(source, tmp_path):
+    run(f"source={source}", f"root={tmp_path / 'ndjson'}")
+    binary = tmp_path / "binary"
+    binary.mkdir()
+    for path in source.iterdir():
+        records = b""
+        for text in path.open():
+            (x, y), key_id = json.loads(text)["drawing"][0], int(json.loads(text)["key_id"])
+            records += struct.pack("<Q2sbIHH4B", key_id, b"DE", 1, 0, 1, 2, *x, *y)
+        (binary / f"{path.stem}.bin").write_bytes(records)
+    run(f"source={binary}", f"root={tmp_path / 'bin'}")
+    for shard in (tmp_path / "ndjson").glob("*.tar"):
+        assert shard.read_bytes() == (tmp_path / "bin" / shard.name).read_bytes()
+
+
+def test_what_is_dropped_or_odd_is_counted_by_kind(tmp_path):
+    odd = [
+        line(0, "cat", drawing=[]),
+        line(1, "cat", drawing=[[[], []]]),
+        line(2, "cat", drawing=[[[5], [5]], [[], []], [[1, 2], [3, 4]]]),
+        line(3, "cat", recognized=False),
+        line(1000, "cat"),
+        {"word": "cat", "key_id": "5", "drawing": [[[1, 2], [3, 4]]]},
+        {"word": "cat", "drawing": [[[6, 7], [8, 9]]]},
+        {"word": "cat", "drawing": [[[6, 7], [8, 9]]]},
+        "{\n",
+    ]
+    path = write(tmp_path / "cat.ndjson", [*(line(1000 + k, "cat") for k in range(200)), *odd])
+    drawings, counts = pack_file(path, only_recognized=True, per_class=150)
+    assert +counts == {
+        "read": 209, "broken": 1, "empty": 2, "not_recognized": 1, "duplicate": 2, "beyond_limit": 53,
+        "kept": 150, "one_point_strokes": 1, "empty_strokes": 1, "without_recognized": 2,
+    }  # fmt: skip
+    assert len(drawings) == 150
+    assert pack_file(path, only_recognized=False)[1]["not_recognized"] == 0
+
+
+def test_a_file_of_which_more_than_one_percent_is_broken_is_refused_with_its_first_broken_line(tmp_path):
+    good = [line(k, "cat") for k in range(200)]
+    pack_file(write(tmp_path / "cat.ndjson", [*good[:150], "{\n", "{\n", *good[150:]]), only_recognized=True)
+    path = write(tmp_path / "cat.ndjson", [*good[:150], "{\n", "{\n", "{\n", *good[150:]])
+    with pytest.raises(ValueError, match=r"cat\.ndjson: 3 of 203 lines are broken, the first is line 151 "):
+        pack_file(path, only_recognized=True)
+
+
+def test_a_misnamed_file_is_refused_before_any_is_read(source, tmp_path):
+    write(source / "aircraft carier.ndjson", ["not read"])
+    with pytest.raises(ValueError, match=r"aircraft carier\.ndjson.*did you mean 'aircraft carrier'"):
+        find_files(source)
+
+
+def test_two_files_of_one_category_are_refused(source):
+    (source / "zebra.bin").touch()
+    with pytest.raises(ValueError, match=r"both zebra\.bin and zebra\.ndjson"):
+        find_files(source)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("source={}/sourse root={}/x", "did you mean .*/source\\?"),
+        ("source={}/empty root={}/x", "has no <category>.ndjson"),
+        ("source={}/source", "option root is missing"),
+        ("rot=x", "unknown option 'rot': did you mean root=...\\?"),
+        ("--verbose", "unknown option '--verbose'"),
+        ("root", "option root has no value"),
+        ("root=x per_class=many", "option per_class: Value 'many'"),
+        ("root=x per_class=0", "keeps no drawing"),
+        ("root=x recognized=false", "neither true nor any"),
+        ("root=x protocol=414k", "none of original, quickdraw414k"),
+        ("root=x source=y download=z", "one of the two"),
+    ],
+)
+def test_bad_input_is_answered_in_one_line(source, tmp_path, arguments, message):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=message) as raised:
+        convert(parse(arguments.format(tmp_path, tmp_path).split()))
+    assert "\n" not in str(raised.value)
+    with pytest.raises(SystemExit, match=r"^error: "):
+        main(arguments.format(tmp_path, tmp_path).split())
+
+
+def test_a_root_with_other_shards_is_refused_and_with_the_same_left_alone(source, tmp_path):
+    root = tmp_path / "shards"
+    run(f"source={source}", f"root={root}", "per_class=20")
+    before = {path: path.stat().st_mtime_ns for path in root.iterdir()}
+    with pytest.raises(ValueError, match=r"per_class is 20, not 30.*choose another root or delete it"):
+        run(f"source={source}", f"root={root}", "per_class=30")
+    run(f"source={source}", f"root={root}", "per_class=20")
+    assert {path: path.stat().st_mtime_ns for path in root.iterdir()} == before
+    write(source / "The Mona Lisa.ndjson", [line(7, "The Mona Lisa")])
+    with pytest.raises(ValueError, match="num_files is 4, not 5"):
+        run(f"source={source}", f"root={root}", "per_class=20")
+
+
+def test_an_interrupted_run_leaves_no_index(source, tmp_path, monkeypatch):
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("deepdraw.data.shards._write_shard", interrupt)
+    with pytest.raises(SystemExit, match="interrupted"):
+        main([f"source={source}", f"root={tmp_path / 'shards'}"])
+    assert not (tmp_path / "shards" / "index.json").exists()
+
+
+def test_without_source_the_files_are_downloaded_first(source, tmp_path, monkeypatch):
+    asked = {}
+
+    def download(names, directory):
+        asked[directory] = len(names)
+        source.rename(directory)
+
+    monkeypatch.setattr(quickdraw, "download", download)
+    (tmp_path / "shards").mkdir()
+    assert run(f"root={tmp_path / 'shards'}")
+    assert asked == {tmp_path / "shards" / "official": 345}
+
+
+def test_help_names_every_option(capsys):
+    main(["--help"])
+    printed = capsys.readouterr().out
+    assert all(
+        f"{key}=" in printed for key in ("root", "source", "download", "per_class", "recognized", "protocol")
+    )
+
+
+def test_real_drawings_raw_and_simplified_become_shards(shared, tmp_path, capsys):
+    for form in ("raw", "simplified_official"):
+        main([f"source={shared / 'data/quickdraw' / form}", f"root={tmp_path / form}", "per_class=20"])
+        index = Shards(str(tmp_path / form)).index
+        counts = index["counts"]
+        assert counts["kept"] == sum(split["num_drawings"] for split in index["splits"].values())
+        assert counts["read"] == counts["kept"] + counts["not_recognized"] + counts["beyond_limit"]
+        assert counts["not_recognized"] > 0
+    assert "drawings read" in capsys.readouterr().out
+    assert np.all(Shards(str(tmp_path / "raw")).split("zeroshot").drawings([0]).stroke_lengths > 0)

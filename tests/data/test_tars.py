@@ -1,0 +1,362 @@
+import functools
+import http.server
+import io
+import os
+import pickle
+import shutil
+import tarfile
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from deepdraw.data import tar_index
+from deepdraw.data.categories import SEEN, UNSEEN
+from deepdraw.data.raster import Rasterizer
+from deepdraw.data.remote import fetch
+from deepdraw.data.tars import BLOCK, ImageTars, TarSplit
+
+NAMES = ("apple", "fish", "light bulb")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "deepdraw"
+
+
+def png(pixels: np.ndarray) -> bytes:
+    return cv2.imencode(".png", pixels)[1].tobytes()
+
+
+def grey(value: int, height: int = 8, width: int = 8) -> bytes:
+    return png(np.full((height, width), value, np.uint8))
+
+
+def write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as tar:
+        for name, data in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return path
+
+
+def samples(labels: Iterable[str], prefix: str = "k") -> list[tuple[str, bytes]]:
+    """Samples in webdataset's order (cls before png); the image of sample i is of grey i."""
+    members = []
+    for i, label in enumerate(labels):
+        members += [(f"{prefix}{i:04}.cls", label.encode()), (f"{prefix}{i:04}.png", grey(i % 256))]
+    return members
+
+
+def read_all(split: TarSplit, size: int = 8, **options) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rows = np.arange(split.block_sizes.sum())
+    return split.read(np.arange(len(split.block_sizes)), rows, Rasterizer(size, line_width=1, **options))
+
+
+def error(root: Path, split: str = "train") -> str:
+    with pytest.raises(ValueError, match=r"\S") as caught:
+        read_all(ImageTars(str(root)).split(split))
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_train_and_val_share_out_the_train_folder_by_key_alone(tmp_path):
+    labels = [NAMES[i % 3] for i in range(1600)]
+    write_tar(tmp_path / "one/train/data-00000.tar", samples(labels))
+    write_tar(tmp_path / "two/train/data-00000.tar", reversed(samples(labels)[:1600]))
+    write_tar(tmp_path / "two/train/data-00001.tar", samples(labels)[1600:])
+    one, two = ImageTars(str(tmp_path / "one")), ImageTars(str(tmp_path / "two"))
+    keys = {name: set(read_all(one.split(name))[2].tolist()) for name in ("train", "val")}
+    assert one.splits == ["train", "val"]
+    assert not keys["train"] & keys["val"]
+    assert len(keys["train"] | keys["val"]) == 1600
+    assert 70 <= len(keys["val"]) <= 130  # 5/80 of 1600 is 100, its standard deviation 10
+    assert set(read_all(two.split("val"))[2].tolist()) == keys["val"]
+
+
+def test_every_image_comes_with_its_own_label_in_any_order(tmp_path):
+    labels = [NAMES[i * i % 3] for i in range(50)]
+    write_tar(tmp_path / "train/data-00000.tar", samples(NAMES))
+    write_tar(tmp_path / "test/data-00000.tar", samples(labels[:20]))
+    write_tar(tmp_path / "test/data-00001.tar", [(n, d) for n, d in samples(labels) if int(n[1:5]) >= 20])
+    split = ImageTars(str(tmp_path)).split("test")
+    assert split.classes == sorted(NAMES)
+    assert split.block_sizes.dtype == np.int64
+    assert split.block_sizes.tolist() == [BLOCK, 20 - BLOCK, BLOCK, 30 - BLOCK]  # no block spans two tars
+    images, classes, key_ids = split.read(
+        np.array([3, 0]), np.array([14, 0, 13, 0]), Rasterizer(8, line_width=1)
+    )
+    greys = [0, 20 + BLOCK, 49, 20 + BLOCK]
+    assert images.shape == (4, 8, 8)
+    assert images.dtype == np.uint8
+    assert images[:, 0, 0].tolist() == greys
+    assert [split.classes[label] for label in classes] == [labels[i] for i in greys]
+    assert classes.dtype == np.int64
+    assert key_ids.dtype == np.uint64
+    assert key_ids.flags.c_contiguous
+    assert len(set(key_ids.tolist())) == 3
+    again = pickle.loads(pickle.dumps(split))  # as spawned workers receive it
+    assert np.array_equal(read_all(again)[0], read_all(split)[0])
+
+
+def test_shards_made_as_the_original_made_them_are_read(tmp_path):
+    strokes = [[(10, 30), (240, 30)], [(128, 30), (128, 250)]]
+    canvas = Image.new("L", (256, 256), 255)
+    for stroke in strokes:
+        ImageDraw.Draw(canvas).line(stroke, fill=0, width=3)
+    file = io.BytesIO()
+    canvas.resize((224, 224), Image.Resampling.LANCZOS).save(file, "JPEG", quality=90)
+    members = [("5201136883597312.jpg", file.getvalue()), ("5201136883597312.cls", b"light bulb")]
+    write_tar(tmp_path / "train/data-00000.tar", samples(NAMES))
+    write_tar(tmp_path / "test/data-00000.tar", members)
+    split = ImageTars(str(tmp_path)).split("test")
+    images, labels, _ = read_all(split, size=224)
+    assert split.classes[labels[0]] == "light bulb"
+    assert np.array_equal(images[0], np.array(Image.open(file).convert("L")))
+    assert read_all(split, size=64)[0].shape == (1, 64, 64)
+
+
+def test_an_image_keeps_its_aspect_ratio_with_white_around_it(tmp_path):
+    wide, tall, small = grey(0, 20, 80), grey(0, 80, 20), grey(0, 4, 4)
+    images = {"a": wide, "b": tall, "c": small}
+    members = [(f"{k}.{s}", d) for k, image in images.items() for s, d in (("png", image), ("cls", b"fish"))]
+    write_tar(tmp_path / "train/data-00000.tar", samples(NAMES))
+    write_tar(tmp_path / "test/data-00000.tar", members)
+    split = ImageTars(str(tmp_path)).split("test")
+    black = read_all(split, size=16)[0] == 0
+    assert black.sum(axis=(1, 2)).tolist() == [64, 64, 256]
+    assert black[0, 6:10].all()
+    assert black[1, :, 6:10].all()
+    inverted = read_all(split, size=16, polarity="white_on_black")[0]
+    assert np.array_equal(inverted == 255, black)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_transparent_paper_is_white(tmp_path, dtype):
+    pixels = np.zeros((8, 8, 4), dtype)
+    pixels[2:4, :, 3] = np.iinfo(dtype).max
+    write_tar(tmp_path / "train/0.tar", [*samples(NAMES), ("ink.png", png(pixels)), ("ink.cls", b"fish")])
+    tars = ImageTars(str(tmp_path))
+    images = np.concatenate([read_all(tars.split(name))[0] for name in ("train", "val")])
+    expected = np.full((8, 8), 255)
+    expected[2:4] = 0
+    assert any(np.array_equal(image, expected) for image in images)
+
+
+def classes_of(root: Path, labels: Iterable[str], folder: str = "train", split: str = "train") -> list[str]:
+    write_tar(root / folder / "data-00000.tar", samples(labels))
+    return ImageTars(str(root)).split(split).classes
+
+
+def test_classes_are_what_the_labels_say(tmp_path):
+    assert classes_of(tmp_path / "a", ["cat", "bee\n", " cat"]) == ["bee", "cat"]
+    assert classes_of(tmp_path / "b", ["wug", "dax", "blicket"]) == ["blicket", "dax", "wug"]
+    assert classes_of(tmp_path / "c", ["10", "2"]) == [str(k) for k in range(11)]
+    assert classes_of(tmp_path / "d", [str(k) for k in range(275)]) == list(SEEN)
+    assert classes_of(tmp_path / "e", ["tree", "bee"], "quickdraw_zeroshot", "zeroshot") == ["bee", "tree"]
+    unseen = classes_of(tmp_path / "f", [str(k) for k in range(70)], "quickdraw_zeroshot", "zeroshot")
+    assert unseen == list(UNSEEN)
+
+
+def test_listed_classes_give_the_indices_their_meaning(tmp_path):
+    (tmp_path / "classes.txt").write_text("wug\n\ndax\n")
+    write_tar(tmp_path / "train/data-00000.tar", samples(["wug", "dax"]))
+    write_tar(tmp_path / "test/data-00000.tar", samples(["1", "0", "wug", "dax"]))
+    split = ImageTars(str(tmp_path)).split("test")
+    assert split.classes == ["wug", "dax"]
+    assert read_all(split)[1].tolist() == [1, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "words"),
+    [
+        (["apple", "fish", "fihs"], [], ["train/data-00000.tar: k0002.png", "'fihs'", "did you mean 'fish'"]),
+        (["apple", "fish"], ["fish", "aple"], ["test/data-00000.tar: k0001.png", "did you mean 'apple'"]),
+        (["apple", "fish"], ["2"], ["k0000.png", "'2'", "index below"]),
+        (["0", "1"], ["7"], ["'7'", "classes.txt"]),
+        (["apple", ""], [], ["k0001.png", "''"]),
+        (["0", "99999999"], [], ["neither names nor small indices", "classes.txt"]),
+    ],
+)
+def test_an_unknown_label_is_named_with_its_member_and_the_nearest_class(tmp_path, train, test, words):
+    write_tar(tmp_path / "train/data-00000.tar", samples(train))
+    if test:
+        write_tar(tmp_path / "test/data-00000.tar", samples(test))
+    message = error(tmp_path, "test" if test else "train")
+    assert all(word in message for word in words), message
+
+
+def test_classes_listed_twice_are_refused(tmp_path):
+    (tmp_path / "classes.txt").write_text("wug\nwug\n")
+    write_tar(tmp_path / "train/data-00000.tar", samples(["wug"]))
+    assert "names a class twice" in error(tmp_path)
+
+
+def test_a_tar_cut_at_any_place_is_noticed(tmp_path):
+    whole = write_tar(tmp_path / "train/data-00000.tar", samples(NAMES)).read_bytes()
+    end = len(samples(NAMES)) * 1024  # each of the small members is a block of header and one of data
+    for length in [
+        0,
+        1,
+        511,
+        512,
+        513,
+        1024,
+        1536,
+        2048,
+        2049,
+        end - 1024,
+        end - 511,
+        end - 1,
+        end,
+        end + 511,
+    ]:
+        (tmp_path / "train/data-00000.tar").write_bytes(whole[:length])
+        message = error(tmp_path)
+        assert "data-00000.tar is no tar or is cut short" in message, length
+        assert "copy or download it again" in message
+    assert "(after k0002.png)" in message
+    (tmp_path / "train/data-00000.tar").write_bytes(whole[: end + 1024])
+    assert ImageTars(str(tmp_path)).split("train").classes == sorted(NAMES)
+
+
+def test_damage_between_members_is_noticed(tmp_path):
+    path = write_tar(tmp_path / "train/data-00000.tar", samples(NAMES))
+    damaged = bytearray(path.read_bytes())
+    damaged[2048:2100] = bytes(range(52))
+    path.write_bytes(damaged)
+    assert "(after k0000.png)" in error(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [b"", b"\x89PNG", b"no image", grey(3)[:40], grey(3)[:-20]],
+    ids=["empty", "signature", "text", "header", "cut short"],
+)
+def test_an_image_that_does_not_decode_is_named(tmp_path, image):
+    write_tar(tmp_path / "train/data-00000.tar", samples(NAMES))
+    write_tar(tmp_path / "test/data-00000.tar", [*samples(NAMES), ("x.png", image), ("x.cls", b"fish")])
+    assert "test/data-00000.tar: x.png does not decode" in error(tmp_path, "test")
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        ([("x.png", grey(0))], "x has an image but no .cls"),
+        ([("sub/x.cls", b"fish"), ("x.png", grey(0))], "sub/x has .cls but no image"),
+        ([("x.png", grey(0)), ("x.jpg", grey(0)), ("x.cls", b"fish")], "x.jpg is there twice"),
+        ([("x.png", grey(0)), ("x.cls", b"\xff\xfe")], "x.cls is not UTF-8"),
+        ([("readme.txt", b"")], "hold no samples"),
+    ],
+)
+def test_a_sample_is_one_image_and_one_label(tmp_path, members, words):
+    write_tar(tmp_path / "train/data-00000.tar", members)
+    assert words in error(tmp_path)
+
+
+def test_missing_and_empty_folders_are_named(tmp_path):
+    assert "does not exist" in error(tmp_path / "absent")
+    assert "holds no train/" in error(tmp_path)
+    (tmp_path / "train").mkdir()
+    assert "holds no *.tar" in error(tmp_path)
+    assert "test does not exist" in error(tmp_path, "test")
+    assert "there is no split 'tset'" in error(tmp_path, "tset")
+    write_tar(tmp_path / "test/data-00000.tar", samples(NAMES))
+    (tmp_path / "train").rmdir()
+    assert "train does not exist" in error(tmp_path, "test")  # its classes are told by train/
+
+
+def test_the_index_is_made_once_and_anew_when_a_tar_changes(tmp_path, monkeypatch):
+    scanned: list[str] = []
+    scan = tar_index._scan_tar
+    monkeypatch.setattr(tar_index, "_scan_tar", lambda path: scanned.append(path.name) or scan(path))
+    path = write_tar(tmp_path / "train/data-00000.tar", samples(NAMES))
+    for _ in range(2):
+        ImageTars(str(tmp_path)).split("train")
+    assert scanned == ["data-00000.tar"]
+    assert sorted(file.name for file in path.parent.iterdir()) == ["data-00000.tar", "index.npz"]
+    write_tar(path, samples(["bee", "tree", "bee"]))
+    os.utime(path, ns=(0, 0))
+    assert ImageTars(str(tmp_path)).split("train").classes == ["bee", "tree"]
+    (path.parent / "index.npz").write_bytes(b"PK\x03\x04 cut")
+    assert ImageTars(str(tmp_path)).split("train").classes == ["bee", "tree"]
+    assert len(scanned) == 3
+
+
+def test_an_index_that_cannot_lie_beside_its_tars_lies_in_the_cache(tmp_path, cache, monkeypatch):
+    write_tar(tmp_path / "train/data-00000.tar", samples(NAMES))
+    (tmp_path / "train/index.npz").mkdir()  # not even root can replace it by a file
+    ImageTars(str(tmp_path)).split("train")
+    assert len(list((cache / "indexes").glob("*.npz"))) == 1
+    assert not list((tmp_path / "train").glob(".index*"))
+    monkeypatch.setattr(tar_index, "_scan_tar", lambda path: pytest.fail("indexed again"))
+    assert ImageTars(str(tmp_path)).split("train").classes == sorted(NAMES)
+
+
+@pytest.fixture
+def web(tmp_path: Path):
+    """The address of a web server of `tmp_path/web`, and what it was asked for."""
+    asked: list[str] = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_request(self, *args) -> None:
+            asked.append(self.path)
+
+        def log_message(self, *args) -> None: ...
+
+    handler = functools.partial(Handler, directory=str(tmp_path / "web"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="webdataset fetches with curl")
+def test_tars_behind_an_address_are_fetched_once(tmp_path, web):
+    address, asked = web
+    write_tar(tmp_path / "web/train/data-00000.tar", samples(NAMES))
+    write_tar(tmp_path / "web/train/data-00001.tar", samples(NAMES, "l"))
+    write_tar(tmp_path / "web/test/data-00000.tar", samples(["fish"]))
+    root = address + "/{train/data-{00000..00001},test/data-00000}.tar"
+    for _ in range(2):
+        tars = ImageTars(root)
+        assert tars.splits == ["train", "val", "test"]
+        assert sum(tars.split(name).block_sizes.sum() for name in tars.splits) == 7
+    assert asked == ["/train/data-00000.tar", "/train/data-00001.tar", "/test/data-00000.tar"]
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="webdataset fetches with curl")
+def test_a_tar_that_cannot_be_fetched_is_named(tmp_path, web, cache):
+    address, _ = web
+    (tmp_path / "web").mkdir()
+    with pytest.raises(
+        ValueError, match=r"train/data-00000\.tar could not be fetched: see why with `curl -fL"
+    ):
+        ImageTars(address + "/train/data-00000.tar")
+    assert not [path for path in cache.rglob("*") if path.is_file()]
+    with pytest.raises(ValueError, match=r"names no train/\*\.tar"):
+        fetch(address + "/data-00000.tar")
+    with pytest.raises(ValueError, match="would be one file"):
+        fetch(address + "/{a,b}/train/data-00000.tar")
+
+
+def test_a_pipe_runs_only_when_it_is_allowed(tmp_path, monkeypatch):
+    source = write_tar(tmp_path / "far/train/data-00000.tar", samples(NAMES))
+    root = f"pipe:cat {source}"
+    monkeypatch.delenv("DEEPDRAW_PIPES", raising=False)
+    with pytest.raises(ValueError, match="export DEEPDRAW_PIPES=1"):
+        ImageTars(root)
+    monkeypatch.setenv("DEEPDRAW_PIPES", "1")
+    assert ImageTars(root).split("train").classes == sorted(NAMES)
+    with pytest.raises(ValueError, match="could not be fetched: see why with `cat "):
+        ImageTars(f"pipe:cat {source.parent}/absent.tar")

@@ -1,0 +1,138 @@
+"""Numbers of a classifier against scikit-learn, and against their definitions one drawing at a time."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import balanced_accuracy_score, log_loss, top_k_accuracy_score
+
+from deepdraw.evaluation.metrics import ClassificationMetrics, chance, true_ranks
+
+torch.set_num_threads(1)
+
+
+def score(logits: torch.Tensor, labels: torch.Tensor, batch_size: int = 32) -> dict[str, float]:
+    metrics = ClassificationMetrics(logits.shape[1])
+    for batch in zip(logits.split(batch_size), labels.split(batch_size), strict=True):
+        metrics.update(*batch)
+    return metrics.compute()
+
+
+def random_logits(num_drawings: int, num_classes: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    logits = 2 * torch.randn(num_drawings, num_classes, generator=generator, dtype=torch.float64)
+    labels = torch.randint(num_classes, (num_drawings,), generator=generator)
+    logits[torch.arange(num_drawings), labels] += 2
+    return logits, labels
+
+
+@pytest.mark.parametrize("num_classes", [7, 345])
+def test_accuracies_and_loss_are_scikit_learns(num_classes):
+    logits, labels = random_logits(5000, num_classes)
+    result = score(logits, labels)
+    classes = np.arange(num_classes)
+    assert result["top1"] == pytest.approx(top_k_accuracy_score(labels, logits, k=1, labels=classes))
+    assert result["top5"] == pytest.approx(top_k_accuracy_score(labels, logits, k=5, labels=classes))
+    assert result["mean_class_accuracy"] == pytest.approx(
+        balanced_accuracy_score(labels, logits.argmax(dim=1))
+    )
+    assert result["loss"] == pytest.approx(log_loss(labels, logits.softmax(dim=1), labels=classes))
+
+
+def test_classes_without_drawings_do_not_enter_the_mean_class_accuracy():
+    logits, labels = random_logits(200, 10)
+    labels = labels % 4
+    assert score(logits, labels)["mean_class_accuracy"] == pytest.approx(
+        np.mean([(logits[labels == c].argmax(dim=1) == c).double().mean() for c in range(4)])
+    )
+
+
+logits_with_ties = st.integers(1, 8).flatmap(
+    lambda num_classes: st.lists(
+        st.tuples(
+            st.lists(st.integers(-2, 2), min_size=num_classes, max_size=num_classes),
+            st.integers(0, num_classes - 1),
+        ),
+        min_size=1,
+        max_size=20,
+    )
+)
+
+
+@given(logits_with_ties)
+@settings(deadline=None)
+def test_among_equal_logits_the_smaller_index_is_ahead(rows):
+    average_precision = []
+    top1, top5 = [], []
+    for logits, label in rows:
+        ranking = sorted(range(len(logits)), key=lambda c: (-logits[c], c))
+        place = ranking.index(label) + 1
+        average_precision.append(1 / place if place <= 3 else 0)
+        top1.append(place == 1)
+        top5.append(label in ranking[:5])
+    result = score(
+        torch.tensor([logits for logits, _ in rows]).float(), torch.tensor([label for _, label in rows])
+    )
+    assert result["top1"] == pytest.approx(np.mean(top1))
+    assert result["top5"] == pytest.approx(np.mean(top5))
+    assert result["map3"] == pytest.approx(np.mean(average_precision))
+
+
+def test_rank_zero_is_where_argmax_points():
+    logits = torch.randint(3, (500, 6), generator=torch.Generator().manual_seed(0)).float()
+    assert (true_ranks(logits, logits.argmax(dim=1)) == 0).all()
+
+
+def test_map3_gives_a_half_for_the_second_and_a_third_for_the_third_place():
+    logits = torch.tensor([[4.0, 3.0, 2.0, 1.0]]).expand(4, 4)
+    assert score(logits, torch.arange(4))["map3"] == pytest.approx((1 + 1 / 2 + 1 / 3) / 4)
+
+
+def test_top5_of_fewer_than_five_classes_is_one():
+    assert score(*random_logits(50, 4))["top5"] == 1.0
+
+
+def test_the_batches_do_not_matter():
+    logits, labels = random_logits(100, 12)
+    assert score(logits, labels, batch_size=1) == pytest.approx(score(logits, labels, batch_size=100))
+
+
+def test_half_precision_logits_have_a_single_precision_loss():
+    logits, labels = random_logits(500, 20)
+    logits = logits.bfloat16()
+    assert score(logits, labels)["loss"] == pytest.approx(score(logits.double(), labels)["loss"], rel=1e-6)
+
+
+def test_the_sums_of_two_processes_add_up():
+    logits, labels = random_logits(100, 12)
+    first, second = ClassificationMetrics(12), ClassificationMetrics(12)
+    first.update(logits[:30], labels[:30])
+    second.update(logits[30:], labels[30:])
+    for name in ("rank_counts", "loss_sum", "num_non_finite"):
+        setattr(first, name, getattr(first, name) + getattr(second, name))
+    assert first.compute() == pytest.approx(score(logits, labels))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_non_finite_logits_are_refused_and_counted(value):
+    logits, labels = random_logits(10, 6)
+    logits[3, 2] = value
+    with pytest.raises(ValueError, match="1 of 10 drawings have NaN or infinite logits"):
+        score(logits, labels)
+
+
+def test_an_empty_split_has_no_score():
+    with pytest.raises(ValueError, match="the split is empty"):
+        ClassificationMetrics(3).compute()
+
+
+def test_update_never_waits_for_the_device():
+    # A meta tensor holds no values: whatever asked for one, as a wait for the device would, raises.
+    metrics = ClassificationMetrics(5)
+    metrics.update(torch.zeros(8, 5, device="meta"), torch.zeros(8, dtype=torch.int64, device="meta"))
+    assert metrics.rank_counts.is_meta
+
+
+def test_chance_is_one_in_the_number_of_classes():
+    assert chance(70) == pytest.approx(1 / 70)

@@ -1,0 +1,90 @@
+"""Every option of every config group composes, builds, and opens with the command that uses it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+CONF = Path(__file__).parents[1] / "conf"
+OPTIONS = [
+    (group.name, option.stem)
+    for group in sorted(CONF.iterdir())
+    if group.is_dir() and group.name not in ("hydra", "local")
+    for option in sorted(group.glob("*.yaml"))
+]
+NEEDED = {
+    ("backbone", "timm"): ["backbone.name=test_vit"],
+    ("backbone", "open_clip"): ["backbone.name=RN50", "backbone.tag=openai"],
+    ("freeze", "first"): ["freeze.n=2"],
+    ("freeze", "last"): ["freeze.n=2"],
+    ("freeze", "blocks"): ["freeze.blocks=[0,1]"],
+    ("freeze", "first12"): ["backbone=dinov2_small"],
+    ("data", "tars"): ["data.root=tars"],
+}
+
+
+def composed(group: str, option: str):
+    evaluation = group == "protocol"
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        choice = f"{group}=[{option}]" if group == "logger" else f"{group}={option}"
+        if group == "experiment":
+            choice = f"+{choice}"
+        overrides = [*NEEDED.get((group, option), []), choice]
+        name = "evaluate" if evaluation else "train"
+        return compose(name, [*overrides, "ckpt=best.pt"] if evaluation else overrides)
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_option_composes_and_resolves(group, option):
+    assert OmegaConf.to_container(composed(group, option), resolve=True, throw_on_missing=True)
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_option_opens_with_the_command_that_uses_it(group, option):
+    choice = f"{group}=[{option}]" if group == "logger" else f"{group}={option}"
+    head = (CONF / group / f"{option}.yaml").read_text().splitlines()[:3]
+    assert any(line.startswith("# python ") and choice in line for line in head), head
+
+
+@pytest.mark.parametrize(("group", "option"), [pair for pair in OPTIONS if pair[0] in ("backbone", "freeze", "head")])
+def test_every_part_of_a_model_builds(group, option):
+    cfg = composed(group, option)
+    with torch.device("meta"):
+        backbone = instantiate(cfg.backbone)
+        head = instantiate(cfg.head, num_features=backbone.num_features, num_classes=5)
+        frozen = instantiate(cfg.freeze, backbone.layer_groups())
+    assert backbone.image_size == cfg.render.size
+    assert sum(p.numel() for p in head.parameters()) > 0
+    assert bool(frozen) == (cfg.freeze._target_ != "deepdraw.models.freezing.nothing")
+
+
+@pytest.mark.parametrize(("group", "option"), [pair for pair in OPTIONS if pair[0] in ("optimizer", "schedule")])
+def test_every_optimizer_and_schedule_takes_a_step(group, option):
+    cfg = composed(group, option)
+    model = torch.nn.ModuleDict({"backbone": torch.nn.Linear(3, 4), "head": torch.nn.Linear(4, 2)})
+    optimizer = instantiate(cfg.optimizer, model, pretrained=False)
+    schedule = instantiate(cfg.schedule, optimizer, 10)
+    before = model["head"].weight.clone()
+    model["head"](model["backbone"](torch.ones(1, 3))).sum().backward()
+    optimizer.step()
+    schedule.step()
+    assert not torch.equal(model["head"].weight, before)
+
+
+@pytest.mark.parametrize(("group", "option"), [pair for pair in OPTIONS if pair[0] == "precision"])
+def test_every_precision_builds(group, option):
+    precision = instantiate(composed(group, option).precision, device=torch.device("cpu"))
+    with precision.autocast():
+        assert torch.ones(2, 2).matmul(torch.ones(2, 2)).isfinite().all()
+
+
+@pytest.mark.parametrize(("group", "option"), [pair for pair in OPTIONS if pair[0] in ("logger", "protocol")])
+def test_every_logger_and_protocol_builds(group, option, tmp_path):
+    cfg = composed(group, option)
+    if group == "logger":
+        assert instantiate(cfg.logger[option])(tmp_path, {})
+    else:
+        assert callable(instantiate(cfg.protocol))

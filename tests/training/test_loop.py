@@ -1,0 +1,166 @@
+"""Training: it learns, selects on validation, resumes to the same bits, and refuses what cannot be meant."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from deepdraw.training.loop import State
+
+TIMES = ("train/images_per_second", "test/images_per_second", "val/images_per_second")
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    with (run / "metrics.csv").open() as file:
+        return [{key: cell for key, cell in row.items() if key not in TIMES} for row in csv.DictReader(file)]
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return torch.load(run / "checkpoints/last.pt", weights_only=True)["model"]
+
+
+def summary(run: Path) -> dict:
+    return json.loads((run / "summary.json").read_text())
+
+
+def assert_same_run(one: Path, two: Path) -> None:
+    assert rows(one) == rows(two)
+    first, second = weights(one), weights(two)
+    assert all(torch.equal(first[key], second[key]) for key in first | second)
+    results = [{k: v for k, v in summary(run).items() if k not in TIMES} for run in (one, two)]
+    assert results[0] == results[1]
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.fixture
+def interrupted(monkeypatch, train):
+    """Run train.py, but as if the power went off at the first row of metrics after `step`."""
+
+    def run(step: int, *overrides: str, run_dir: Path) -> None:
+        log = State.log
+
+        def fail(self, metrics):
+            log(self, metrics)
+            if self.step >= step:
+                raise Interrupted
+
+        with monkeypatch.context() as patch:
+            patch.setattr(State, "log", fail)
+            patch.setenv("HYDRA_FULL_ERROR", "1")
+            with pytest.raises(Interrupted):
+                train(*overrides, run_dir=run_dir)
+
+    return run
+
+
+def test_a_run_leaves_what_the_design_promises_and_learns(train):
+    run = train("train.epochs=6", "optimizer.lr=5e-3")
+    for file in ("config.yaml", "metrics.csv", "summary.json", "checkpoints/last.pt", "checkpoints/best.pt",
+                 "plots/curves.png", "plots/drawings.png", ".hydra/config.yaml"):
+        assert (run / file).stat().st_size > 0, file
+    found = summary(run)
+    assert found["test/top1"] > 0.6
+    assert found["seed"] == 42
+    assert found["trainable_parameters"] == found["parameters"]
+    assert torch.__version__.startswith(found["versions"]["torch"])
+
+
+def test_the_same_command_gives_the_same_numbers(train, tmp_path):
+    assert_same_run(train(run_dir=tmp_path / "one"), train(run_dir=tmp_path / "two"))
+
+
+@pytest.mark.parametrize("step", [7, 13, 20, 26])
+def test_a_run_broken_off_anywhere_ends_with_the_bits_of_one_left_alone(train, interrupted, tmp_path, step):
+    overrides = ["train.checkpoint_every=4", "head=mlp", "head.dropout=0.3", "train.grad_accum=1"]
+    alone = train(*overrides, run_dir=tmp_path / "alone")
+    interrupted(step, *overrides, run_dir=tmp_path / "broken")
+    assert_same_run(train(*overrides, run_dir=tmp_path / "broken"), alone)
+
+
+def test_workers_do_not_change_a_resumed_run(train, interrupted, tmp_path):
+    alone = train("train.checkpoint_every=4", run_dir=tmp_path / "alone")
+    interrupted(7, "train.checkpoint_every=4", "data.num_workers=2", run_dir=tmp_path / "broken")
+    again = train("train.checkpoint_every=4", "data.num_workers=1", run_dir=tmp_path / "broken")
+    assert_same_run(again, alone)
+
+
+def test_a_finished_run_started_again_changes_nothing(train):
+    run = train()
+    before, logged = summary(run), rows(run)
+    train()
+    assert {k: v for k, v in summary(run).items() if k not in TIMES} == {
+        k: v for k, v in before.items() if k not in TIMES
+    }
+    assert rows(run) == logged
+
+
+def test_the_directory_of_another_config_is_refused_by_key_and_kept(train, capsys):
+    run = train("train.epochs=1")
+    before = (run / "checkpoints/last.pt").read_bytes(), (run / "config.yaml").read_bytes()
+    with pytest.raises(SystemExit) as refused:
+        train("train.epochs=1", "optimizer.lr=7e-3")
+    assert "optimizer.lr: 0.002 there, 0.007 here" in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert before == ((run / "checkpoints/last.pt").read_bytes(), (run / "config.yaml").read_bytes())
+
+
+def test_best_is_the_best_validation_epoch(train):
+    run = train("train.epochs=4")
+    validated = [float(row["val/top1"]) for row in rows(run) if row["val/top1"]]
+    best = torch.load(run / "checkpoints/best.pt", weights_only=True)
+    assert best["best"]["val/top1"] == pytest.approx(max(validated))
+    assert best["best"]["val/epoch"] == validated.index(max(validated)) + 1
+
+
+def test_accumulating_two_half_batches_equals_one_whole(train, tmp_path):
+    # LayerNorm, unlike BatchNorm, sees each drawing alone
+    vit = ["backbone=timm", "backbone.name=test_vit", "backbone.pretrained=false", "optimizer=sgd", "train.epochs=1"]
+    vit += ["backbone.image_size=32"]
+    whole = train(*vit, run_dir=tmp_path / "whole")
+    halves = train(*vit, "data.batch_size=16", "train.grad_accum=2", run_dir=tmp_path / "halves")
+    first, second = weights(whole), weights(halves)
+    for key in first:
+        torch.testing.assert_close(first[key], second[key], atol=1e-5, rtol=1e-3)
+
+
+def test_limit_steps_stops_early_and_limits_evaluation(train):
+    run = train("train.limit_steps=2")
+    assert summary(run)["steps"] == 2
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(train):
+    with pytest.raises(SystemExit, match="lower optimizer.lr"):
+        train("optimizer=sgd", "optimizer.lr=1e30", "train.clip_grad=null")
+
+
+def test_freeze_all_changes_the_head_alone(train, tmp_path):
+    run = train("freeze=all", "train.epochs=1")
+    assert summary(run)["trainable_parameters"] < summary(run)["parameters"] / 10
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_killed_process_goes_on_to_the_same_bits(train, tmp_path, polygon_root, number):
+    overrides = ["train.checkpoint_every=3", "train.epochs=8"]
+    alone = train(*overrides, run_dir=tmp_path / "alone")
+    run = tmp_path / "killed"
+    command = [sys.executable, "train.py", *sys.argv[2:], f"hydra.run.dir={run}"]
+    process = subprocess.Popen(command, cwd=Path(__file__).parents[2], env={**os.environ, "OMP_NUM_THREADS": "1"})
+    while not (run / "checkpoints/best.pt").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(number)
+    process.wait(60)
+    assert not (run / "summary.json").exists(), "it was killed too late"
+    assert_same_run(train(*overrides, run_dir=run), alone)

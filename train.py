@@ -1,0 +1,115 @@
+"""Train a vision encoder on drawings: compose, build, fit, report.
+
+python train.py backbone=clip freeze=first12
+"""
+
+import hydra
+from omegaconf import DictConfig
+
+from deepdraw.runtime.run import describe_environment, open_run, one_line_errors, run_directory
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="train")
+@one_line_errors
+def main(cfg: DictConfig) -> float:
+    """Train as `cfg` says in Hydra's run directory and return the best validation top-1."""
+    import torch  # heavy imports wait until --help and --cfg have answered
+    from hydra.utils import instantiate
+
+    from deepdraw.data.loader import Loader
+    from deepdraw.data.raster import Rasterizer
+    from deepdraw.evaluation.classify import sample, score
+    from deepdraw.evaluation.report import plot_curves, plot_sheet, print_table, write_json
+    from deepdraw.models.classifier import Classifier
+    from deepdraw.models.freezing import freeze, print_layers
+    from deepdraw.runtime.precision import find_device
+    from deepdraw.training.checkpoint import load_checkpoint
+    from deepdraw.training.loop import Recipe, State, fit
+
+    run = run_directory()
+    last = run / "checkpoints/last.pt"
+    former = load_checkpoint(last) if last.exists() else None
+    config = open_run(run, cfg, former and former["config"])
+    torch.manual_seed(cfg.seed)
+    device = find_device(cfg.device)
+    precision = instantiate(cfg.precision, device=device)
+
+    backbone = instantiate(cfg.backbone)
+    frozen = instantiate(cfg.freeze, backbone.layer_groups())
+    source = instantiate(cfg.data.source)
+    rasterizer = Rasterizer(**cfg.render)
+    train, val, test = (
+        Loader(
+            source.split(split),
+            rasterizer,
+            batch_size=cfg.data.batch_size,
+            shuffle=split == "train",
+            device=device,
+            num_workers=cfg.data.num_workers,
+            seed=cfg.seed,
+        )
+        for split in ("train", "val", "test")
+    )
+    head = instantiate(cfg.head, num_features=backbone.num_features, num_classes=len(train.classes))
+    model = Classifier(backbone, head).to(device)
+    freeze(model, frozen)
+    print_layers(model)
+
+    recipe = Recipe(**cfg.train)
+    optimizer = instantiate(cfg.optimizer, model, pretrained=bool(cfg.backbone.pretrained))
+    state = State(
+        model=model,
+        optimizer=optimizer,
+        schedule=instantiate(cfg.schedule, optimizer, recipe.total_steps(train)),
+        scaler=precision.scaler(),
+        loggers={name: instantiate(logger)(run, config) for name, logger in cfg.logger.items()},
+        recent=torch.zeros(3, device=device),
+    )
+    if former is None:
+        backbone.load_pretrained()
+    else:
+        state.load_state_dict(former)
+        print(f"resumed at step {state.step} of {recipe.total_steps(train)}")
+
+    def evaluate(loader: Loader, title: str) -> dict[str, float]:
+        return score(model.eval(), loader, precision, title=title, limit_batches=recipe.limit_steps)
+
+    preprocessing = {**config["render"], "mean": list(backbone.mean), "std": list(backbone.std)}
+    about = {"config": config, "classes": train.classes, "preprocessing": preprocessing}
+    fit(
+        state,
+        train,
+        lambda: evaluate(val, "validation"),
+        recipe,
+        precision=precision,
+        checkpoints=last.parent,
+        about=about,
+    )
+    model.load_state_dict(load_checkpoint(last.with_name("best.pt"))["model"])
+    metrics = {f"test/{name}": value for name, value in evaluate(test, "test").items()}
+    state.log(metrics)
+
+    plot_curves(run / "metrics.csv", run / "plots/curves.png")
+    plot_sheet(*sample(model, test, precision, num_batches=recipe.limit_steps or 8), train.classes, run / "plots/drawings.png")
+    summary = {
+        **state.best,
+        **metrics,
+        **state.speed,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "steps": state.step,
+        "seed": cfg.seed,
+        "device": str(device),
+        "precision": precision.name,
+        **describe_environment(),
+    }
+    write_json(run / "summary.json", summary)
+    for logger in state.loggers.values():
+        logger.finish(summary)
+    print_table(f"test, by the weights of epoch {state.best['val/epoch']}, the best on validation", metrics)
+    print(f"all of it in {run}")
+    return state.best["val/top1"]
+
+
+if __name__ == "__main__":
+    main()
