@@ -8,6 +8,7 @@ does not depend on the number of workers, every rank takes equal steps, and resu
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from typing import Literal, NamedTuple, Protocol
 
@@ -128,7 +129,7 @@ class Loader:
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=device.type == "cuda",
-            worker_init_fn=_one_thread,
+            worker_init_fn=_settle_worker,
             generator=torch.Generator(),  # else every epoch takes a number from the global one that dropout uses
         )
 
@@ -157,5 +158,8 @@ class _Keys(list[tuple[int, int, int]], Sampler[tuple[int, int, int]]):
     """The batches to come, set anew for every epoch."""
 
 
-def _one_thread(worker: int) -> None:
+def _settle_worker(worker: int) -> None:
+    """Let this process draw on one thread and leave Ctrl-C and SIGTERM, sent to all, for the main process to answer."""
     cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -24,6 +24,7 @@ class Classifier(nn.Module):
         # (grey / 255 - mean) / std in one pass, as grey * scale + shift
         self.register_buffer("scale", (1 / (255 * std)).view(3, 1, 1), persistent=False)
         self.register_buffer("shift", (-mean / std).view(3, 1, 1), persistent=False)
+        self.to(memory_format=torch.channels_last)  # convolutions are faster so, on CPUs and GPUs; the rest ignores it
 
     def features(self, images: Tensor) -> Tensor:
         """Features [B, num_features] of uint8 images [B, H, W] (0 is black, 255 white)."""

@@ -86,5 +86,8 @@ def one_line_errors(main: Callable[[DictConfig], Result]) -> Callable[[DictConfi
             if sweeping or os.environ.get("HYDRA_FULL_ERROR") or not isinstance(cause, ValueError | FloatingPointError):
                 raise
             sys.exit(f"error: {cause}")
+        except KeyboardInterrupt:
+            print(f"stopped; the same command with hydra.run.dir={run_directory()} goes on from its last checkpoint")
+            sys.exit(130)
 
     return wrapped
