@@ -23,10 +23,11 @@ def main(cfg: DictConfig) -> None:
     from deepdraw.evaluation.report import print_table, write_json
     from deepdraw.models.classifier import Classifier
     from deepdraw.runtime.precision import find_device
-    from deepdraw.training.checkpoint import load_checkpoint
+    from deepdraw.training.checkpoint import check_config, load_checkpoint
 
     path = Path(cfg.ckpt)
-    checkpoint = load_checkpoint(path, cfg.trust)
+    checkpoint = load_checkpoint(path)
+    check_config(checkpoint["config"], path, cfg.trust)
     trained = OmegaConf.create(checkpoint["config"])
     device = find_device(cfg.device)
 

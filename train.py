@@ -6,7 +6,7 @@ python train.py backbone=clip freeze=first12
 import hydra
 from omegaconf import DictConfig
 
-from deepdraw.runtime.run import describe_environment, open_run, one_line_errors, run_directory
+from deepdraw.runtime.run import describe_run, one_line_errors, open_run, run_directory
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
@@ -23,19 +23,22 @@ def main(cfg: DictConfig) -> float:
     from deepdraw.models.classifier import Classifier
     from deepdraw.models.freezing import freeze, print_layers
     from deepdraw.runtime.precision import find_device
-    from deepdraw.training.checkpoint import load_checkpoint
+    from deepdraw.training.checkpoint import load_checkpoint, load_last
     from deepdraw.training.loop import Recipe, State, fit
 
     run = run_directory()
-    last = run / "checkpoints/last.pt"
-    former = load_checkpoint(last) if last.exists() else None
+    checkpoints = run / "checkpoints"
+    former = load_last(checkpoints)
     config = open_run(run, cfg, former and former["config"])
-    torch.manual_seed(cfg.seed)
+    recipe = Recipe(**cfg.train)
     device = find_device(cfg.device)
     precision = instantiate(cfg.precision, device=device)
+    torch.manual_seed(cfg.seed)
 
     backbone = instantiate(cfg.backbone)
-    frozen = instantiate(cfg.freeze, backbone.layer_groups())
+    frozen = instantiate(
+        cfg.freeze, backbone.layer_groups()
+    )  # refuses what cannot be before anything is loaded
     source = instantiate(cfg.data.source)
     rasterizer = Rasterizer(**cfg.render)
     train, val, test = (
@@ -51,11 +54,12 @@ def main(cfg: DictConfig) -> float:
         for split in ("train", "val", "test")
     )
     head = instantiate(cfg.head, num_features=backbone.num_features, num_classes=len(train.classes))
+    if former is None:
+        backbone.load_pretrained()
     model = Classifier(backbone, head).to(device)
     freeze(model, frozen)
     print_layers(model)
 
-    recipe = Recipe(**cfg.train)
     optimizer = instantiate(cfg.optimizer, model, pretrained=bool(cfg.backbone.pretrained))
     state = State(
         model=model,
@@ -65,45 +69,25 @@ def main(cfg: DictConfig) -> float:
         loggers={name: instantiate(logger)(run, config) for name, logger in cfg.logger.items()},
         recent=torch.zeros(3, device=device),
     )
-    if former is None:
-        backbone.load_pretrained()
-    else:
+    if former is not None:
         state.load_state_dict(former)
         print(f"resumed at step {state.step} of {recipe.total_steps(train)}")
 
-    def evaluate(loader: Loader, title: str) -> dict[str, float]:
-        return score(model.eval(), loader, precision, title=title, limit_batches=recipe.limit_steps)
+    def evaluate(split: str, loader: Loader) -> dict[str, float]:
+        metrics = score(model.eval(), loader, precision, title=split, limit_batches=recipe.limit_steps)
+        return {f"{split}/{name}": value for name, value in metrics.items()}
 
     preprocessing = {**config["render"], "mean": list(backbone.mean), "std": list(backbone.std)}
     about = {"config": config, "classes": train.classes, "preprocessing": preprocessing}
-    fit(
-        state,
-        train,
-        lambda: evaluate(val, "validation"),
-        recipe,
-        precision=precision,
-        checkpoints=last.parent,
-        about=about,
-    )
-    model.load_state_dict(load_checkpoint(last.with_name("best.pt"))["model"])
-    metrics = {f"test/{name}": value for name, value in evaluate(test, "test").items()}
-    state.log(metrics)
+    fit(state, train, lambda: evaluate("val", val), recipe, precision, checkpoints, about)
 
-    plot_curves(run / "metrics.csv", run / "plots/curves.png")
-    plot_sheet(*sample(model, test, precision, num_batches=recipe.limit_steps or 8), train.classes, run / "plots/drawings.png")
-    summary = {
-        **state.best,
-        **metrics,
-        **state.speed,
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
-        "steps": state.step,
-        "seed": cfg.seed,
-        "device": str(device),
-        "precision": precision.name,
-        **describe_environment(),
-    }
+    model.load_state_dict(load_checkpoint(checkpoints / "best.pt")["model"])
+    state.log(metrics := evaluate("test", test))
+    summary = describe_run(cfg, model) | {"steps": state.step} | state.speed | state.best | metrics
     write_json(run / "summary.json", summary)
+    plot_curves(run / "metrics.csv", run / "plots/curves.png")
+    drawings = sample(model, test, precision, num_batches=recipe.limit_steps or 8)
+    plot_sheet(*drawings, train.classes, run / "plots/drawings.png")
     for logger in state.loggers.values():
         logger.finish(summary)
     print_table(f"test, by the weights of epoch {state.best['val/epoch']}, the best on validation", metrics)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -54,21 +55,20 @@ def polygon_root(tmp_path_factory) -> Path:
 Run = Callable[..., Path]
 
 
-@pytest.fixture
-def train(monkeypatch, tmp_path, polygon_root) -> Run:
+@pytest.fixture(scope="session")
+def train_once(polygon_root) -> Run:
     """Run train.py's main on the polygons with small steps; returns the run directory."""
-    def run(*overrides: str, run_dir: Path | None = None) -> Path:
-        run_dir = run_dir or tmp_path / "run"
-        small = [
-            "data=quickdraw",
-            f"data.root={polygon_root}",
-            "data.num_workers=0",
-            "data.batch_size=32",
-            "backbone.image_size=32",
-            "backbone.options.channels=[8,8,16,16]",
-            "train.epochs=3",
-            "train.log_every=5",
-        ]
+
+    def run(monkeypatch: pytest.MonkeyPatch, run_dir: Path, *overrides: str, plots: bool = False) -> Path:
+        chosen = {override.partition("=")[0] for override in overrides}
+        small = ["train.epochs=3", "train.log_every=5", "data.num_workers=0", "data.batch_size=32"]
+        if "data" not in chosen:
+            small += ["data=quickdraw", f"data.root={polygon_root}"]
+        if "backbone" not in chosen:
+            small += ["backbone.image_size=32", "backbone.options.channels=[8,8,16,16]"]
+        if not plots:  # they take longer than the training
+            for plot in ("plot_curves", "plot_sheet"):
+                monkeypatch.setattr(f"deepdraw.evaluation.report.{plot}", lambda *arguments: None)
         monkeypatch.setattr(sys, "argv", ["train.py", f"hydra.run.dir={run_dir}", *small, *overrides])
         runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
         return run_dir
@@ -77,10 +77,43 @@ def train(monkeypatch, tmp_path, polygon_root) -> Run:
 
 
 @pytest.fixture
+def train(monkeypatch, tmp_path, train_once) -> Run:
+    """Run train.py's main on the polygons, in `run_dir` or else the test's own directory; returns it."""
+
+    def run(*overrides: str, run_dir: Path = tmp_path / "run", plots: bool = False) -> Path:
+        return train_once(monkeypatch, run_dir, *overrides, plots=plots)
+
+    return run
+
+
+@pytest.fixture
 def evaluate(monkeypatch) -> Callable[..., None]:
     """Run evaluate.py's main on a checkpoint."""
+
     def run(ckpt: Path, *overrides: str) -> None:
         monkeypatch.setattr(sys, "argv", ["evaluate.py", f"ckpt={ckpt}", "data.num_workers=0", *overrides])
         runpy.run_path(str(ROOT / "evaluate.py"), run_name="__main__")
 
     return run
+
+
+# Not as rendered by default: an evaluation that forgot what the checkpoint says of it would give other numbers.
+TRAINED = ("train.epochs=2", "render.polarity=white_on_black", "render.line_width=2.5")
+
+
+@pytest.fixture(scope="session")
+def trained_once(train_once, tmp_path_factory) -> Path:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        return train_once(monkeypatch, tmp_path_factory.mktemp("trained") / "run", *TRAINED)
+
+
+@pytest.fixture
+def trained(trained_once, tmp_path) -> Path:
+    """The directory of a finished run of `TRAINED`, to be changed at will."""
+    return shutil.copytree(trained_once, tmp_path / "run")
+
+
+@pytest.fixture
+def resume(trained, train) -> Run:
+    """Start the command of `trained` again in its directory."""
+    return lambda *overrides: train(*TRAINED, *overrides, run_dir=trained)

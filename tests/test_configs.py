@@ -1,5 +1,6 @@
 """Every option of every config group composes, builds, and opens with the command that uses it."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ OPTIONS = [
 ]
 NEEDED = {
     ("backbone", "timm"): ["backbone.name=test_vit"],
-    ("backbone", "open_clip"): ["backbone.name=RN50", "backbone.tag=openai"],
+    ("backbone", "open_clip"): ["backbone.name=RN50-quickgelu", "backbone.tag=openai"],
     ("freeze", "first"): ["freeze.n=2"],
     ("freeze", "last"): ["freeze.n=2"],
     ("freeze", "blocks"): ["freeze.blocks=[0,1]"],
@@ -44,9 +45,9 @@ def test_every_option_composes_and_resolves(group, option):
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_option_opens_with_the_command_that_uses_it(group, option):
-    choice = f"{group}=[{option}]" if group == "logger" else f"{group}={option}"
     head = (CONF / group / f"{option}.yaml").read_text().splitlines()[:3]
-    assert any(line.startswith("# python ") and choice in line for line in head), head
+    command = re.compile(rf"# python .*\b{group}=\[?[\w,]*\b{option}\b")
+    assert any(command.match(line) for line in head), head
 
 
 @pytest.mark.parametrize(("group", "option"), [pair for pair in OPTIONS if pair[0] in ("backbone", "freeze", "head")])
@@ -88,3 +89,10 @@ def test_every_logger_and_protocol_builds(group, option, tmp_path):
         assert instantiate(cfg.logger[option])(tmp_path, {})
     else:
         assert callable(instantiate(cfg.protocol))
+
+
+def test_the_slurm_launcher_asks_for_what_a_run_needs():
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        launcher = compose("train", ["hydra/launcher=slurm"], return_hydra_config=True).hydra.launcher
+    assert launcher._target_.endswith("SlurmLauncher")
+    assert (launcher.gpus_per_node, launcher.cpus_per_task, launcher.mem_gb) == (1, 8, 32)

@@ -30,12 +30,13 @@ def simplify(strokes: Sequence[ArrayLike]) -> list[np.ndarray]:
     Raises:
         ValueError: if there is no stroke, a stroke has no point, or a coordinate is not finite.
     """
-    lengths = np.array([len(stroke) for stroke in strokes], dtype=np.int64)
+    arrays = [np.asarray(stroke, dtype=np.float64) for stroke in strokes]
+    lengths = np.array([len(array) for array in arrays], dtype=np.int64)
     if not lengths.size or not lengths.all():
         raise ValueError(
             "a drawing to simplify needs at least one stroke, and every stroke at least one point"
         )
-    xy = np.concatenate([np.asarray(stroke, dtype=np.float64) for stroke in strokes])
+    xy = np.concatenate(arrays)
     if not np.isfinite(xy).all():
         raise ValueError("a drawing to simplify has a coordinate that is not finite; drop that drawing")
     xy = xy - xy.min(axis=0)

@@ -55,8 +55,8 @@ def check_wandb(name: str) -> Finding:
             return Finding(name, "ok", f"{version}, logs in to {host} with .netrc")
     except (OSError, netrc.NetrcParseError):
         pass  # no such file, or not one that W&B could read: not logged in
-    fix = "wandb login, or WANDB_MODE=offline, or another logger"
-    return Finding(name, "warning", f"{version}, not logged in to {host} (logger=wandb needs it)", fix)
+    fix = "wandb login, or send them later with wandb sync"
+    return Finding(name, "warning", f"{version}, not logged in to {host}: logger=wandb keeps its runs here", fix)
 
 
 def check_hub(name: str) -> Finding:

@@ -25,6 +25,8 @@ def outputs(
     compute: Compute, loader: Loader, precision: Precision, *, title: str, limit_batches: int | None = None
 ) -> Iterator[tuple[Batch, Tensor]]:
     """Every batch of a split, or the first `limit_batches`, and what `compute` makes of it in float32."""
+    if limit_batches is not None and limit_batches < 1:
+        raise ValueError(f"limit_batches={limit_batches} must be at least 1, or null for the whole split")
     num_batches = min(len(loader), limit_batches or len(loader))
     with Bar(title, num_batches, loader.batch_size) as bar:
         for batch in islice(loader.epoch(), num_batches):

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from deepdraw.data.loader import Loader
 from deepdraw.evaluation.classify import outputs, score
@@ -58,13 +59,13 @@ def text(
 ) -> Metrics:
     """Zero-shot: prompts over the names of the split's classes. Raises ValueError without a text tower."""
     weights = text_classifier(model.backbone.encode_text, loader.classes)
-    metrics = score(
-        lambda images: text_logits(model.features(images), weights),
-        loader,
-        precision,
-        title="reading against prompts",
-        limit_batches=limit_batches,
-    )
+
+    def logits(images: Tensor) -> Tensor:
+        features = model.features(images)
+        with torch.autocast(images.device.type, enabled=False):  # logits lie closer together than bf16 can tell
+            return text_logits(features, weights)
+
+    metrics = score(logits, loader, precision, title="reading against prompts", limit_batches=limit_batches)
     return {f"text_{name}": value for name, value in metrics.items()} | {"chance": chance(len(loader.classes))}
 
 

@@ -39,14 +39,16 @@ def print_table(title: str, metrics: Mapping[str, float], console: Console | Non
     from rich.table import Table
 
     plain = {key.rpartition("/")[2]: value for key, value in metrics.items()}
-    table = Table(title=title, title_justify="left", title_style="bold", show_header=False)
+    table = Table(show_header=False)
     table.add_column("metric")
     table.add_column("value", justify="right")
     for name, value in plain.items():
         if not name.endswith("_stderr"):
             standard_error = plain.get(name.removesuffix("_top1") + "_stderr")
             table.add_row(_title(name), _value(name, value, standard_error))
-    (console or Console()).print(table)
+    console = console or Console()
+    console.print(title, style="bold", soft_wrap=True, highlight=False)
+    console.print(table)
 
 
 def _title(name: str) -> str:
@@ -56,7 +58,7 @@ def _title(name: str) -> str:
 
 def _value(name: str, value: float, standard_error: float | None) -> str:
     if name == "images_per_second":
-        return f"{value:,.0f}"
+        return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
     if name.endswith(("top1", "top5", "map3", "accuracy", "chance")):
         error = "" if standard_error is None else f" ± {100 * standard_error:.2f}"
         return f"{100 * value:.2f}{error} %"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -49,8 +50,15 @@ class CSVLogger:
         return {"num_rows": len(self._rows)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        with self._path.open(newline="") as file:
-            rows = [{key: cell for key, cell in row.items() if cell} for row in csv.DictReader(file)]
+        rows = []
+        if self._path.exists():
+            with self._path.open(newline="") as file:
+                rows = [{key: cell for key, cell in row.items() if cell} for row in csv.DictReader(file)]
+        if len(rows) < state["num_rows"]:
+            raise ValueError(
+                f"{self._path} has {len(rows)} of the run's {state['num_rows']} rows: "
+                "put it back, or train again in another hydra.run.dir"
+            )
         self._rows = rows[: state["num_rows"]]
         self._write()
 
@@ -93,7 +101,14 @@ class WandbLogger:
         if self._run is None:
             import wandb
 
-            self._run = wandb.init(
-                id=self._id, resume="allow", mode="online" if wandb.api.api_key else "offline", **self._options
-            )
+            mode = os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline")
+            self._run = wandb.init(id=self._id, resume="allow", mode=mode, **self._options)
         return self._run
+
+
+def _logged_in() -> bool:
+    """Whether W&B would find an API key without asking for one."""
+    from requests.utils import get_netrc_auth
+
+    server = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
+    return bool(os.environ.get("WANDB_API_KEY") or get_netrc_auth(server))

@@ -39,5 +39,6 @@ def find_device(name: str) -> torch.device:
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device={name} is not to be had here ({error}): use device=auto or device=cpu") from error
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device={name} is not to be had here ({reason}): use device=auto or device=cpu") from error
     return torch.device(name)

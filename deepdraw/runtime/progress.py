@@ -48,12 +48,14 @@ class Bar:
         """Count one step."""
         self._done += 1
         now = time.perf_counter()
-        shown = f"{self._values}  {self.images_per_second():,.0f} images/s"
+        speed = self.images_per_second()
+        shown = f"{self._values}  {speed:{',.0f' if speed >= 10 else '.2g'}} images/s"
         self._live.update(self._task, advance=1, values=shown)
         if not self._console.is_terminal and now - self._shown >= LINE_EVERY:
             self._shown = now
             left = (now - self._start) / (self._done - self._first) * (self._total - self._done)
-            self._console.print(f"{self._title}  {self._done}/{self._total}  {shown}  {left:,.0f} s left")
+            line = f"{self._title}  {self._done}/{self._total}  {shown}  {left:,.0f} s left"
+            self._console.print(line, soft_wrap=True, highlight=False)
 
     def images_per_second(self) -> float:
         """Drawings a second since the start."""

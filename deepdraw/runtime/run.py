@@ -10,15 +10,27 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
+
+if TYPE_CHECKING:
+    from torch import nn
 
 FREE = ("train.log_every", "train.checkpoint_every", "data.num_workers", "logger")  # do not change the result
-LIBRARIES = ("torch", "torchvision", "timm", "open_clip_torch", "hydra-core", "numpy", "opencv-python-headless")
+LIBRARIES = (
+    "deepdraw",
+    "torch",
+    "torchvision",
+    "timm",
+    "open_clip_torch",
+    "hydra-core",
+    "numpy",
+    "opencv-python-headless",
+)
 
 Result = TypeVar("Result")
 
@@ -55,10 +67,15 @@ def _differences(former: Any, now: Any, path: str = "") -> Iterator[str]:
         yield f"{path}: {former} there, {now} here"
 
 
-def describe_environment() -> dict[str, Any]:
-    """What the summary says of code and machine: versions, git commit, host's processor."""
+def describe_run(config: DictConfig, model: nn.Module) -> dict[str, Any]:
+    """What the summary says beside the metrics: sizes, seed, device, versions and git commit."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return {
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in ("deepdraw", *LIBRARIES)}},
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "trainable_parameters": sum(parameter.numel() for parameter in trained),
+        "seed": config.seed,
+        "device": str(next(model.parameters()).device),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
         "git_commit": _git_commit(),
     }
 
@@ -80,14 +97,28 @@ def one_line_errors(main: Callable[[DictConfig], Result]) -> Callable[[DictConfi
     def wrapped(config: DictConfig) -> Result:
         try:
             return main(config)
-        except (ValueError, InstantiationException, FloatingPointError) as error:
-            cause = error.__cause__ if isinstance(error, InstantiationException) else error
+        except (ValueError, InstantiationException, FloatingPointError, MissingMandatoryValue) as error:
+            line = _line_for(error)
             sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
-            if sweeping or os.environ.get("HYDRA_FULL_ERROR") or not isinstance(cause, ValueError | FloatingPointError):
+            if sweeping or os.environ.get("HYDRA_FULL_ERROR") or line is None:
                 raise
-            sys.exit(f"error: {cause}")
+            sys.exit(f"error: {line}")
         except KeyboardInterrupt:
-            print(f"stopped; the same command with hydra.run.dir={run_directory()} goes on from its last checkpoint")
+            print(
+                f"stopped; the same command with hydra.run.dir={run_directory()} goes on from its last checkpoint"
+            )
             sys.exit(130)
 
     return wrapped
+
+
+def _line_for(error: BaseException | None) -> str | None:
+    """What to say of bad input; None where the fault is the code's."""
+    if isinstance(error, InstantiationException):
+        error = error.__cause__
+    if isinstance(error, MissingMandatoryValue):
+        return f"{error.full_key} is missing: give {error.full_key}=..."
+    if not isinstance(error, ValueError | FloatingPointError):
+        return None
+    message = str(error).rpartition("\nValueError: ")[2]  # a worker process sends its traceback ahead of it
+    return " ".join(message.split())

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import torch
 
-TRUSTED = ("deepdraw", "torch.optim", "timm", "open_clip")
+from deepdraw.models.weights import UNREADABLE
+
+TRUSTED = ("deepdraw", "torch.optim", "timm.optim")
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
@@ -24,69 +26,101 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     os.replace(part, path)
 
 
-def load_checkpoint(path: Path, trust: Collection[str] = ()) -> dict[str, Any]:
+def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint onto the CPU: tensors and plain values alone.
 
-    Raises ValueError, in one line, for a file that is missing or cut short, that holds more than tensors and plain
-    values, or whose config names a `_target_` outside deepdraw, torch.optim, timm, open_clip and the packages in `trust`.
+    Whoever instantiates its config must put it through `check_config` first. Raises ValueError, in one line, for a file
+    that is missing or damaged, that holds more than tensors and plain values, or that deepdraw did not write.
     """
-    if not path.exists():
-        raise ValueError(f"there is no checkpoint {path}: give ckpt=RUN/checkpoints/best.pt")
+    if not path.is_file():
+        raise ValueError(f"there is no checkpoint {path}: correct the path, or put the run's own file back")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{path} is damaged or holds code and was not loaded ({reason})") from error
-    except (RuntimeError, EOFError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path} is no whole checkpoint ({reason}): use another, such as last.pt") from error
+    except UNREADABLE as error:
+        raise ValueError(
+            f"{path} is cut short, damaged or holds code, and was not loaded: "
+            "fetch it anew, or train again in another hydra.run.dir"
+        ) from error
     if not isinstance(content, dict) or not {"config", "classes", "model"} <= content.keys():
-        raise ValueError(f"{path} is not a deepdraw checkpoint: it lacks config, classes or model")
-    check_config(content["config"], path, trust)
+        raise ValueError(
+            f"{path} is no deepdraw checkpoint: give the path of a best.pt or last.pt of train.py"
+        )
     return content
 
 
-def check_config(config: Any, path: Path, trust: Collection[str] = ()) -> None:
-    """Raise ValueError where a checkpoint's config would make `hydra.utils.instantiate` run foreign code."""
-    from hydra.utils import get_object
+def load_last(checkpoints: Path) -> dict[str, Any] | None:
+    """The `last.pt` from which a run goes on, or None where there was no run.
 
-    for text in _strings(config):
-        if "${" in text:
-            raise ValueError(f"{path}: its config holds the interpolation {text!r}; deepdraw saves resolved configs only")
-    for target in _targets(config):
-        allowed = (*TRUSTED, *trust)
-        foreign = ValueError(
-            f"{path}: its config names the foreign _target_ {target!r}, which was not run; "
-            f"if you trust it, add trust=[{str(target).split('.')[0]}]"
+    Raises ValueError, in one line, where last.pt or best.pt is damaged, or missing though the run had written it:
+    better now than after the last epoch.
+    """
+    last, best = checkpoints / "last.pt", checkpoints / "best.pt"
+    if not last.exists() and not best.exists():
+        return None
+    former = load_checkpoint(last)
+    if "optimizer" not in former:
+        raise ValueError(
+            f"{last} has no optimizer state, as if it were a best.pt: "
+            "put the run's own last.pt back, or train again in another hydra.run.dir"
         )
-        if not isinstance(target, str) or not _inside(target, allowed):
-            raise foreign
-        try:
-            found = get_object(target)
-        except (ImportError, ValueError) as error:
-            raise ValueError(f"{path}: its config names the _target_ {target!r}, which does not exist here") from error
-        if not _inside(getattr(found, "__module__", ""), allowed):  # such as deepdraw.some_module.os.system
-            raise foreign
+    if former["best"]:
+        load_checkpoint(best)
+    return former
+
+
+def check_config(config: Any, path: Path, trust: Collection[str] = ()) -> None:
+    """Raise ValueError where the config of checkpoint `path` would make `hydra.utils.instantiate` run foreign code.
+
+    Foreign is what deepdraw, torch.optim, timm.optim or a package in `trust` merely imports, too. An interpolation could
+    read the environment, and OmegaConf makes dicts of more than dicts: neither is in a config that deepdraw saved.
+    """
+    if not isinstance(config, dict):
+        raise ValueError(
+            f"{path}: its config is a {type(config).__name__} and was not read: use one that deepdraw wrote"
+        )
+    for part in _parts(config):
+        if not isinstance(part, dict | list | str | int | float | None):
+            raise ValueError(
+                f"{path}: its config holds a {type(part).__name__} and was not read: use one that deepdraw wrote"
+            )
+        if isinstance(part, str) and "${" in part:
+            raise ValueError(
+                f"{path}: its config holds the interpolation {part!r}, which was not read: use one that deepdraw wrote"
+            )
+        if isinstance(part, dict) and "_target_" in part:
+            _check_target(part["_target_"], path, (*TRUSTED, *trust))
+
+
+def _check_target(target: Any, path: Path, trusted: Collection[str]) -> None:
+    if not isinstance(target, str):
+        raise ValueError(f"{path}: its config has {target!r} for a _target_: use one that deepdraw wrote")
+    foreign = ValueError(
+        f"{path}: its config names the foreign _target_ {target!r}, which was not run: "
+        f"if you trust it, add trust=[{target.split('.')[0]}]"
+    )
+    if not _inside(target, trusted):
+        raise foreign
+    try:
+        found = resolve_name(target)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"{path}: its config names the _target_ {target!r}, which is not here: install the version that wrote it"
+        ) from error
+    if not _inside(
+        str(getattr(found, "__module__", None)), trusted
+    ):  # such as deepdraw.some_module.os.system
+        raise foreign
 
 
 def _inside(name: str, packages: Collection[str]) -> bool:
     return any(name == package or name.startswith(f"{package}.") for package in packages)
 
 
-def _targets(config: Any) -> Iterator[Any]:
+def _parts(config: Any) -> Iterator[Any]:
+    """The config and everything in it, keys too, outermost first."""
+    yield config
     if isinstance(config, dict):
-        if "_target_" in config:
-            yield config["_target_"]
-        config = list(config.values())
+        config = [*config.keys(), *config.values()]
     if isinstance(config, list):
-        for value in config:
-            yield from _targets(value)
-
-
-def _strings(config: Any) -> Iterator[str]:
-    if isinstance(config, str):
-        yield config
-    elif isinstance(config, dict):
-        yield from (text for pair in config.items() for value in pair for text in _strings(value))
-    elif isinstance(config, list):
-        yield from (text for value in config for text in _strings(value))
+        for part in config:
+            yield from _parts(part)

@@ -97,7 +97,9 @@ class Recipe:
     def steps_per_epoch(self, loader: Loader) -> int:
         """Optimizer steps of a whole epoch."""
         if len(loader) < self.grad_accum:
-            raise ValueError(f"an epoch of {len(loader)} batches is too short for train.grad_accum={self.grad_accum}")
+            raise ValueError(
+                f"an epoch of {len(loader)} batches is too short for train.grad_accum={self.grad_accum}"
+            )
         return len(loader) // self.grad_accum
 
     def total_steps(self, loader: Loader) -> int:
@@ -109,14 +111,13 @@ class Recipe:
 def fit(
     state: State,
     loader: Loader,
-    validate: Callable[[], Mapping[str, float]],
+    validate: Callable[[], dict[str, float]],
     recipe: Recipe,
-    *,
     precision: Precision,
     checkpoints: Path,
     about: Mapping[str, Any],
 ) -> None:
-    """Train to the end of the recipe, validating after each epoch; the best epoch is in `state.best`.
+    """Train to the end of the recipe, with `validate` (`val/top1`, ...) after each epoch; the best is `state.best`.
 
     `last.pt`, from which a run resumes, is written every `checkpoint_every` steps, after each epoch and on Ctrl-C;
     `best.pt` where `val/top1` is the highest so far. Both hold `about` (config, classes, preprocessing) beside the
@@ -140,10 +141,10 @@ def fit(
                     state.log({**row, **state.speed})
                     bar.show(row)
                 if stop.requested or state.step % recipe.checkpoint_every == 0 or state.step_in_epoch == last:
+                    check_finite(state)
                     save_checkpoint(checkpoints / "last.pt", {**about, **state.state_dict()})
                 stop.raise_if_requested()
-        metrics = {f"val/{name}": value for name, value in validate().items()}
-        state.log(metrics)
+        state.log(metrics := validate())
         state.epoch, state.step_in_epoch = state.epoch + 1, 0
         if metrics["val/top1"] > state.best.get("val/top1", -math.inf):
             state.best = {**metrics, "val/epoch": state.epoch}
@@ -175,11 +176,16 @@ def train_step(state: State, batches: Iterator[Batch], recipe: Recipe, precision
 
 def recent_metrics(state: State) -> dict[str, float]:
     """Mean loss and accuracy over the drawings since the last row."""
+    check_finite(state)
     loss, hits, drawings = state.recent.tolist()
-    if not math.isfinite(loss):
-        raise FloatingPointError(
-            f"the loss is {loss} at step {state.step}: lower optimizer.lr or use precision=fp32; "
-            "the last checkpoint is from before"
-        )
     state.recent.zero_()
     return {"train/loss": loss / drawings, "train/top1": hits / drawings}
+
+
+def check_finite(state: State) -> None:
+    """Raise FloatingPointError where a loss since the last row was infinite or not a number."""
+    if not state.recent.isfinite().all():
+        raise FloatingPointError(
+            f"the loss is not finite at step {state.step}: lower optimizer.lr or use precision=fp32; "
+            "the checkpoints are from before"
+        )

@@ -28,7 +28,9 @@ def build_optimizer(
         backbone_lr = lr / 100 if pretrained else lr
     groups = []
     for part, rate in (("backbone", backbone_lr), ("head", lr)):
-        trained = [p for name, p in model.named_parameters() if name.startswith(f"{part}.") and p.requires_grad]
+        trained = [
+            p for name, p in model.named_parameters() if name.startswith(f"{part}.") and p.requires_grad
+        ]
         for name, parameters, decay in (
             (part, [p for p in trained if p.ndim > 1], weight_decay),
             (f"{part}, no decay", [p for p in trained if p.ndim <= 1], 0.0),
@@ -47,7 +49,9 @@ def learning_rates(optimizer: Optimizer) -> dict[str, float]:
 
 def cosine(optimizer: Optimizer, total_steps: int, *, warmup: float) -> LRScheduler:
     """Rise linearly over the `warmup` share of the steps, then fall along half a cosine to 0 (arXiv 1608.03983)."""
-    return _after_warmup(optimizer, total_steps, warmup, lambda progress: (1 + math.cos(math.pi * progress)) / 2)
+    return _after_warmup(
+        optimizer, total_steps, warmup, lambda progress: (1 + math.cos(math.pi * progress)) / 2
+    )
 
 
 def constant(optimizer: Optimizer, total_steps: int, *, warmup: float) -> LRScheduler:
@@ -57,6 +61,7 @@ def constant(optimizer: Optimizer, total_steps: int, *, warmup: float) -> LRSche
 
 def onecycle(optimizer: Optimizer, total_steps: int, *, warmup: float) -> LRScheduler:
     """torch's OneCycleLR with each group's own learning rate as its highest (arXiv 1708.07120)."""
+    _check_warmup(warmup)
     highest = [group["lr"] for group in optimizer.param_groups]
     return OneCycleLR(optimizer, max_lr=highest, total_steps=total_steps + 1, pct_start=warmup)
 
@@ -64,8 +69,7 @@ def onecycle(optimizer: Optimizer, total_steps: int, *, warmup: float) -> LRSche
 def _after_warmup(
     optimizer: Optimizer, total_steps: int, warmup: float, shape: Callable[[float], float]
 ) -> LRScheduler:
-    if not 0 <= warmup < 1:
-        raise ValueError(f"schedule.warmup={warmup} must lie in [0, 1): it is a share of all steps")
+    _check_warmup(warmup)
     rising = round(warmup * total_steps)
 
     def factor(step: int) -> float:
@@ -74,3 +78,8 @@ def _after_warmup(
         return shape((step - rising) / max(1, total_steps - rising))
 
     return LambdaLR(optimizer, factor)
+
+
+def _check_warmup(warmup: float) -> None:
+    if not 0 <= warmup < 1:
+        raise ValueError(f"schedule.warmup={warmup} must lie in [0, 1): it is a share of all steps")

@@ -66,7 +66,7 @@ def interrupted(monkeypatch, train):
 
 
 def test_a_run_leaves_what_the_design_promises_and_learns(train):
-    run = train("train.epochs=6", "optimizer.lr=5e-3")
+    run = train("train.epochs=6", "optimizer.lr=5e-3", plots=True)
     for file in ("config.yaml", "metrics.csv", "summary.json", "checkpoints/last.pt", "checkpoints/best.pt",
                  "plots/curves.png", "plots/drawings.png", ".hydra/config.yaml"):
         assert (run / file).stat().st_size > 0, file

@@ -1,0 +1,89 @@
+"""The bar: live in a terminal, a line now and then without one."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from deepdraw.runtime import progress
+from deepdraw.runtime.progress import Bar
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds that pass only as the test says."""
+
+    class Clock:
+        now = 1000.0
+
+        def perf_counter(self) -> float:
+            return self.now
+
+    clock = Clock()
+    monkeypatch.setattr(progress, "time", clock)
+    return clock
+
+
+def shown(clock, *, terminal: bool, steps: int, seconds: float, first: int = 0, width: int = 100) -> str:
+    """What `steps` of `seconds` each, of 320 drawings each, write."""
+    output = io.StringIO()
+    console = Console(file=output, force_terminal=terminal, width=width)
+    with Bar("epoch 1/2", first + steps, 320, first=first, console=console) as bar:
+        bar.show({"train/loss": 1.23456, "optim/lr": 2e-4})
+        for _ in range(steps):
+            clock.now += seconds
+            bar.advance()
+    return output.getvalue()
+
+
+def test_without_a_terminal_a_line_says_it_all_and_nothing_else_is_written(clock):
+    text = shown(clock, terminal=False, steps=8, seconds=5.0)
+    assert text.splitlines() == [
+        "epoch 1/2  2/8  loss 1.23  lr 0.0002  64 images/s  30 s left",
+        "epoch 1/2  4/8  loss 1.23  lr 0.0002  64 images/s  20 s left",
+        "epoch 1/2  6/8  loss 1.23  lr 0.0002  64 images/s  10 s left",
+        "epoch 1/2  8/8  loss 1.23  lr 0.0002  64 images/s  0 s left",
+    ]
+
+
+def test_a_line_is_one_line_however_narrow_the_output_is_taken_to_be(clock):
+    assert len(shown(clock, terminal=False, steps=2, seconds=5.0, width=20).splitlines()) == 1
+
+
+def test_without_a_terminal_quick_work_is_silent(clock):
+    assert shown(clock, terminal=False, steps=100, seconds=0.05) == ""
+
+
+def test_a_terminal_sees_steps_values_and_rate_and_is_left_clean(clock):
+    text = shown(clock, terminal=True, steps=4, seconds=2.0)
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
+    for part in ("epoch 1/2", "4/4", "loss 1.23", "lr 0.0002", "160 images/s"):
+        assert part in plain
+    assert text.endswith("\x1b[2K")  # the bar's line is erased at the end
+    assert "s left" not in plain
+
+
+def test_a_resumed_epoch_counts_from_where_it_goes_on_and_rates_its_own_steps(clock):
+    text = shown(clock, terminal=False, steps=2, seconds=10.0, first=5)
+    assert text.splitlines() == [
+        "epoch 1/2  6/7  loss 1.23  lr 0.0002  32 images/s  10 s left",
+        "epoch 1/2  7/7  loss 1.23  lr 0.0002  32 images/s  0 s left",
+    ]
+
+
+def test_the_rate_is_drawings_a_second(clock):
+    with Bar("test", 10, 64, console=Console(file=io.StringIO())) as bar:
+        for _ in range(5):
+            clock.now += 0.5
+            bar.advance()
+        assert bar.images_per_second() == pytest.approx(128)
+
+
+def test_the_bar_ends_with_an_error_inside(clock):
+    output = io.StringIO()
+    with pytest.raises(RuntimeError), Bar("test", 9, 1, console=Console(file=output, force_terminal=True)):
+        raise RuntimeError
+    assert output.getvalue().count("\x1b[?25h") == 1  # the cursor is shown again

@@ -1,0 +1,170 @@
+"""evaluate.py: the checkpoint alone says how, and the numbers are those of the run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from deepdraw.data.loader import Loader
+from deepdraw.data.raster import Rasterizer
+from deepdraw.data.shards import Shards
+from deepdraw.models.classifier import Classifier
+from deepdraw.training.checkpoint import load_checkpoint
+
+
+def found(run: Path, split: str = "test") -> dict[str, float]:
+    return json.loads((run / f"evaluations/{split}.json").read_text())
+
+
+def summary(run: Path) -> dict:
+    return json.loads((run / "summary.json").read_text())
+
+
+def refusal(evaluate, *arguments) -> str:
+    with pytest.raises(SystemExit) as refused:
+        evaluate(*arguments)
+    message = str(refused.value.code)
+    assert message.startswith("error: ")
+    assert "\n" not in message
+    return message
+
+
+def without_times(metrics: dict) -> dict:
+    return {name: value for name, value in metrics.items() if not name.endswith("images_per_second")}
+
+
+def test_the_test_metrics_are_those_of_the_summary(trained, evaluate):
+    evaluate(trained / "checkpoints/best.pt", "data.batch_size=32")
+    metrics = found(trained)
+    assert metrics.pop("test/chance") == pytest.approx(1 / 3)
+    expected = {name: value for name, value in summary(trained).items() if name.startswith("test/")}
+    assert without_times(metrics) == without_times(expected)
+    assert {"test/top1", "test/top5", "test/map3", "test/mean_class_accuracy", "test/loss"} <= metrics.keys()
+
+
+def test_the_batch_size_does_not_matter(trained, evaluate):
+    evaluate(trained / "checkpoints/best.pt", "data.batch_size=7")
+    for name, value in without_times(found(trained)).items():
+        assert value == pytest.approx(summary(trained).get(name, 1 / 3), abs=1e-6)
+
+
+def test_val_is_scored_as_training_saw_its_best_epoch(trained, evaluate):
+    evaluate(trained / "checkpoints/best.pt", "split=val", "data.batch_size=32")
+    assert found(trained, "val")["val/loss"] == summary(trained)["val/loss"]
+    assert found(trained, "val")["val/top1"] == summary(trained)["val/top1"]
+
+
+def test_one_drawing_gives_the_same_logits_wherever_the_checkpoint_goes(trained, polygon_root):
+    """What the command does, by hand: every number that makes the image is in the checkpoint."""
+    checkpoint = load_checkpoint(trained / "checkpoints/best.pt")
+    config = OmegaConf.create(checkpoint["config"])
+    backbone = instantiate(config.backbone)
+    model = Classifier(backbone, instantiate(config.head, num_features=backbone.num_features, num_classes=3)).eval()
+    model.load_state_dict(checkpoint["model"])
+    preprocessing = checkpoint["preprocessing"]
+    assert preprocessing.pop("mean") == list(backbone.mean)
+    assert preprocessing.pop("std") == list(backbone.std)
+    assert preprocessing == {"size": 32, "line_width": 2.5, "margin": 0.02, "polarity": "white_on_black"}
+
+    def logits(rasterizer: Rasterizer) -> torch.Tensor:
+        split = Shards(str(polygon_root)).split("test")
+        loader = Loader(split, rasterizer, batch_size=90, shuffle=False, device=torch.device("cpu"), num_workers=0)
+        (batch,) = loader.epoch()
+        with torch.no_grad():
+            return model(batch.images)
+
+    assert torch.equal(logits(Rasterizer(**preprocessing)), logits(Rasterizer(**config.render)))
+    assert not torch.allclose(logits(Rasterizer(**preprocessing)), logits(Rasterizer(size=32)))
+
+
+def test_zeroshot_without_a_text_tower_is_named_k_shot(trained, evaluate, capsys):
+    evaluate(trained / "checkpoints/best.pt", "split=zeroshot")
+    metrics = found(trained, "zeroshot")
+    assert metrics.keys() == {
+        *(f"zeroshot/{method}_{k}shot_{n}" for method in ("prototype", "knn") for k in (1, 5) for n in ("top1", "stderr")),
+        "zeroshot/chance",
+        "zeroshot/images_per_second",
+    }
+    assert metrics["zeroshot/chance"] == 0.5
+    assert metrics["zeroshot/prototype_5shot_top1"] > 0.8  # a hexagon is no line
+    printed = capsys.readouterr().out
+    assert "prototype 5-shot top-1" in printed
+    assert "zeroshot: 60 drawings of 2 classes" in printed
+
+
+def test_an_evaluation_adds_its_numbers_to_those_already_there(trained, evaluate):
+    best = trained / "checkpoints/best.pt"
+    evaluate(best)
+    classified = found(trained)
+    evaluate(best, "protocol=prototype", "protocol.shots=[2]", "protocol.tries=3")
+    assert found(trained).keys() - classified.keys() == {"test/prototype_2shot_top1", "test/prototype_2shot_stderr"}
+    assert {name: found(trained)[name] for name in without_times(classified)} == without_times(classified)
+
+
+def test_the_same_command_gives_the_same_numbers(trained, evaluate):
+    evaluate(trained / "checkpoints/best.pt", "split=zeroshot")
+    first = found(trained, "zeroshot")
+    evaluate(trained / "checkpoints/best.pt", "split=zeroshot")
+    assert without_times(found(trained, "zeroshot")) == without_times(first)
+
+
+def test_last_is_a_checkpoint_too(trained, evaluate):
+    evaluate(trained / "checkpoints/last.pt")
+    assert "test/top1" in found(trained)
+
+
+def test_the_data_may_have_moved(trained, evaluate, polygon_root, tmp_path):
+    checkpoint = trained / "checkpoints/best.pt"
+    moved = shutil.copytree(polygon_root, tmp_path / "moved")
+    (moved / "index.json").rename(moved / "index.txt")
+    assert f"no shards in {moved}" in refusal(evaluate, checkpoint, f"data.root={moved}")
+    (moved / "index.txt").rename(moved / "index.json")
+    evaluate(checkpoint, f"data.root={moved}", "data.batch_size=32")
+    assert found(trained)["test/loss"] == summary(trained)["test/loss"]
+
+
+def test_the_head_is_not_asked_about_classes_it_never_saw(trained, evaluate):
+    message = refusal(evaluate, trained / "checkpoints/best.pt", "split=zeroshot", "protocol=classifier")
+    assert message.endswith("use protocol=auto, prototype, knn or text")
+
+
+def test_prompts_need_a_text_tower(trained, evaluate):
+    message = refusal(evaluate, trained / "checkpoints/best.pt", "split=zeroshot", "protocol=text")
+    assert message == "error: resnet10t has no text tower to read prompts with: use backbone=clip"
+
+
+def test_a_misspelt_split_is_refused_with_those_there_are(trained, evaluate):
+    message = refusal(evaluate, trained / "checkpoints/best.pt", "split=tset")
+    assert message.endswith("has no split 'tset': choose one of train, val, test, zeroshot")
+
+
+def test_a_missing_checkpoint_is_refused(evaluate, tmp_path):
+    message = refusal(evaluate, tmp_path / "best.pt")
+    assert message.startswith(f"error: there is no checkpoint {tmp_path / 'best.pt'}: correct the path")
+
+
+def test_the_checkpoint_must_be_given(evaluate):
+    assert refusal(evaluate, "???") == "error: ckpt is missing: give ckpt=..."
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_limit_below_one_batch_is_refused(trained, evaluate, limit):
+    message = refusal(evaluate, trained / "checkpoints/best.pt", f"limit_batches={limit}")
+    assert message == f"error: limit_batches={limit} must be at least 1, or null for the whole split"
+
+
+def test_a_refused_evaluation_leaves_the_former_numbers(trained, evaluate):
+    best = trained / "checkpoints/best.pt"
+    evaluate(best)
+    before = (trained / "evaluations/test.json").read_bytes()
+    refusal(evaluate, best, "protocol=text")
+    refusal(evaluate, best, "protocol=prototype", "protocol.shots=[1000]")
+    refusal(evaluate, best, "precision.name=fp8")
+    refusal(evaluate, best, "device=cuda:99")
+    assert (trained / "evaluations/test.json").read_bytes() == before
