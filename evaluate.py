@@ -22,6 +22,7 @@ def main(cfg: DictConfig) -> None:
     from deepdraw.data.raster import Rasterizer
     from deepdraw.evaluation.report import print_table, write_json
     from deepdraw.models.classifier import Classifier
+    from deepdraw.models.lora import merged
     from deepdraw.runtime.precision import find_device
     from deepdraw.training.checkpoint import check_config, load_checkpoint
 
@@ -34,7 +35,7 @@ def main(cfg: DictConfig) -> None:
     backbone = instantiate(trained.backbone)
     head = instantiate(trained.head, num_features=backbone.num_features, num_classes=len(checkpoint["classes"]))
     model = Classifier(backbone, head)
-    model.load_state_dict(checkpoint["model"])
+    model.load_state_dict(merged(checkpoint["model"]))
 
     if cfg.data.root is not None:
         trained.data.source.root = cfg.data.root

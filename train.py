@@ -36,9 +36,10 @@ def main(cfg: DictConfig) -> float:
     torch.manual_seed(cfg.seed)
 
     backbone = instantiate(cfg.backbone)
-    frozen = instantiate(
-        cfg.freeze, backbone.layer_groups()
-    )  # refuses what cannot be before anything is loaded
+    frozen = instantiate(cfg.freeze, backbone.layer_groups())  # refuses what cannot be before anything is loaded
+    augment = instantiate(cfg.augment)
+    if augment is not None and not cfg.data.get("strokes", True):
+        raise ValueError(f"data.root={cfg.data.root} holds images, which have no strokes: set augment=none")
     source = instantiate(cfg.data.source)
     rasterizer = Rasterizer(**cfg.render)
     train, val, test = (
@@ -48,25 +49,26 @@ def main(cfg: DictConfig) -> float:
             batch_size=cfg.data.batch_size,
             shuffle=split == "train",
             device=device,
+            augment=augment if split == "train" else None,
             num_workers=cfg.data.num_workers,
             seed=cfg.seed,
         )
         for split in ("train", "val", "test")
     )
     head = instantiate(cfg.head, num_features=backbone.num_features, num_classes=len(train.classes))
-    if former is None:
-        backbone.load_pretrained()
     model = Classifier(backbone, head).to(device)
+    if former is None:
+        model.load_pretrained(train.classes)
     freeze(model, frozen)
     print_layers(model)
 
-    optimizer = instantiate(cfg.optimizer, model, pretrained=bool(cfg.backbone.pretrained))
+    optimizer = instantiate(cfg.optimizer, model, _convert_="all", pretrained=bool(cfg.backbone.pretrained))
     state = State(
         model=model,
         optimizer=optimizer,
         schedule=instantiate(cfg.schedule, optimizer, recipe.total_steps(train)),
         scaler=precision.scaler(),
-        loggers={name: instantiate(logger)(run, config) for name, logger in cfg.logger.items()},
+        loggers={name: instantiate(logger)(run, config) for name, logger in cfg.get("logger", {}).items()},
         recent=torch.zeros(3, device=device),
     )
     if former is not None:
@@ -85,7 +87,8 @@ def main(cfg: DictConfig) -> float:
     state.log(metrics := evaluate("test", test))
     summary = describe_run(cfg, model) | {"steps": state.step} | state.speed | state.best | metrics
     write_json(run / "summary.json", summary)
-    plot_curves(run / "metrics.csv", run / "plots/curves.png")
+    if "csv" in state.loggers:
+        plot_curves(run / "metrics.csv", run / "plots/curves.png")
     drawings = sample(model, test, precision, num_batches=recipe.limit_steps or 8)
     plot_sheet(*drawings, train.classes, run / "plots/drawings.png")
     for logger in state.loggers.values():

@@ -56,7 +56,7 @@ def test_questions_are_answered_without_heavy_imports(command, answer):
     assert packages & HEAVY == set()
 
 
-def test_a_timm_backbone_never_imports_open_clip_nor_wandb(polygon_root, tmp_path):
+def test_a_timm_backbone_never_imports_open_clip(polygon_root, tmp_path):
     packages, _ = imported(
         "train.py",
         "data=quickdraw",
@@ -71,7 +71,7 @@ def test_a_timm_backbone_never_imports_open_clip_nor_wandb(polygon_root, tmp_pat
         f"hydra.run.dir={tmp_path}",
     )
     assert "timm" in packages
-    assert packages & {"open_clip", "wandb"} == set()
+    assert "open_clip" not in packages
 
 
 def refusal(run, *overrides: str) -> str:
@@ -140,7 +140,10 @@ def untouched(monkeypatch):
 @pytest.mark.parametrize(
     ("overrides", "fix"),
     [
-        (["freeze=first12", "backbone.pretrained=weights.pth"], "use freeze=all, or freeze=first freeze.n=K with K <= 4"),
+        (
+            ["freeze=first12", "backbone.pretrained=weights.pth"],
+            "use freeze=all, or freeze=first freeze.n=K with K <= 4",
+        ),
         (["freeze=first", "freeze.n=9"], "freeze.n=K with K <= 4"),
         (["freeze=last", "freeze.n=9"], "freeze.n=K with K <= 4"),
         (["freeze=blocks", "freeze.blocks=[0,7]"], "this backbone has blocks 0 to 3"),
@@ -163,7 +166,10 @@ def test_what_cannot_be_meant_is_refused_before_data_are_opened_or_weights_read(
 @pytest.mark.parametrize(
     ("overrides", "fix"),
     [
-        (["data.batch_size=1000"], "the split holds 420 drawings, too few for a step of 1000: choose a smaller data.batch_size"),
+        (
+            ["data.batch_size=1000"],
+            "the split holds 420 drawings, too few for a step of 1000: choose a smaller data.batch_size",
+        ),
         (["train.grad_accum=50"], "train.grad_accum=50"),
         (["schedule.warmup=5"], "schedule.warmup=5 must lie in [0, 1)"),
         (["schedule=onecycle", "schedule.warmup=1"], "schedule.warmup=1 must lie in [0, 1)"),
@@ -231,12 +237,29 @@ def test_an_unknown_label_is_refused_with_its_tar_and_member(train_tars, tmp_pat
         assert part in message
 
 
-@pytest.mark.parametrize("num_workers", [0, 1])
-def test_an_image_that_does_not_decode_is_one_line_from_a_worker_too(train_tars, tmp_path, num_workers):
+def test_an_image_that_does_not_decode_is_refused(train_tars, tmp_path):
     image_tars(tmp_path / "tars", ["circle", "square"] * 80, b"\x89PNG no image")
-    message = refusal(train_tars, f"data.num_workers={num_workers}")
-    assert "does not decode: fetch the tar anew or repack it without" in message
-    assert "Traceback" not in message
+    assert "does not decode: fetch the tar anew or repack it without" in refusal(train_tars)
+
+
+def test_bad_input_that_a_worker_meets_is_one_line_too_and_ends_the_command(tmp_path):
+    root = image_tars(tmp_path / "tars", ["circle", "square"] * 80, b"\x89PNG no image")
+    done = subprocess.run(
+        [
+            *(sys.executable, "train.py", f"hydra.run.dir={tmp_path / 'run'}"),
+            *("data=tars", f"data.root={root}", "data.batch_size=8", "data.num_workers=1"),
+        ],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert line.endswith("does not decode: fetch the tar anew or repack it without")
 
 
 def test_a_truncated_image_tar_is_refused(train_tars, tmp_path):
@@ -245,8 +268,8 @@ def test_a_truncated_image_tar_is_refused(train_tars, tmp_path):
     assert "train/data-00000.tar" in refusal(train_tars)
 
 
-def test_a_run_without_metrics_csv_ends_well(train):
+def test_a_run_without_a_logger_ends_well(train):
     run = train("logger=[]", "train.epochs=1", plots=True)
     assert (run / "summary.json").exists()
-    assert not (run / "metrics.csv").exists()
     assert (run / "plots/drawings.png").exists()
+    assert not (run / "metrics.csv").exists()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from omegaconf import OmegaConf
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -23,6 +23,7 @@ NEEDED = {
     ("freeze", "last"): ["freeze.n=2"],
     ("freeze", "blocks"): ["freeze.blocks=[0,1]"],
     ("freeze", "first12"): ["backbone=dinov2_small"],
+    ("freeze", "lora"): ["backbone=dinov2_small"],
     ("data", "tars"): ["data.root=tars"],
 }
 
@@ -53,6 +54,7 @@ def test_every_option_opens_with_the_command_that_uses_it(group, option):
 @pytest.mark.parametrize(("group", "option"), [pair for pair in OPTIONS if pair[0] in ("backbone", "freeze", "head")])
 def test_every_part_of_a_model_builds(group, option):
     cfg = composed(group, option)
+    get_class(cfg.backbone._target_)  # torch 2.6 cannot be imported further under the device meta
     with torch.device("meta"):
         backbone = instantiate(cfg.backbone)
         head = instantiate(cfg.head, num_features=backbone.num_features, num_classes=5)
@@ -82,11 +84,15 @@ def test_every_precision_builds(group, option):
         assert torch.ones(2, 2).matmul(torch.ones(2, 2)).isfinite().all()
 
 
-@pytest.mark.parametrize(("group", "option"), [pair for pair in OPTIONS if pair[0] in ("logger", "protocol")])
-def test_every_logger_and_protocol_builds(group, option, tmp_path):
+@pytest.mark.parametrize(
+    ("group", "option"), [pair for pair in OPTIONS if pair[0] in ("augment", "logger", "protocol")]
+)
+def test_every_augmentation_logger_and_protocol_builds(group, option, tmp_path):
     cfg = composed(group, option)
     if group == "logger":
         assert instantiate(cfg.logger[option])(tmp_path, {})
+    elif group == "augment":
+        assert (instantiate(cfg.augment) is None) == (option == "none")
     else:
         assert callable(instantiate(cfg.protocol))
 

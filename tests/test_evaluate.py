@@ -87,7 +87,12 @@ def test_zeroshot_without_a_text_tower_is_named_k_shot(trained, evaluate, capsys
     evaluate(trained / "checkpoints/best.pt", "split=zeroshot")
     metrics = found(trained, "zeroshot")
     assert metrics.keys() == {
-        *(f"zeroshot/{method}_{k}shot_{n}" for method in ("prototype", "knn") for k in (1, 5) for n in ("top1", "stderr")),
+        *(
+            f"zeroshot/{method}_{k}shot_{n}"
+            for method in ("prototype", "knn")
+            for k in (1, 5)
+            for n in ("top1", "stderr")
+        ),
         "zeroshot/chance",
         "zeroshot/images_per_second",
     }

@@ -93,9 +93,7 @@ def star(rng: Generator) -> list[Stroke]:
 
 
 def triangle(rng: Generator) -> list[Stroke]:
-    return [
-        path(start := (rng.uniform(0.3, 0.7), rng.uniform(0, 0.3)), (1, 1), (0, rng.uniform(0.9, 1.1)), start)
-    ]
+    return [path(start := (rng.uniform(0.3, 0.7), rng.uniform(0, 0.3)), (1, 1), (0, rng.uniform(0.9, 1.1)), start)]
 
 
 def zigzag(rng: Generator) -> list[Stroke]:

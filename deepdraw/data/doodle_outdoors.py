@@ -166,10 +166,7 @@ def tree(rng: Generator) -> list[Stroke]:
     half, foot = rng.uniform(0.05, 0.1), rng.uniform(0.55, 0.65)
     trunk = [curve((0.5 + x, foot), (0.5 + x, 0.9), (0.5 + 1.4 * x, 1)) for x in (-half, half)]
     if rng.random() < 0.3:
-        tiers = [
-            path((0.5 - w, y), (0.5, y - 0.35), (0.5 + w, y), (0.5 - w, y))
-            for y, w in ((0.65, 0.4), (0.4, 0.3))
-        ]
+        tiers = [path((0.5 - w, y), (0.5, y - 0.35), (0.5 + w, y), (0.5 - w, y)) for y, w in ((0.65, 0.4), (0.4, 0.3))]
         return [*tiers, *trunk]
     puffs = outline(0.5, 0.32, list(rng.uniform(0.28, 0.38, rng.integers(7, 12))))[::7]
     leaves = [curve(a, 0.8 * (a + b) - (0.3, 0.192), b) for a, b in pairwise(puffs)]

@@ -20,9 +20,7 @@ SIDE = np.arange(1, 8)[:, None] / 7
 CURVE = np.arange(13) / 12
 BERNSTEIN = {
     3: np.stack([(1 - CURVE) ** 2, 2 * CURVE * (1 - CURVE), CURVE**2], axis=1),
-    4: np.stack(
-        [(1 - CURVE) ** 3, 3 * CURVE * (1 - CURVE) ** 2, 3 * CURVE**2 * (1 - CURVE), CURVE**3], axis=1
-    ),
+    4: np.stack([(1 - CURVE) ** 3, 3 * CURVE * (1 - CURVE) ** 2, 3 * CURVE**2 * (1 - CURVE), CURVE**3], axis=1),
 }
 
 
@@ -38,9 +36,7 @@ def curve(*controls: Point) -> Stroke:
     return BERNSTEIN[len(controls)] @ np.array(controls)
 
 
-def oval(
-    x: float, y: float, width: float, height: float | None = None, start: float = 0, sweep: float = 360
-) -> Stroke:
+def oval(x: float, y: float, width: float, height: float | None = None, start: float = 0, sweep: float = 360) -> Stroke:
     """An arc of the ellipse about (x, y) with these half axes: `sweep` degrees clockwise from `start`."""
     num_steps = 3 + int(abs(sweep) / 12)
     angles = np.radians(start + sweep / num_steps * np.arange(num_steps + 1))
@@ -67,9 +63,7 @@ def blade(tip: Point, other: Point, bulge: float) -> Stroke:
     return np.concatenate([there, curve(other, ((x + u) / 2 - across, (y + v) / 2 - down), tip)[1:]])
 
 
-def rays(
-    x: float, y: float, inner: float, outer: float, num: int | np.integer, turn: float = -90
-) -> list[Stroke]:
+def rays(x: float, y: float, inner: float, outer: float, num: int | np.integer, turn: float = -90) -> list[Stroke]:
     """`num` straight strokes that point away from (x, y), from radius `inner` to `outer`."""
     angles = np.radians(turn + 360 / num * np.arange(num))
     units = np.stack([np.cos(angles), np.sin(angles)], axis=1)

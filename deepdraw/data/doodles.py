@@ -45,9 +45,7 @@ def draw_all(names: Sequence[str], per_class: int, seed: int) -> Drawings:
     return Drawings.pack(
         list(chain.from_iterable(_draw_many(name, seed, indices) for name in names)),
         labels=np.repeat(np.arange(len(names)), per_class),
-        key_ids=np.concatenate(
-            [mix(np.array(indices, np.uint64), f"doodle {seed} {name}") for name in names]
-        ),
+        key_ids=np.concatenate([mix(np.array(indices, np.uint64), f"doodle {seed} {name}") for name in names]),
     )
 
 
@@ -89,9 +87,7 @@ def _write(home: Path, settings: dict[str, Any]) -> None:
     """Write the shards beside `home` and rename, so that what lies at `home` is always whole."""
     seen, unseen = (draw_all(names, settings["per_class"], settings["seed"]) for names in (SEEN, UNSEEN))
     split_of = assign_original(seen.key_ids)
-    splits = {
-        name: (SEEN, seen.take(np.flatnonzero(split_of == number))) for number, name in enumerate(SPLITS)
-    }
+    splits = {name: (SEEN, seen.take(np.flatnonzero(split_of == number))) for number, name in enumerate(SPLITS)}
     home.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home.parent, prefix=f".{home.name}-") as beside:
         whole = Path(beside, home.name)

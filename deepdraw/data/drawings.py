@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,11 +16,12 @@ from numpy.typing import ArrayLike, NDArray
 class Drawings:
     """N drawings of S strokes with P points in all.
 
-    points: uint8 [P, 2], x and y in 0..255, y downwards; stroke_lengths: uint16 [S], points in a stroke, at least 1;
-    stroke_counts: uint16 [N], strokes in a drawing, at least 1; labels: uint16 [N]; key_ids: uint64 [N].
+    points: uint8 [P, 2], x and y in 0..255, y downwards, or float32 of any range where augmented;
+    stroke_lengths: uint16 [S], points in a stroke, at least 1; stroke_counts: uint16 [N], strokes in a drawing,
+    at least 1; labels: uint16 [N]; key_ids: uint64 [N].
     """
 
-    points: NDArray[np.uint8]
+    points: NDArray[np.uint8 | np.float32]
     stroke_lengths: NDArray[np.uint16]
     stroke_counts: NDArray[np.uint16]
     labels: NDArray[np.uint16]
@@ -68,11 +70,11 @@ class Drawings:
         """int64 [N + 1]: drawing i owns points `drawing_point_starts[i]` to `drawing_point_starts[i + 1]`."""
         return self.point_starts[self.stroke_starts]
 
-    def strokes(self, index: int) -> list[NDArray[np.uint8]]:
-        """The strokes of one drawing, each uint8 [n, 2]."""
+    def strokes(self, index: int) -> list[NDArray[np.uint8 | np.float32]]:
+        """The strokes of one drawing, each [n, 2]."""
         first, last = self.stroke_starts[index], self.stroke_starts[index + 1]
         bounds = self.point_starts[first : last + 1]
-        return [self.points[a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+        return [self.points[a:b] for a, b in pairwise(bounds)]
 
     def take(self, indices: NDArray[np.integer]) -> Drawings:
         """The drawings at `indices`, in that order; an index may be repeated."""

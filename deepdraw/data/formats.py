@@ -112,9 +112,7 @@ def _read_bin(file: BinaryIO, word: str) -> Iterator[Sketch | Broken]:
             return
         if recognized not in (0, 1):
             # Records have no marker to find the next one by.
-            raise ValueError(
-                f"{file.name}: drawing {number} does not parse, nor can what follows: fetch the file anew"
-            )
+            raise ValueError(f"{file.name}: drawing {number} does not parse, nor can what follows: fetch the file anew")
         full = [stroke for stroke in strokes if len(stroke)]
         yield Sketch(word, key_id, bool(recognized), full, num_strokes - len(full))
 

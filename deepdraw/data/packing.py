@@ -53,15 +53,11 @@ def find_files(source: Path) -> dict[str, Path]:
             raise ValueError(f"{source} has both {files[path.stem].name} and {path.name}: keep one of them")
         files[path.stem] = path
     if not files:
-        raise ValueError(
-            f"source={source} has no <category>.ndjson and no <category>.bin: name the directory that has"
-        )
+        raise ValueError(f"source={source} has no <category>.ndjson and no <category>.bin: name the directory that has")
     return files
 
 
-def pack_file(
-    path: Path, *, only_recognized: bool, per_class: int | None = None
-) -> tuple[Drawings, Counter[str]]:
+def pack_file(path: Path, *, only_recognized: bool, per_class: int | None = None) -> tuple[Drawings, Counter[str]]:
     """The drawings of one official file, labelled 0, and how many there were of each kind.
 
     The counter has "read" for all drawings of the file, "kept" for those returned, and the keys of DROPPED,

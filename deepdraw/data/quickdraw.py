@@ -62,9 +62,7 @@ def parse(arguments: Sequence[str]) -> Options:
     for key, equals, _ in pairs:
         if key not in keys:
             nearest = get_close_matches(key, keys, n=1, cutoff=0)[0]
-            raise ValueError(
-                f"unknown option {key!r}: did you mean {nearest}=...? The options are {', '.join(keys)}"
-            )
+            raise ValueError(f"unknown option {key!r}: did you mean {nearest}=...? The options are {', '.join(keys)}")
         if not equals:
             raise ValueError(f"option {key} has no value: write {key}=...")
     try:
@@ -74,9 +72,7 @@ def parse(arguments: Sequence[str]) -> Options:
     if OmegaConf.is_missing(options, "root"):
         raise ValueError("option root is missing: write root=DIR for the directory that the shards go to")
     if options.source and options.download:
-        raise ValueError(
-            "source=DIR reads files that are there, download=DIR fetches them: give one of the two"
-        )
+        raise ValueError("source=DIR reads files that are there, download=DIR fetches them: give one of the two")
     if options.per_class is not None and options.per_class < 1:
         raise ValueError(f"per_class={options.per_class} keeps no drawing: give at least 1")
     if options.recognized not in ("true", "any"):
@@ -109,21 +105,15 @@ def convert(options: Options) -> dict[str, Any]:
     }
     if _check_same(root, about):
         return Shards(str(root)).index
-    parts, counts = pack_files(
-        files, only_recognized=options.recognized == "true", per_class=options.per_class
-    )
+    parts, counts = pack_files(files, only_recognized=options.recognized == "true", per_class=options.per_class)
     splits = PROTOCOLS[options.protocol](parts)
     num_drawings = sum(len(drawings) for _, drawings in splits.values())
     if not num_drawings:
-        raise ValueError(
-            f"no drawing of {source} is left to write: see the kinds of drawings it has, {dict(counts)}"
-        )
+        raise ValueError(f"no drawing of {source} is left to write: see the kinds of drawings it has, {dict(counts)}")
     counts["beyond_limit"] += counts["kept"] - num_drawings
     counts["kept"] = num_drawings
     kinds = ("read", *DROPPED, "kept", *ODDITIES)
-    write_shards(
-        root, splits, about={**about, "source": str(source), "counts": {kind: counts[kind] for kind in kinds}}
-    )
+    write_shards(root, splits, about={**about, "source": str(source), "counts": {kind: counts[kind] for kind in kinds}})
     return Shards(str(root)).index
 
 
@@ -132,9 +122,7 @@ def _check_same(root: Path, about: Mapping[str, Any]) -> bool:
     if not (root / "index.json").exists():
         return False
     there = Shards(str(root)).index
-    other = [
-        f"{key} is {there.get(key)}, not {value}" for key, value in about.items() if there.get(key) != value
-    ]
+    other = [f"{key} is {there.get(key)}, not {value}" for key, value in about.items() if there.get(key) != value]
     if other:
         raise ValueError(f"{root} holds other shards ({'; '.join(other)}): choose another root or delete it")
     return True
@@ -142,9 +130,7 @@ def _check_same(root: Path, about: Mapping[str, Any]) -> bool:
 
 def summarize(index: Mapping[str, Any]) -> None:
     """Print what the shards hold, and by kind what was dropped or mended."""
-    splits = Table(
-        "split", *(Column(name, justify="right") for name in ("classes", "drawings", "MB", "bytes each"))
-    )
+    splits = Table("split", *(Column(name, justify="right") for name in ("classes", "drawings", "MB", "bytes each")))
     for name, split in index["splits"].items():
         num_drawings, num_bytes = split["num_drawings"], sum(shard["num_bytes"] for shard in split["shards"])
         numbers = (
@@ -183,9 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ValueError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        sys.exit(
-            "interrupted before index.json was written, so nothing is taken for whole: run the command again"
-        )
+        sys.exit("interrupted before index.json was written, so nothing is taken for whole: run the command again")
     summarize(index)
     print(f"{options.root} is ready, in {time.perf_counter() - start:.1f} s")
 

@@ -44,14 +44,10 @@ def fetch(root: str) -> Path:
     for url in expand_urls(root):
         place = PLACE.search(url)
         if not place:
-            raise ValueError(
-                f"{url} names no train/*.tar, test/*.tar or quickdraw_zeroshot/*.tar: set data.root so"
-            )
+            raise ValueError(f"{url} names no train/*.tar, test/*.tar or quickdraw_zeroshot/*.tar: set data.root so")
         path = folder / place[1] / place[2]
         if path in wanted:
-            raise ValueError(
-                f"{url} and {wanted[path]} would be one file: give every tar of a folder its own name"
-            )
+            raise ValueError(f"{url} and {wanted[path]} would be one file: give every tar of a folder its own name")
         wanted[path] = url
     missing = {path: url for path, url in wanted.items() if not path.exists()}
     console = Console(stderr=True)
@@ -63,7 +59,5 @@ def fetch(root: str) -> Path:
                 os.replace(f"{partial}/tar", path)
         except OSError as error:
             command = missing[path][5:] if root.startswith("pipe:") else f"curl -fL '{missing[path]}'"
-            raise ValueError(
-                f"{missing[path]} could not be fetched: see why with `{command} > {path.name}`"
-            ) from error
+            raise ValueError(f"{missing[path]} could not be fetched: see why with `{command} > {path.name}`") from error
     return folder

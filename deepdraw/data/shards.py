@@ -1,4 +1,4 @@
-"""The shard format: WebDataset tars whose samples are blocks of packed drawings, and the index.json that vouches for them.
+"""The shard format: WebDataset tars of blocks of packed drawings, and the index.json that vouches for them.
 
     root/index.json               what the shards hold, and the checksum of each
     root/train-00000.tar          000000.points.npy  000000.stroke_lengths.npy  ...  000001.points.npy  ...
@@ -34,9 +34,7 @@ SHARD = 64 * BLOCK  # drawings in a tar, about 4 MB
 ARRAYS = [field.name for field in fields(Drawings)]
 
 
-def write_shards(
-    root: Path, splits: Mapping[str, tuple[Sequence[str], Drawings]], *, about: Mapping[str, Any]
-) -> None:
+def write_shards(root: Path, splits: Mapping[str, tuple[Sequence[str], Drawings]], *, about: Mapping[str, Any]) -> None:
     """Write every split as shards under `root`, and last, in one step, the index.json that makes them valid.
 
     splits: name -> (class names, drawings whose labels index those names); about: what the user should know of the
@@ -136,7 +134,7 @@ class ShardSplit:
     def read(
         self, blocks: Sequence[int], rows: NDArray[np.int64], rasterizer: Rasterizer
     ) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint64]]:
-        """Draw the drawings at `rows` [N] of the concatenated `blocks`: images uint8 [N, size, size], labels, key ids."""
+        """Draw those at `rows` [N] of the concatenated `blocks`: images uint8 [N, size, size], labels, key ids."""
         chosen = self.drawings(blocks).take(rows)
         return rasterizer(chosen), chosen.labels.astype(np.int64), chosen.key_ids
 

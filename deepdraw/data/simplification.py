@@ -33,15 +33,14 @@ def simplify(strokes: Sequence[ArrayLike]) -> list[np.ndarray]:
     arrays = [np.asarray(stroke, dtype=np.float64) for stroke in strokes]
     lengths = np.array([len(array) for array in arrays], dtype=np.int64)
     if not lengths.size or not lengths.all():
-        raise ValueError(
-            "a drawing to simplify needs at least one stroke, and every stroke at least one point"
-        )
+        raise ValueError("a drawing to simplify needs at least one stroke, and every stroke at least one point")
     xy = np.concatenate(arrays)
     if not np.isfinite(xy).all():
         raise ValueError("a drawing to simplify has a coordinate that is not finite; drop that drawing")
     xy = xy - xy.min(axis=0)
     # Points are complex numbers from here on: length is abs, turning a chord onto the x axis is a product.
-    points = (xy[:, 0] + 1j * xy[:, 1]) * (255 / (xy.max() or 1))
+    extent = xy.max()
+    points = (xy[:, 0] + 1j * xy[:, 1]) * (255 / extent if extent > 1e-300 else 1)  # below, 255 / extent overflows
     points, lengths = _resample(points, lengths)
     keep = _rdp(points, lengths)
     xy = np.rint(points[keep].view(np.float64)).astype(np.uint8).reshape(-1, 2)

@@ -63,9 +63,7 @@ def open_index(folder: Path) -> TarIndex:
         raise ValueError(f"{folder} does not exist: set data.root to the folder that holds {folder.name}/")
     tars = sorted(folder.glob("*.tar"))
     if not tars:
-        raise ValueError(
-            f"{folder} holds no *.tar: put data-00000.tar ... there (unpack *.tar.gz with gunzip first)"
-        )
+        raise ValueError(f"{folder} holds no *.tar: put data-00000.tar ... there (unpack *.tar.gz with gunzip first)")
     seen = [(tar.name, tar.stat().st_size, tar.stat().st_mtime_ns) for tar in tars]
     stamp = json.dumps([VERSION, *seen])
     places = [folder / "index.npz", cache_folder() / "indexes" / f"{_digest(str(folder.resolve())):016x}.npz"]
@@ -74,9 +72,7 @@ def open_index(folder: Path) -> TarIndex:
     if not stored:
         _store(places, stamp, labels, samples)
     if not len(samples):
-        raise ValueError(
-            f"the tars of {folder} hold no samples: they need <key>.jpg or <key>.png beside <key>.cls"
-        )
+        raise ValueError(f"the tars of {folder} hold no samples: they need <key>.jpg or <key>.png beside <key>.cls")
     return TarIndex(tars, labels, samples)
 
 
@@ -89,9 +85,7 @@ def _scan(folder: Path, tars: list[Path]) -> tuple[list[str], NDArray[np.void]]:
     console = Console(stderr=True)
     label_numbers: dict[str, int] = {}
     parts = []
-    progress = track(
-        tars, f"indexing {folder.name}/ (once)", console=console, disable=not console.is_terminal
-    )
+    progress = track(tars, f"indexing {folder.name}/ (once)", console=console, disable=not console.is_terminal)
     for number, tar in enumerate(progress):
         rows = [
             (number, offset, num_bytes, label_numbers.setdefault(label, len(label_numbers)), _digest(key))
@@ -117,9 +111,7 @@ def _scan_tar(path: Path) -> list[tuple[str, int, int, str]]:
                 if suffix not in IMAGE_SUFFIXES | {"cls"} or not member.isfile():
                     continue
                 if key in found:
-                    raise ValueError(
-                        f"{path}: {last} is there twice: repack the tar with one image and one .cls a key"
-                    )
+                    raise ValueError(f"{path}: {last} is there twice: repack the tar with one image and one .cls a key")
                 if found is images:
                     images[key] = (member.offset_data, member.size)
                 else:
@@ -130,21 +122,15 @@ def _scan_tar(path: Path) -> list[tuple[str, int, int, str]]:
     except tarfile.TarError as error:
         raise ValueError(_cut_short(path, last)) from error
     except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path}: {last} is not UTF-8 text: write the category's name or index into it"
-        ) from error
+        raise ValueError(f"{path}: {last} is not UTF-8 text: write the category's name or index into it") from error
     with open(path, "rb") as file:
         file.seek(end)
-        if file.read(tarfile.BLOCKSIZE) != bytes(
-            tarfile.BLOCKSIZE
-        ):  # tarfile takes any end of the file for the end
+        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # tarfile takes any end of the file for the end
             raise ValueError(_cut_short(path, last))
     if lacking := sorted(images.keys() ^ labels.keys()):
         key = lacking[0]
         has, needs = ("an image", ".cls") if key in images else (".cls", "image (.jpg or .png)")
-        raise ValueError(
-            f"{path}: {key} has {has} but no {needs}: add it, or repack the tar without this key"
-        )
+        raise ValueError(f"{path}: {key} has {has} but no {needs}: add it, or repack the tar without this key")
     return [(key, offset, size, labels[key]) for key, (offset, size) in images.items()]
 
 

@@ -48,9 +48,7 @@ def check_torch(name: str) -> Finding:
         return Finding(name, "problem", text, "pip install --force-reinstall torch torchvision")
     wanted = _wanted("torch")
     if torch.__version__ not in wanted:
-        return Finding(
-            name, "problem", f"{torch.__version__} is not {wanted}", f"pip install 'torch{wanted}'"
-        )
+        return Finding(name, "problem", f"{torch.__version__} is not {wanted}", f"pip install 'torch{wanted}'")
     build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "no CUDA"
     return Finding(name, "ok", f"{torch.__version__}, built with {build}")
 

@@ -34,9 +34,7 @@ def few_shot(
     return results
 
 
-def prototype_accuracy(
-    features: Tensor, labels: Tensor, shots: int, tries: int, seed: int
-) -> tuple[float, float]:
+def prototype_accuracy(features: Tensor, labels: Tensor, shots: int, tries: int, seed: int) -> tuple[float, float]:
     """Mean and standard error over tries of top-1 by the nearest class prototype, in 0..1.
 
     A prototype is the mean of `shots` L2-normalised features of its class; near means a high cosine, where

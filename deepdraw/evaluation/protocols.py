@@ -16,8 +16,9 @@ from deepdraw.data.loader import Loader
 from deepdraw.evaluation.classify import outputs, score
 from deepdraw.evaluation.fewshot import Method, few_shot
 from deepdraw.evaluation.metrics import chance
-from deepdraw.evaluation.zeroshot import text_classifier, text_logits
 from deepdraw.models.classifier import Classifier
+from deepdraw.models.heads import cosine_logits
+from deepdraw.models.prompts import text_classifier
 from deepdraw.runtime.precision import Precision
 
 Metrics = dict[str, float]
@@ -61,9 +62,7 @@ def text(
     weights = text_classifier(model.backbone.encode_text, loader.classes)
 
     def logits(images: Tensor) -> Tensor:
-        features = model.features(images)
-        with torch.autocast(images.device.type, enabled=False):  # logits lie closer together than bf16 can tell
-            return text_logits(features, weights)
+        return cosine_logits(model.features(images), weights, scale=100.0)  # where CLIP's authors clip it
 
     metrics = score(logits, loader, precision, title="reading against prompts", limit_batches=limit_batches)
     return {f"text_{name}": value for name, value in metrics.items()} | {"chance": chance(len(loader.classes))}

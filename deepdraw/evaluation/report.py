@@ -123,9 +123,7 @@ def _read_curves(metrics_csv: Path) -> dict[str, tuple[list[float], list[float]]
     return curves
 
 
-def _plot_measured(
-    axes: Axes, steps: Sequence[float], values: Sequence[float], *, color: str, label: str
-) -> None:
+def _plot_measured(axes: Axes, steps: Sequence[float], values: Sequence[float], *, color: str, label: str) -> None:
     """A line with a point per value; where these would crowd, a faint line under its moving average."""
     if len(values) <= 60:
         axes.plot(steps, values, color=color, marker="o", markersize=3, label=label)

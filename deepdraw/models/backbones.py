@@ -5,9 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 Matcher = dict[str, Any] | Callable[[str], Any]
+
+POOLINGS = ("cls", "mean", "cls+mean")
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +41,7 @@ class Backbone(nn.Module, ABC):
         num_features: D, the width of the features.
         image_size: height and width in pixels of the images that `forward` is made for.
         mean, std: the encoder's own normalisation, per RGB channel of images in 0..1.
+        poolings: which of `POOLINGS` it can do beside its own; none where it has no tokens.
         frozen: the layer groups that `freezing.freeze` froze; they stay in eval mode through `train()`.
     """
 
@@ -46,6 +50,7 @@ class Backbone(nn.Module, ABC):
     image_size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    poolings: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,6 +59,17 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
         """Features [B, num_features] of normalised float images [B, 3, H, W]."""
+
+    def tokens(self, images: Tensor) -> Tensor:
+        """The last block's tokens [B, N, D]: class and register tokens, then the patches row by row.
+
+        Vision transformers have them, convolutional networks do not. They are normed as the encoder norms
+        them before its own pooling; D is the width of its blocks.
+
+        Raises:
+            ValueError: the encoder has no tokens.
+        """
+        raise ValueError(f"{self.name} has no tokens: use a vision transformer, such as backbone=dinov2")
 
     @abstractmethod
     def load_pretrained(self) -> None:
@@ -97,9 +113,26 @@ def check_image_size(image_size: int, patch_size: int) -> None:
     if image_size < patch_size or image_size % patch_size:
         below = image_size // patch_size * patch_size
         sizes = " or ".join(str(size) for size in (below, below + patch_size) if size > 0)
-        raise ValueError(
-            f"backbone.image_size={image_size} is no multiple of the {patch_size} px patch: use {sizes}"
-        )
+        raise ValueError(f"backbone.image_size={image_size} is no multiple of the {patch_size} px patch: use {sizes}")
+
+
+def check_pooling(name: str, pooling: str | None, poolings: Sequence[str]) -> None:
+    """Raise ValueError, naming those that it can do, unless `pooling` is None or one of `poolings`."""
+    if pooling is not None and pooling not in poolings:
+        choices = ", ".join(["null (its own)", *poolings])
+        raise ValueError(f"backbone.pooling={pooling} is not for {name}: use {choices}")
+
+
+def pool(tokens: Tensor, pooling: str, num_prefix_tokens: int, norm: Callable[[Tensor], Tensor]) -> Tensor:
+    """One vector [B, D] for tokens [B, N, D], or two joined to [B, 2 D] for cls+mean.
+
+    Args:
+        pooling: one of `POOLINGS`: the class token, the mean of the patches' tokens, or both.
+        num_prefix_tokens: class and register tokens, which come before those of the patches.
+        norm: applied to each vector: the identity, but for encoders that norm after they pool.
+    """
+    vectors = {"cls": tokens[:, 0], "mean": tokens[:, num_prefix_tokens:].mean(dim=1)}
+    return torch.cat([norm(vectors[name]) for name in pooling.split("+")], dim=1)
 
 
 def group_layers(network: nn.Module, matcher: Matcher, first: str = "embeddings") -> list[LayerGroup]:
@@ -114,23 +147,17 @@ def group_layers(network: nn.Module, matcher: Matcher, first: str = "embeddings"
 
     named_parameters = dict(network.named_parameters())
     unmatched = ""  # no parameter has this name: its index is that of whatever no pattern matches
-    indices = group_with_matcher(
-        ((name, None) for name in [*named_parameters, unmatched]), matcher, reverse=True
-    )
+    indices = group_with_matcher(((name, None) for name in [*named_parameters, unmatched]), matcher, reverse=True)
     index_of = {parameter: indices[name] for name, parameter in named_parameters.items()}
     num_blocks = indices[unmatched] - 1
-    groups = [
-        LayerGroup(name) for name in (first, *(f"block {i}" for i in range(num_blocks)), "final layers")
-    ]
+    groups = [LayerGroup(name) for name in (first, *(f"block {i}" for i in range(num_blocks)), "final layers")]
     for parameter, index in index_of.items():
         groups[index].parameters.append(parameter)
     _place_modules(network, index_of, groups, before=0)
     return groups
 
 
-def _place_modules(
-    module: nn.Module, index_of: dict[nn.Parameter, int], groups: list[LayerGroup], before: int
-) -> int:
+def _place_modules(module: nn.Module, index_of: dict[nn.Parameter, int], groups: list[LayerGroup], before: int) -> int:
     """Give each subtree to its parameters' group, and one without any (dropout) to the group `before` it."""
     found = {index_of[parameter] for parameter in module.parameters()}
     if len(found) > 1:

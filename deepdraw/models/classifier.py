@@ -1,9 +1,12 @@
 """A backbone and a head: drawings to logits."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from deepdraw.models.backbones import Backbone
+from deepdraw.models.heads import Text
 
 
 class Classifier(nn.Module):
@@ -11,6 +14,9 @@ class Classifier(nn.Module):
 
     The preprocessing that the backbone wants happens here, on their device. Its constants are no part of
     the state dict, which holds the weights of the backbone and of the head, and nothing else.
+
+    Raises:
+        ValueError: the head starts from prompts, and the backbone has no text tower to read them with.
     """
 
     scale: Tensor
@@ -18,6 +24,11 @@ class Classifier(nn.Module):
 
     def __init__(self, backbone: Backbone, head: nn.Module) -> None:
         super().__init__()
+        if isinstance(head, Text) and not backbone.has_text:
+            raise ValueError(
+                f"head=text starts from prompts, which {backbone.name} with these options cannot read: "
+                f"use backbone=clip with its trained weights and its own pooling, or head=cosine"
+            )
         self.backbone = backbone
         self.head = head
         mean, std = torch.tensor(backbone.mean), torch.tensor(backbone.std)
@@ -25,6 +36,16 @@ class Classifier(nn.Module):
         self.register_buffer("scale", (1 / (255 * std)).view(3, 1, 1), persistent=False)
         self.register_buffer("shift", (-mean / std).view(3, 1, 1), persistent=False)
         self.to(memory_format=torch.channels_last)  # convolutions are faster so, on CPUs and GPUs; the rest ignores it
+
+    def load_pretrained(self, class_names: Sequence[str]) -> None:
+        """Bring the backbone's pretrained weights, and start a text head from the names of its classes.
+
+        Raises:
+            ValueError: the weights cannot be downloaded or read, or belong to another architecture.
+        """
+        self.backbone.load_pretrained()
+        if isinstance(self.head, Text):
+            self.head.read(class_names, self.backbone)
 
     def features(self, images: Tensor) -> Tensor:
         """Features [B, num_features] of uint8 images [B, H, W] (0 is black, 255 white)."""

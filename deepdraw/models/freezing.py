@@ -1,7 +1,8 @@
 """What trains and what does not.
 
 Each option of conf/freeze names a function that takes the layer groups of a backbone, in the order of
-`Backbone.layer_groups`, and returns those to freeze. `freeze` then makes them so.
+`Backbone.layer_groups`, and returns those to freeze: whole ones, as the functions here, or parts, as those of
+`efficient`. `freeze` then makes them so.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from rich.table import Table
 
 from deepdraw.models.backbones import LayerGroup
 from deepdraw.models.classifier import Classifier
+from deepdraw.models.lora import AdaptedGroup
 
 
 def nothing(groups: Sequence[LayerGroup]) -> list[LayerGroup]:
@@ -64,24 +66,25 @@ def blocks(groups: Sequence[LayerGroup], blocks: Sequence[int]) -> list[LayerGro
     num_blocks = len(groups) - 2
     absent = sorted(set(blocks) - set(range(num_blocks)))
     if absent:
-        raise ValueError(
-            f"freeze.blocks={absent} do not exist: this backbone has blocks 0 to {num_blocks - 1}"
-        )
+        raise ValueError(f"freeze.blocks={absent} do not exist: this backbone has blocks 0 to {num_blocks - 1}")
     frozen = [groups[block + 1] for block in sorted(set(blocks))]
     return [groups[0], *frozen] if 0 in blocks else frozen
 
 
 def freeze(model: Classifier, groups: Sequence[LayerGroup]) -> None:
-    """Freeze these layer groups of the model's backbone, for good.
+    """Freeze these layer groups of the model's backbone, or parts of them, for good.
 
     Their parameters require no gradient, and their modules stay in eval mode whenever the model is put in
     training mode: BatchNorm keeps its statistics, dropout and drop path are off. Where all below a layer is
     frozen autograd builds no graph: the frozen prefix costs a forward pass and keeps no activations.
+    Adapted groups get their adapters, which renames weights in the state dict: load pretrained ones before.
     """
     for group in groups:
         for parameter in group.parameters:
             parameter.requires_grad_(False)
             parameter.grad = None
+        if isinstance(group, AdaptedGroup):
+            group.adapt()
     model.backbone.frozen = list(groups)
     model.train(model.training)
 
@@ -98,22 +101,14 @@ class LayerRow:
 def layer_rows(model: Classifier) -> list[LayerRow]:
     """What trains, from the pixels to the logits; parts without parameters are left out."""
     groups = [*model.backbone.layer_groups(), LayerGroup("head", [model.head], list(model.head.parameters()))]
-    rows = [
-        LayerRow(group.name, group.num_parameters, group.num_trainable)
-        for group in groups
-        if group.parameters
-    ]
-    runs = groupby(
-        rows, key=lambda row: ("block" if row.name.startswith("block") else row.name, row.num_trainable > 0)
-    )
+    rows = [LayerRow(group.name, group.num_parameters, group.num_trainable) for group in groups if group.parameters]
+    runs = groupby(rows, key=lambda row: ("block" if row.name.startswith("block") else row.name, row.num_trainable > 0))
     return [_join(list(run)) for _, run in runs]
 
 
 def _join(rows: Sequence[LayerRow]) -> LayerRow:
     name = (
-        rows[0].name
-        if len(rows) == 1
-        else f"{rows[0].name.replace('block', 'blocks')} to {rows[-1].name.split()[-1]}"
+        rows[0].name if len(rows) == 1 else f"{rows[0].name.replace('block', 'blocks')} to {rows[-1].name.split()[-1]}"
     )
     return LayerRow(name, sum(row.num_parameters for row in rows), sum(row.num_trainable for row in rows))
 
@@ -131,7 +126,5 @@ def print_layers(model: Classifier, console: Console | None = None) -> None:
     table.add_column("parameters", justify="right")
     table.add_column("of them train", justify="right")
     for row in (*rows, total):
-        table.add_row(
-            row.name, f"{row.num_parameters:,}", f"{row.num_trainable:,}" if row.num_trainable else "frozen"
-        )
+        table.add_row(row.name, f"{row.num_parameters:,}", f"{row.num_trainable:,}" if row.num_trainable else "frozen")
     (console or Console()).print(table)

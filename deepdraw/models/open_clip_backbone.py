@@ -1,8 +1,8 @@
 """The image tower of any CLIP of open_clip as a backbone, with its text tower at hand for prompts."""
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from functools import cached_property
+from importlib.util import find_spec
 from typing import Any
 
 import open_clip
@@ -10,19 +10,35 @@ import torch
 from open_clip.model import resize_pos_embed
 from open_clip.timm_model import TimmModel
 from open_clip.transformer import VisionTransformer
-from torch import Tensor
+from torch import Tensor, nn
 
-from deepdraw.models.backbones import Backbone, LayerGroup, check_image_size, group_layers
-from deepdraw.models.timm_backbone import timm_layer_groups
+from deepdraw.models.backbones import (
+    POOLINGS,
+    Backbone,
+    LayerGroup,
+    check_image_size,
+    check_pooling,
+    group_layers,
+    pool,
+)
+from deepdraw.models.open_clip_catalogue import model_config, weights_config
+from deepdraw.models.timm_backbone import (
+    check_patches,
+    drop_own_pooling,
+    fit_weights,
+    timm_layer_groups,
+    timm_poolings,
+)
 from deepdraw.models.weights import downloading, load_weights, read_weights
 
 # open_clip builds both towers of a CLIP or none; the one that is not wanted is built as small as it can be.
 SMALLEST_TEXT = {"context_length": 1, "vocab_size": 1, "width": 8, "heads": 1, "layers": 1}
 SMALLEST_VISION = {"image_size": 1, "patch_size": 1, "width": 64, "layers": 1}
+PROJECTIONS = {"proj", "head"}  # what open_clip calls them
 
 
 class OpenClipBackbone(Backbone):
-    """The image tower of a CLIP; features are those after its projection, not normalised.
+    """The image tower of a CLIP; features are those after its projection, not normalised, or before it.
 
     Only the image tower is built, trained and saved. The text tower (0.5 GB of ViT-L/14's 1.7) is read from
     the pretrained weights when `encode_text` is first called, and is in no `parameters()` or `state_dict()`.
@@ -33,71 +49,100 @@ class OpenClipBackbone(Backbone):
         tag: which weights, one of `open_clip.list_pretrained_tags_by_model(name)`, and how they want images
             normalised.
         image_size: pixels; None for the model's own. Position embeddings are resampled to it.
+        pooling: None or "projected" for the model's own, which alone prompts can be compared with, or one of
+            `POOLINGS` of the tokens before the projection (before the attention pool of a SigLIP).
 
     Raises:
-        ValueError: no such model or tag, a tag of the other GELU, a size that the patch does not divide.
+        ValueError: no such model or tag, a tag of the other GELU, a size that the patch does not divide, a
+            pooling of tokens that it does not have.
     """
 
     visual: Any  # one of open_clip's three kinds of image tower
 
     def __init__(
-        self, name: str, pretrained: bool | str = True, tag: str | None = None, image_size: int | None = None
+        self,
+        name: str,
+        pretrained: bool | str = True,
+        tag: str | None = None,
+        image_size: int | None = None,
+        pooling: str | None = None,
     ) -> None:
         super().__init__()
         self.name = name
         self.pretrained = pretrained
         self.tag = tag
-        self._config = _model_config(name)
-        self._weights = self._weights_config()
-        vision = self._config["vision_cfg"]
-        self.image_size = image_size or vision["image_size"]
-        if self.image_size != vision["image_size"]:
-            if "timm_model_name" in vision or isinstance(vision["layers"], list):
-                raise ValueError(
-                    f"{name} takes images of {vision['image_size']} px only: set backbone.image_size to it"
-                )
-            check_image_size(self.image_size, vision["patch_size"])
-        self.visual = self._build(vision | {"image_size": self.image_size}, SMALLEST_TEXT).visual
+        self._config = model_config(name)
+        needed = tag is not None or pretrained is True
+        self._weights = weights_config(name, tag, self._config) if needed else {}
+        self.image_size = image_size or self._config["vision_cfg"]["image_size"]
+        self.visual = self._build_visual()
+        self.poolings = _poolings(self.visual)
+        check_pooling(name, pooling, ("projected", *self.poolings))
+        self.pooling = None if pooling == "projected" else pooling
         self.num_features = self._config["embed_dim"]
+        if self.pooling is not None:
+            self.num_features = self._drop_projection() * (2 if pooling == "cls+mean" else 1)
         self.mean = tuple(self._weights.get("mean", open_clip.OPENAI_DATASET_MEAN))
         self.std = tuple(self._weights.get("std", open_clip.OPENAI_DATASET_STD))
-
-    def _weights_config(self) -> dict[str, Any]:
-        """open_clip's entry of the weights `tag`, {} without a tag."""
-        tags = open_clip.list_pretrained_tags_by_model(self.name)
-        if self.tag is None and self.pretrained is not True:
-            return {}
-        if self.tag not in tags:
-            raise ValueError(
-                f"open_clip has no weights {self.tag} for {self.name}: backbone.tag is one of {tags}"
-            )
-        weights = open_clip.get_pretrained_cfg(self.name, self.tag)
-        if bool(weights.get("quick_gelu")) != bool(self._config.get("quick_gelu")):
-            plain = self.name.removesuffix("-quickgelu")
-            name = f"{plain}-quickgelu" if weights.get("quick_gelu") else plain
-            raise ValueError(
-                f"the weights {self.tag} were trained with another GELU than {self.name} has: "
-                f"use backbone.name={name}"
-            )
-        return weights
 
     def _build(self, vision: dict[str, Any], text: dict[str, Any]) -> Any:
         config = {key: value for key, value in self._config.items() if key != "custom_text"}
         model = open_clip.CustomTextCLIP if self._config.get("custom_text") else open_clip.CLIP
         return model(**config | {"vision_cfg": vision, "text_cfg": text})
 
+    def _build_visual(self) -> Any:
+        """The image tower for images of `image_size`."""
+        vision = self._config["vision_cfg"]
+        own_size = vision["image_size"]
+        if "timm_model_name" not in vision and self.image_size != own_size:
+            if isinstance(vision["layers"], list):
+                raise ValueError(f"{self.name} takes images of {own_size} px only: use backbone.image_size={own_size}")
+            check_image_size(self.image_size, vision["patch_size"])
+        visual = self._build(vision | {"image_size": self.image_size}, SMALLEST_TEXT).visual
+        if isinstance(visual, TimmModel):  # which timm builds for its own size, whatever the config says
+            check_patches(visual.trunk, self.image_size)
+            visual.set_input_size(self.image_size)
+        return visual
+
+    def _drop_projection(self) -> int:
+        """Take out what comes after the tokens, whose weights would train unused; the width of the tokens."""
+        if isinstance(self.visual, TimmModel):
+            drop_own_pooling(self.visual.trunk)
+            self.visual.head = nn.Sequential()
+            return self.visual.trunk.num_features
+        self.visual.proj = None
+        return self.visual.transformer.width
+
     def forward(self, images: Tensor) -> Tensor:
-        return self.visual(images)
+        if self.pooling is None:
+            return self.visual(images)
+        tokens = self.tokens(images)
+        if isinstance(self.visual, TimmModel):
+            return pool(tokens, self.pooling, self.visual.trunk.num_prefix_tokens, self.visual.trunk.fc_norm)
+        norm = self.visual.ln_post if self.visual.final_ln_after_pool else nn.Identity()
+        return pool(tokens, self.pooling, 1, norm)
+
+    def tokens(self, images: Tensor) -> Tensor:
+        if not self.poolings:
+            return super().tokens(images)
+        if isinstance(self.visual, TimmModel):
+            return self.visual.trunk.forward_features(images)
+        tokens = self.visual.transformer(self.visual._embeds(images))
+        return tokens if self.visual.final_ln_after_pool else self.visual.ln_post(tokens)
 
     def load_pretrained(self) -> None:
         if not self.pretrained:
             return
         file, state_dict = self._read()
         resize_pos_embed(state_dict, self)
-        prefix = "visual."
-        tower = {
-            key.removeprefix(prefix): value for key, value in state_dict.items() if key.startswith(prefix)
-        }
+        tower = _below("visual.", state_dict)
+        if isinstance(self.visual, TimmModel):
+            trunk = fit_weights(self.visual.trunk, _below("trunk.", tower))
+            tower = {f"trunk.{key}": value for key, value in trunk.items()} | {
+                key: value for key, value in tower.items() if not key.startswith("trunk.")
+            }
+        if self.pooling is not None:
+            tower = {key: value for key, value in tower.items() if key.partition(".")[0] not in PROJECTIONS}
         load_weights(self.visual, tower, file=file, name=self.name)
 
     def _read(self) -> tuple[str, dict[str, Tensor]]:
@@ -110,19 +155,37 @@ class OpenClipBackbone(Backbone):
 
     @property
     def has_text(self) -> bool:
-        """True with trained weights, unless text tower or tokenizer need Hugging Face transformers."""
-        return bool(self.pretrained) and not any(key.startswith("hf_") for key in self._config["text_cfg"])
+        """Whether the weights are trained, the features projected, and a tokenizer at hand."""
+        return self._obstacle is None
+
+    @property
+    def _obstacle(self) -> str | None:
+        """What is in the way of reading prompts, and what to do about it."""
+        if not self.pretrained:
+            return "has no trained weights for prompts: use backbone.pretrained=true or =FILE"
+        if self.pooling is not None:
+            return "places prompts among projected features only: use backbone.pooling=projected"
+        if "hf_model_name" in self._config["text_cfg"]:
+            return "has a text tower of Hugging Face transformers, which is not read: use backbone=clip"
+        if "hf_tokenizer_name" in self._config["text_cfg"] and find_spec("transformers") is None:
+            return "reads prompts with a tokenizer of Hugging Face transformers: pip install transformers"
+        return None
 
     @torch.no_grad()
     def encode_text(self, prompts: Sequence[str]) -> Tensor:
-        if not self.has_text:
-            raise ValueError(
-                f"{self.name} with pretrained={self.pretrained} has no text tower to read prompts with: "
-                f"use backbone=clip with its trained weights"
-            )
+        if self._obstacle is not None:
+            raise ValueError(f"{self.name} {self._obstacle}")
         device = next(self.parameters()).device
-        tokens = open_clip.get_tokenizer(self.name)(list(prompts)).to(device)
+        tokens = self._tokenizer(list(prompts)).to(device)
         return self._text_tower.to(device).encode_text(tokens, normalize=True)
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        source = self._config["text_cfg"].get("hf_tokenizer_name")
+        if source is None:
+            return open_clip.get_tokenizer(self.name)
+        with downloading(f"the tokenizer {source}", fix="fetch it once where there is a network"):
+            return open_clip.get_tokenizer(self.name)
 
     @cached_property  # which, unlike an attribute that is a module, does not become part of this module
     def _text_tower(self) -> Any:
@@ -142,16 +205,14 @@ class OpenClipBackbone(Backbone):
         if isinstance(self.visual, VisionTransformer):
             embeddings = r"conv1|class_embedding|positional_embedding|ln_pre"
             return group_layers(self.visual, {"stem": embeddings, "blocks": r"transformer\.resblocks\.(\d+)"})
-        return group_layers(
-            self.visual, {"stem": r"conv\d|bn\d", "blocks": r"layer(\d+)\.(\d+)"}, first="stem"
-        )
+        return group_layers(self.visual, {"stem": r"conv\d|bn\d", "blocks": r"layer(\d+)\.(\d+)"}, first="stem")
 
 
-def _model_config(name: str) -> dict[str, Any]:
-    """open_clip's description of a model; those that caption images (CoCa) are left out."""
-    config = open_clip.get_model_config(name)
-    if config is None or "multimodal_cfg" in config:
-        near = get_close_matches(name, open_clip.list_models(), n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else "open_clip.list_models() lists them"
-        raise ValueError(f"open_clip has no image-text model {name}: {hint}")
-    return config
+def _poolings(visual: Any) -> tuple[str, ...]:
+    if isinstance(visual, TimmModel):
+        return timm_poolings(visual.trunk)
+    return POOLINGS if isinstance(visual, VisionTransformer) and visual.attn_pool is None else ()
+
+
+def _below(prefix: str, state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in state_dict.items() if key.startswith(prefix)}

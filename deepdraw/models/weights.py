@@ -59,9 +59,7 @@ def load_weights(network: nn.Module, state_dict: Mapping[str, Tensor], *, file: 
         "missing": [key for key in expected if key in needed and key not in state_dict],
         "unexpected": [key for key in state_dict if key not in expected],
         "of another shape": [
-            key
-            for key, tensor in state_dict.items()
-            if key in expected and tensor.shape != expected[key].shape
+            key for key, tensor in state_dict.items() if key in expected and tensor.shape != expected[key].shape
         ],
     }
     if any(differences.values()):
@@ -75,8 +73,10 @@ def load_weights(network: nn.Module, state_dict: Mapping[str, Tensor], *, file: 
 
 
 @contextmanager
-def downloading(weights: str) -> Iterator[None]:
-    """Turn a failed download of `weights` (named in the message) into one line, within seconds.
+def downloading(
+    weights: str, fix: str = "use backbone.pretrained=FILE with weights on disk, or backbone.pretrained=false"
+) -> Iterator[None]:
+    """Turn a failed download of `weights` (named in the message) into one line and its `fix` within seconds.
 
     Where the hub does not answer, only its cache is used: its client would try again for most of a minute.
 
@@ -91,10 +91,7 @@ def downloading(weights: str) -> Iterator[None]:
     try:
         yield
     except (OSError, HfHubHTTPError) as error:
-        raise ValueError(
-            f"cannot download {weights} ({type(error).__name__}): "
-            f"use backbone.pretrained=FILE with weights on disk, or backbone.pretrained=false"
-        ) from error
+        raise ValueError(f"cannot download {weights} ({type(error).__name__}): {fix}") from error
     finally:
         constants.HF_HUB_OFFLINE = offline
 

@@ -101,7 +101,7 @@ class WandbLogger:
         if self._run is None:
             import wandb
 
-            mode = os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline")
+            mode: Any = os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline")
             self._run = wandb.init(id=self._id, resume="allow", mode=mode, **self._options)
         return self._run
 

@@ -17,6 +17,8 @@ from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 
+from deepdraw.runtime.signals import sigterm_as_ctrl_c
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -96,7 +98,8 @@ def one_line_errors(main: Callable[[DictConfig], Result]) -> Callable[[DictConfi
     @functools.wraps(main)
     def wrapped(config: DictConfig) -> Result:
         try:
-            return main(config)
+            with sigterm_as_ctrl_c():
+                return main(config)
         except (ValueError, InstantiationException, FloatingPointError, MissingMandatoryValue) as error:
             line = _line_for(error)
             sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
@@ -104,9 +107,7 @@ def one_line_errors(main: Callable[[DictConfig], Result]) -> Callable[[DictConfi
                 raise
             sys.exit(f"error: {line}")
         except KeyboardInterrupt:
-            print(
-                f"stopped; the same command with hydra.run.dir={run_directory()} goes on from its last checkpoint"
-            )
+            print(f"stopped; the same command with hydra.run.dir={run_directory()} goes on from its last checkpoint")
             sys.exit(130)
 
     return wrapped

@@ -42,9 +42,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             "fetch it anew, or train again in another hydra.run.dir"
         ) from error
     if not isinstance(content, dict) or not {"config", "classes", "model"} <= content.keys():
-        raise ValueError(
-            f"{path} is no deepdraw checkpoint: give the path of a best.pt or last.pt of train.py"
-        )
+        raise ValueError(f"{path} is no deepdraw checkpoint: give the path of a best.pt or last.pt of train.py")
     return content
 
 
@@ -71,8 +69,8 @@ def load_last(checkpoints: Path) -> dict[str, Any] | None:
 def check_config(config: Any, path: Path, trust: Collection[str] = ()) -> None:
     """Raise ValueError where the config of checkpoint `path` would make `hydra.utils.instantiate` run foreign code.
 
-    Foreign is what deepdraw, torch.optim, timm.optim or a package in `trust` merely imports, too. An interpolation could
-    read the environment, and OmegaConf makes dicts of more than dicts: neither is in a config that deepdraw saved.
+    Foreign is what deepdraw, torch.optim, timm.optim or a package in `trust` merely imports, too. An interpolation
+    could read the environment, and OmegaConf makes dicts of more than dicts: no config that deepdraw saved has either.
     """
     if not isinstance(config, dict):
         raise ValueError(
@@ -106,9 +104,7 @@ def _check_target(target: Any, path: Path, trusted: Collection[str]) -> None:
         raise ValueError(
             f"{path}: its config names the _target_ {target!r}, which is not here: install the version that wrote it"
         ) from error
-    if not _inside(
-        str(getattr(found, "__module__", None)), trusted
-    ):  # such as deepdraw.some_module.os.system
+    if not _inside(str(getattr(found, "__module__", None)), trusted):  # such as deepdraw.some_module.os.system
         raise foreign
 
 

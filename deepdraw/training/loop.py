@@ -89,17 +89,18 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "limit_steps", "grad_accum", "log_every", "checkpoint_every"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise ValueError(f"train.{name}={value} must be at least 1")
+            value = getattr(self, name)
+            if not ((isinstance(value, int) and value >= 1) or (name == "limit_steps" and value is None)):
+                raise ValueError(f"train.{name}={value} must be a whole number of at least 1")
+        if self.clip_grad is not None and not self.clip_grad > 0:
+            raise ValueError(f"train.clip_grad={self.clip_grad} must be above 0, or null for no limit")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"train.label_smoothing={self.label_smoothing} must lie in [0, 1)")
 
     def steps_per_epoch(self, loader: Loader) -> int:
         """Optimizer steps of a whole epoch."""
         if len(loader) < self.grad_accum:
-            raise ValueError(
-                f"an epoch of {len(loader)} batches is too short for train.grad_accum={self.grad_accum}"
-            )
+            raise ValueError(f"an epoch of {len(loader)} batches is too short for train.grad_accum={self.grad_accum}")
         return len(loader) // self.grad_accum
 
     def total_steps(self, loader: Loader) -> int:

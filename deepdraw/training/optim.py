@@ -28,9 +28,7 @@ def build_optimizer(
         backbone_lr = lr / 100 if pretrained else lr
     groups = []
     for part, rate in (("backbone", backbone_lr), ("head", lr)):
-        trained = [
-            p for name, p in model.named_parameters() if name.startswith(f"{part}.") and p.requires_grad
-        ]
+        trained = [p for name, p in model.named_parameters() if name.startswith(f"{part}.") and p.requires_grad]
         for name, parameters, decay in (
             (part, [p for p in trained if p.ndim > 1], weight_decay),
             (f"{part}, no decay", [p for p in trained if p.ndim <= 1], 0.0),
@@ -49,9 +47,7 @@ def learning_rates(optimizer: Optimizer) -> dict[str, float]:
 
 def cosine(optimizer: Optimizer, total_steps: int, *, warmup: float) -> LRScheduler:
     """Rise linearly over the `warmup` share of the steps, then fall along half a cosine to 0 (arXiv 1608.03983)."""
-    return _after_warmup(
-        optimizer, total_steps, warmup, lambda progress: (1 + math.cos(math.pi * progress)) / 2
-    )
+    return _after_warmup(optimizer, total_steps, warmup, lambda progress: (1 + math.cos(math.pi * progress)) / 2)
 
 
 def constant(optimizer: Optimizer, total_steps: int, *, warmup: float) -> LRScheduler:

@@ -50,11 +50,7 @@ def test_seed_and_index_determine_a_doodle() -> None:
 def test_what_is_drawn_at_an_index_does_not_depend_on_how_many_are_drawn() -> None:
     few, many = draw_all(["star", "fish"], 2, seed=0), draw_all(["fish"], 5, seed=0)
     for index in range(2):
-        assert (
-            as_bytes(few.strokes(2 + index))
-            == as_bytes(many.strokes(index))
-            == as_bytes(draw("fish", 0, index))
-        )
+        assert as_bytes(few.strokes(2 + index)) == as_bytes(many.strokes(index)) == as_bytes(draw("fish", 0, index))
         assert few.key_ids[2 + index] == many.key_ids[index]
 
 
@@ -98,12 +94,8 @@ def test_the_same_settings_give_the_same_bytes(made: Path, tmp_path: Path) -> No
     }
 
 
-@pytest.mark.parametrize(
-    "other", [{"per_class": PER_CLASS + 1, "seed": 0}, {"per_class": PER_CLASS, "seed": 1}]
-)
-def test_doodles_of_other_settings_are_refused_and_left_as_they_are(
-    made: Path, other: dict[str, int]
-) -> None:
+@pytest.mark.parametrize("other", [{"per_class": PER_CLASS + 1, "seed": 0}, {"per_class": PER_CLASS, "seed": 1}])
+def test_doodles_of_other_settings_are_refused_and_left_as_they_are(made: Path, other: dict[str, int]) -> None:
     before = files(made)
     with pytest.raises(ValueError, match=r"was made with (per_class=4|seed=0).*remove it"):
         open_doodles(str(made), **other)

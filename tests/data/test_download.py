@@ -45,9 +45,7 @@ class Handler(BaseHTTPRequestHandler):
         if content is None:
             return self.send_error(404)
         etag = f'"{md5(content).hexdigest()}"'
-        begin = (
-            int(re.fullmatch(r"bytes=(\d+)-", asked)[1]) if asked and self.headers["If-Range"] == etag else 0
-        )
+        begin = int(re.fullmatch(r"bytes=(\d+)-", asked)[1]) if asked and self.headers["If-Range"] == etag else 0
         if begin and begin >= len(content):
             return self.send_error(416)
         self.send_response(206 if begin else 200)

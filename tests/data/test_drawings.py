@@ -11,9 +11,7 @@ drawing = st.lists(points, min_size=1, max_size=5)
 
 
 def as_lists(drawings: Drawings) -> list[list[list[tuple[int, int]]]]:
-    return [
-        [[(x, y) for x, y in stroke.tolist()] for stroke in drawings.strokes(i)] for i in range(len(drawings))
-    ]
+    return [[[(x, y) for x, y in stroke.tolist()] for stroke in drawings.strokes(i)] for i in range(len(drawings))]
 
 
 def packed(strokes: list[list[list[tuple[int, int]]]]) -> Drawings:

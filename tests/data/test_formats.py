@@ -12,9 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from deepdraw.data.formats import Broken, Sketch, read_sketches
 
-strokes_of_bytes = st.lists(
-    st.integers(1, 30).flatmap(lambda n: arrays(np.uint8, (n, 2))), min_size=1, max_size=6
-)
+strokes_of_bytes = st.lists(st.integers(1, 30).flatmap(lambda n: arrays(np.uint8, (n, 2))), min_size=1, max_size=6)
 
 
 def bin_record(key_id: int, strokes: list[np.ndarray], recognized: bool = True) -> bytes:

@@ -40,9 +40,7 @@ def in_this_process(monkeypatch):
 
     def pack_files(files, **settings):
         packed = {name: pack_file(path, **settings) for name, path in files.items()}
-        return {name: part for name, (part, _) in packed.items()}, sum(
-            (c for _, c in packed.values()), Counter()
-        )
+        return {name: part for name, (part, _) in packed.items()}, sum((c for _, c in packed.values()), Counter())
 
     monkeypatch.setattr(quickdraw, "pack_files", pack_files)
 
@@ -222,9 +220,7 @@ def test_without_source_the_files_are_downloaded_first(source, tmp_path, monkeyp
 def test_help_names_every_option(capsys):
     main(["--help"])
     printed = capsys.readouterr().out
-    assert all(
-        f"{key}=" in printed for key in ("root", "source", "download", "per_class", "recognized", "protocol")
-    )
+    assert all(f"{key}=" in printed for key in ("root", "source", "download", "per_class", "recognized", "protocol"))
 
 
 def test_real_drawings_raw_and_simplified_become_shards(shared, tmp_path, capsys):

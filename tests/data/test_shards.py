@@ -51,8 +51,9 @@ def test_the_bytes_do_not_depend_on_the_order_of_the_drawings(tmp_path):
 
 def test_drawings_are_shuffled_over_all_shards(tmp_path):
     drawings = scribbles(2000)
-    ordered = Drawings(drawings.points, drawings.stroke_lengths, drawings.stroke_counts,
-                       np.sort(drawings.labels), drawings.key_ids)
+    ordered = Drawings(
+        drawings.points, drawings.stroke_lengths, drawings.stroke_counts, np.sort(drawings.labels), drawings.key_ids
+    )
     write_shards(tmp_path, {"train": (["a", "b", "c"], ordered)}, about={})
     first = next(iter(Shards(str(tmp_path)).split("train")))
     assert (np.bincount(first.labels) / len(first) > 0.2).all()

@@ -83,9 +83,7 @@ def test_simplified_raw_drawings_look_like_the_official_ones_of_their_category(s
         ours, official = (list(read_sketches(p)) for p in (raw, raw.parents[1] / "simplified" / raw.name))
         num_points = [np.mean([sum(map(len, s.strokes)) for s in sketches]) for sketches in (ours, official)]
         assert num_points[0] == pytest.approx(num_points[1], rel=0.15)
-        largest = [
-            np.mean([max(s.max() for s in sketch.strokes) for sketch in sk]) for sk in (ours, official)
-        ]
+        largest = [np.mean([max(s.max() for s in sketch.strokes) for sketch in sk]) for sk in (ours, official)]
         assert largest == pytest.approx([255, 255], abs=0.6)
 
 
@@ -97,3 +95,7 @@ def test_drawings_of_one_scale_simplify_together_as_they_do_alone():
     together = simplify([stroke for drawing in drawings for stroke in drawing])
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_drawing_too_small_for_floats_to_scale_keeps_its_strokes():
+    assert len(simplify([[[1.1e-308, 0], [0, 0]], [[0, 0]]])) == 2

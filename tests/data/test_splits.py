@@ -78,9 +78,7 @@ def test_a_name_that_is_no_category_is_answered_with_the_nearest():
 
 
 def test_original_shares_the_seen_categories_among_three_splits_and_keeps_the_unseen_apart():
-    parts = {
-        name: drawings(200, seed) for seed, name in enumerate(["zebra", "yoga", "airplane", "ambulance"])
-    }
+    parts = {name: drawings(200, seed) for seed, name in enumerate(["zebra", "yoga", "airplane", "ambulance"])}
     splits = PROTOCOLS["original"](parts)
     assert list(splits) == [*SPLITS, "zeroshot"]
     assert {splits[name][0] for name in SPLITS} == {("yoga", "zebra")}

@@ -91,9 +91,7 @@ def test_every_image_comes_with_its_own_label_in_any_order(tmp_path):
     assert split.classes == sorted(NAMES)
     assert split.block_sizes.dtype == np.int64
     assert split.block_sizes.tolist() == [BLOCK, 20 - BLOCK, BLOCK, 30 - BLOCK]  # no block spans two tars
-    images, classes, key_ids = split.read(
-        np.array([3, 0]), np.array([14, 0, 13, 0]), Rasterizer(8, line_width=1)
-    )
+    images, classes, key_ids = split.read(np.array([3, 0]), np.array([14, 0, 13, 0]), Rasterizer(8, line_width=1))
     greys = [0, 20 + BLOCK, 49, 20 + BLOCK]
     assert images.shape == (4, 8, 8)
     assert images.dtype == np.uint8
@@ -339,9 +337,7 @@ def test_tars_behind_an_address_are_fetched_once(tmp_path, web):
 def test_a_tar_that_cannot_be_fetched_is_named(tmp_path, web, cache):
     address, _ = web
     (tmp_path / "web").mkdir()
-    with pytest.raises(
-        ValueError, match=r"train/data-00000\.tar could not be fetched: see why with `curl -fL"
-    ):
+    with pytest.raises(ValueError, match=r"train/data-00000\.tar could not be fetched: see why with `curl -fL"):
         ImageTars(address + "/train/data-00000.tar")
     assert not [path for path in cache.rglob("*") if path.is_file()]
     with pytest.raises(ValueError, match=r"names no train/\*\.tar"):

@@ -34,9 +34,7 @@ def test_accuracies_and_loss_are_scikit_learns(num_classes):
     classes = np.arange(num_classes)
     assert result["top1"] == pytest.approx(top_k_accuracy_score(labels, logits, k=1, labels=classes))
     assert result["top5"] == pytest.approx(top_k_accuracy_score(labels, logits, k=5, labels=classes))
-    assert result["mean_class_accuracy"] == pytest.approx(
-        balanced_accuracy_score(labels, logits.argmax(dim=1))
-    )
+    assert result["mean_class_accuracy"] == pytest.approx(balanced_accuracy_score(labels, logits.argmax(dim=1)))
     assert result["loss"] == pytest.approx(log_loss(labels, logits.softmax(dim=1), labels=classes))
 
 
@@ -71,9 +69,7 @@ def test_among_equal_logits_the_smaller_index_is_ahead(rows):
         average_precision.append(1 / place if place <= 3 else 0)
         top1.append(place == 1)
         top5.append(label in ranking[:5])
-    result = score(
-        torch.tensor([logits for logits, _ in rows]).float(), torch.tensor([label for _, label in rows])
-    )
+    result = score(torch.tensor([logits for logits, _ in rows]).float(), torch.tensor([label for _, label in rows]))
     assert result["top1"] == pytest.approx(np.mean(top1))
     assert result["top5"] == pytest.approx(np.mean(top5))
     assert result["map3"] == pytest.approx(np.mean(average_precision))

@@ -16,9 +16,9 @@ from deepdraw.data.shards import Shards
 from deepdraw.evaluation import protocols
 from deepdraw.evaluation.classify import outputs, sample
 from deepdraw.evaluation.fewshot import few_shot
-from deepdraw.evaluation.zeroshot import prompts
 from deepdraw.models.backbones import Backbone, LayerGroup
 from deepdraw.models.classifier import Classifier
+from deepdraw.models.prompts import prompts
 from deepdraw.runtime.precision import Precision
 
 CPU = torch.device("cpu")
@@ -146,7 +146,12 @@ def test_one_method_may_be_asked_for_alone(loader, trained_on, method):
 
 @pytest.mark.parametrize(
     ("split", "text", "kind"),
-    [("test", False, "top1"), ("test", True, "top1"), ("zeroshot", True, "text_top1"), ("zeroshot", False, "knn_5shot_top1")],
+    [
+        ("test", False, "top1"),
+        ("test", True, "top1"),
+        ("zeroshot", True, "text_top1"),
+        ("zeroshot", False, "knn_5shot_top1"),
+    ],
 )
 def test_auto_asks_the_head_where_it_can_else_the_prompts_else_few_shots(loader, trained_on, split, text, kind):
     metrics = protocols.auto(model(text=text), loader(split), FP32, trained_on, None, **SHOTS)

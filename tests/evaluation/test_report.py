@@ -93,9 +93,7 @@ def test_curves_need_steps(tmp_path):
 def sheet(tmp_path, num_drawings: int, num_wrong: int, names=("fish", "house", "The Great Wall of China")):
     """A picture of `num_drawings` white images, the first `num_wrong` of which are misread."""
     labels = np.arange(num_drawings) % len(names)
-    logits = np.eye(len(names), dtype=np.float32)[
-        (labels + (np.arange(num_drawings) < num_wrong)) % len(names)
-    ]
+    logits = np.eye(len(names), dtype=np.float32)[(labels + (np.arange(num_drawings) < num_wrong)) % len(names)]
     images = np.full((num_drawings, 32, 32), 255, dtype=np.uint8)
     plot_sheet(images, labels, 5 * logits, names, tmp_path / "plots" / "sheet.png")
     return np.asarray(Image.open(tmp_path / "plots" / "sheet.png").convert("RGB"))

@@ -135,9 +135,7 @@ def test_real_weights_load_strictly(shared: Path):
     efficientnet = shared / "data/weights/tf_efficientnet_lite0.pth"
     backbone = TimmBackbone("tf_efficientnet_lite0", pretrained=str(efficientnet))
     backbone.load_pretrained()
-    expected = timm.create_model(
-        "tf_efficientnet_lite0", num_classes=1000, checkpoint_path=str(efficientnet)
-    ).eval()
+    expected = timm.create_model("tf_efficientnet_lite0", num_classes=1000, checkpoint_path=str(efficientnet)).eval()
     batch = images(64)
     features = backbone.eval()(batch)
     torch.testing.assert_close(expected.classifier(features), expected(batch), rtol=0, atol=1e-5)
@@ -179,9 +177,7 @@ def test_no_module_with_a_state_of_its_own_is_left_out_of_the_layer_groups():
         TimmBackbone("test_efficientnet", pretrained=False, options={"drop_path_rate": 0.1}),
         OpenClipBackbone("small-resnet", pretrained=False),
     ):
-        grouped = {
-            leaf for group in backbone.layer_groups() for module in group.modules for leaf in module.modules()
-        }
+        grouped = {leaf for group in backbone.layer_groups() for module in group.modules for leaf in module.modules()}
         assert {module for module in backbone.modules() if not list(module.children())} <= grouped
 
 
@@ -221,6 +217,7 @@ def test_an_encoder_without_a_text_tower_says_so():
         (lambda: OpenClipBackbone("ViT-L-14", tag="openai"), "use backbone.name=ViT-L-14-quickgelu"),
         (lambda: OpenClipBackbone("small-vit-quickgelu", False, image_size=30), "8 px patch: use 24 or 32"),
         (lambda: OpenClipBackbone("small-resnet", False, image_size=96), "64 px only"),
+        (lambda: OpenClipBackbone("small-timm", False, image_size=100), "16 px patch: use 96 or 112"),
     ],
 )
 def test_what_cannot_work_is_refused_before_any_load(build, message: str, monkeypatch):
@@ -233,9 +230,7 @@ def test_what_cannot_work_is_refused_before_any_load(build, message: str, monkey
 def test_weights_of_another_architecture_are_refused_with_the_keys_that_differ(tmp_path: Path):
     vit = save(timm.create_model("test_vit"), tmp_path / "vit.pth")
     convnext = TimmBackbone("convnext_atto", pretrained=vit)
-    with pytest.raises(
-        ValueError, match=r"than convnext_atto: \d+ keys differ \(missing: .*unexpected: "
-    ) as refusal:
+    with pytest.raises(ValueError, match=r"than convnext_atto: \d+ keys differ \(missing: .*unexpected: ") as refusal:
         convnext.load_pretrained()
     missing = re.search(r"missing: ([^;]*);", str(refusal.value))
     assert missing
@@ -278,9 +273,7 @@ def test_a_missing_weights_file_and_one_with_code_in_it_are_refused(tmp_path: Pa
         ),
     ],
 )
-def test_pretrained_weights_without_network_fail_at_once_and_name_the_fix(
-    backbone, named, monkeypatch, tmp_path
-):
+def test_pretrained_weights_without_network_fail_at_once_and_name_the_fix(backbone, named, monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(weights, "_answers", lambda url: False)
     with pytest.raises(ValueError, match=rf"cannot download {named} .*backbone.pretrained=FILE") as refusal:

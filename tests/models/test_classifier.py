@@ -1,13 +1,19 @@
 """A classifier reads bytes as they are and does its backbone's preprocessing itself."""
 
 import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
 
+import open_clip
 import pytest
 import timm
 import torch
 
 from deepdraw.models.classifier import Classifier
-from deepdraw.models.heads import Linear
+from deepdraw.models.heads import Linear, Text
+from deepdraw.models.open_clip_backbone import OpenClipBackbone
+from deepdraw.models.prompts import SKETCH_TEMPLATES, prompts
 from deepdraw.models.timm_backbone import TimmBackbone
 
 
@@ -50,3 +56,60 @@ def test_it_runs_under_the_callers_autocast(model: Classifier, images: torch.Ten
         logits = model(images)
     assert logits.dtype == torch.bfloat16
     torch.testing.assert_close(logits.float(), model(images), rtol=0.1, atol=0.1)
+
+
+NAMES = ["bee", "umbrella", "scissors", "The Eiffel Tower", "t-shirt"]
+
+
+@pytest.fixture
+def clip(small_clip: str) -> open_clip.CLIP:
+    torch.manual_seed(0)
+    return open_clip.create_model(small_clip).eval()
+
+
+@pytest.fixture
+def text_model(clip: open_clip.CLIP, small_clip: str, tmp_path: Path) -> Classifier:
+    file = tmp_path / "clip.pt"
+    torch.save(clip.state_dict(), file)
+    backbone = OpenClipBackbone(small_clip, str(file))
+    return Classifier(backbone, Text(backbone.num_features, len(NAMES))).eval()
+
+
+def test_a_text_head_starts_as_open_clips_zero_shot_classifier(
+    text_model: Classifier, clip: open_clip.CLIP, small_clip: str, images: torch.Tensor
+):
+    templates = [lambda name, i=i: prompts(name)[i] for i in range(len(SKETCH_TEMPLATES))]
+    weights = open_clip.build_zero_shot_classifier(clip, open_clip.get_tokenizer(small_clip), NAMES, templates)
+    features = clip.encode_image(images[:, None] * text_model.scale + text_model.shift, normalize=True)
+    text_model.load_pretrained(NAMES)
+    torch.testing.assert_close(text_model(images), 100 * features @ weights, rtol=1e-4, atol=1e-4)
+
+
+def test_a_text_head_trains_from_its_start(
+    text_model: Classifier, changed_in_three_steps: Callable[[Classifier], set[str]]
+):
+    text_model.load_pretrained(NAMES)
+    assert {"head.weight", "head.log_scale"} <= changed_in_three_steps(text_model)
+
+
+def test_a_trained_text_head_is_rebuilt_without_the_text_tower(
+    text_model: Classifier, small_clip: str, train: Callable[..., Path], evaluate: Callable[..., None]
+):
+    file = Path(text_model.backbone.pretrained)
+    backbone = [f"backbone.{option}" for option in (f"name={small_clip}", f"pretrained={file}", "image_size=32")]
+    run = train("backbone=open_clip", *backbone, "head=text", "freeze=all", "train.epochs=1")
+    file.unlink()
+    evaluate(run / "checkpoints/best.pt")
+    by_training = json.loads((run / "summary.json").read_text())["test/top1"]
+    assert json.loads((run / "evaluations/test.json").read_text())["test/top1"] == by_training
+
+
+@pytest.mark.parametrize("encoder", ["timm", "untrained CLIP"])
+def test_a_text_head_without_a_text_tower_is_refused_before_weights_are_read(encoder: str, small_clip: str):
+    backbone = (
+        TimmBackbone("test_vit", "a file that is not there", image_size=32)
+        if encoder == "timm"
+        else OpenClipBackbone(small_clip, False)
+    )
+    with pytest.raises(ValueError, match=r"cannot read: use backbone=clip .*, or head=cosine"):
+        Classifier(backbone, Text(backbone.num_features, num_classes=5))

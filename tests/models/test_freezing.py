@@ -1,42 +1,20 @@
 """Freezing holds exactly what it says: in a vision transformer, a CLIP tower, a convolutional network."""
 
 import copy
-import json
 import re
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
-import open_clip
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
-from torch import Tensor, nn
+from torch import Tensor
 
 from deepdraw.models import freezing
-from deepdraw.models.backbones import Backbone
 from deepdraw.models.classifier import Classifier
-from deepdraw.models.freezing import freeze, layer_rows, print_layers
-from deepdraw.models.heads import Linear
-from deepdraw.models.open_clip_backbone import OpenClipBackbone
-from deepdraw.models.timm_backbone import TimmBackbone
+from deepdraw.models.freezing import layer_rows, print_layers
 
-CONF = Path(__file__).parents[2] / "conf"
-SMALL_CLIP = {
-    "embed_dim": 16,
-    "vision_cfg": {"image_size": 32, "layers": 6, "width": 32, "head_width": 16, "patch_size": 8},
-    "text_cfg": {"context_length": 8, "vocab_size": 8, "width": 8, "heads": 1, "layers": 1},
-}
-NETWORKS: dict[str, Callable[[], Backbone]] = {
-    "vit": lambda: TimmBackbone(
-        "test_vit", False, image_size=32, options={"drop_path_rate": 0.5, "pos_drop_rate": 0.5}
-    ),
-    "clip": lambda: OpenClipBackbone("small-clip", False),
-    "convolutional": lambda: TimmBackbone(
-        "test_efficientnet", False, image_size=32, options={"drop_path_rate": 0.5}
-    ),
-}
+Frozen = Callable[[str, str], Classifier]
+
 # The names of each network's tensors, layer by layer: written down, not asked of the code under test.
 LAYERS = {
     "vit": [
@@ -67,29 +45,6 @@ OPTIONS: dict[str, Callable[[int], set[int]]] = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def small_clip(tmp_path_factory: pytest.TempPathFactory) -> None:
-    file = tmp_path_factory.mktemp("model_configs") / "small-clip.json"
-    file.write_text(json.dumps(SMALL_CLIP))
-    open_clip.add_model_config(file)
-
-
-def frozen_model(network: str, option: str) -> Classifier:
-    torch.manual_seed(0)
-    backbone = NETWORKS[network]()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose(overrides=[f"+{option.split()[0]}", *option.split()[1:]])
-    groups = instantiate(config.freeze, backbone.layer_groups())
-    model = Classifier(backbone, Linear(backbone.num_features, num_classes=5))
-    freeze(model, groups)
-    return model
-
-
-def loss_of_a_batch(model: Classifier) -> Tensor:
-    images = torch.randint(0, 256, (4, 32, 32), dtype=torch.uint8)
-    return nn.functional.cross_entropy(model(images), torch.randint(0, 5, (4,)))
-
-
 def parameters_in_the_graph(loss: Tensor) -> set[Tensor]:
     seen, stack, leaves = set(), [loss.grad_fn], set()
     while stack:
@@ -102,33 +57,25 @@ def parameters_in_the_graph(loss: Tensor) -> set[Tensor]:
 
 
 every_pair = pytest.mark.parametrize(
-    ("network", "option"), [(network, option) for network in NETWORKS for option in OPTIONS]
+    ("network", "option"), [(network, option) for network in LAYERS for option in OPTIONS]
 )
 
 
 @every_pair
-def test_after_three_steps_exactly_the_stated_tensors_changed(network: str, option: str):
+def test_after_three_steps_exactly_the_stated_tensors_changed(
+    network: str, option: str, frozen_model: Frozen, changed_in_three_steps: Callable[[Classifier], set[str]]
+):
     model = frozen_model(network, option)
     layers = LAYERS[network]
     frozen = [layers[i] for i in OPTIONS[option](len(layers) - 2)]
-    before = copy.deepcopy(model.state_dict())
-    optimizer = torch.optim.AdamW((p for p in model.parameters() if p.requires_grad), lr=0.01)
-    model.train()
-    for _ in range(3):
-        optimizer.zero_grad()
-        loss = loss_of_a_batch(model)
-        loss.backward()
-        optimizer.step()
-
-    changed = {key for key, tensor in model.state_dict().items() if not torch.equal(tensor, before[key])}
-    expected = {key for key in before if not any(re.match(rf"backbone\.{layer}", key) for layer in frozen)}
-    assert changed == expected  # BatchNorm's statistics are among them
-    assert all(p.grad is None for p in model.parameters() if not p.requires_grad)
-    assert set(optimizer.state) == {p for p in model.parameters() if p.requires_grad}
+    expected = {key for key in model.state_dict() if not any(re.match(rf"backbone\.{layer}", key) for layer in frozen)}
+    assert changed_in_three_steps(model) == expected  # BatchNorm's statistics are among them
 
 
 @every_pair
-def test_no_autograd_graph_exists_below_the_first_trained_layer(network: str, option: str):
+def test_no_autograd_graph_exists_below_the_first_trained_layer(
+    network: str, option: str, frozen_model: Frozen, loss_of_a_batch: Callable[[Classifier], Tensor]
+):
     model = frozen_model(network, option)
     frozen = OPTIONS[option](len(LAYERS[network]) - 2)
     prefix = next(i for i in range(len(LAYERS[network]) + 1) if i not in frozen)
@@ -144,27 +91,25 @@ def test_no_autograd_graph_exists_below_the_first_trained_layer(network: str, op
     assert parameters_in_the_graph(loss) == {p for p in model.parameters() if p.requires_grad}
 
 
-@pytest.mark.parametrize("network", NETWORKS)
-def test_frozen_modules_stay_in_eval_and_the_others_follow(network: str):
+@pytest.mark.parametrize("network", LAYERS)
+def test_frozen_modules_stay_in_eval_and_the_others_follow(network: str, frozen_model: Frozen):
     model = frozen_model(network, "freeze=first4")
     groups = model.backbone.layer_groups()
     for mode in (True, False, True):
         model.train(mode)
         assert not any(leaf.training for group in groups[:5] for m in group.modules for leaf in m.modules())
-        assert all(
-            leaf.training == mode for group in groups[5:] for m in group.modules for leaf in m.modules()
-        )
+        assert all(leaf.training == mode for group in groups[5:] for m in group.modules for leaf in m.modules())
         assert model.head.training == mode
 
 
-def test_a_wholly_frozen_backbone_is_deterministic_in_training():
+def test_a_wholly_frozen_backbone_is_deterministic_in_training(frozen_model: Frozen):
     model = frozen_model("vit", "freeze=all").train()
     images = torch.randint(0, 256, (4, 32, 32), dtype=torch.uint8)
     assert torch.equal(model.features(images), model.features(images))
     assert not model.backbone.training
 
 
-def test_a_copy_keeps_what_is_frozen():
+def test_a_copy_keeps_what_is_frozen(frozen_model: Frozen):
     model = copy.deepcopy(frozen_model("convolutional", "freeze=first4")).train()
     assert not any(m.training for m in model.backbone.network.blocks[3].modules())
     assert all(m.training for m in model.backbone.network.blocks[4].modules())
@@ -181,13 +126,14 @@ def test_a_copy_keeps_what_is_frozen():
         (partial(freezing.blocks, blocks=[0, 6, -1]), r"\[-1, 6\] do not exist: .* has blocks 0 to 5"),
     ],
 )
-def test_blocks_that_the_network_lacks_are_refused(choose: Callable, message: str):
+def test_blocks_that_the_network_lacks_are_refused(choose: Callable, message: str, frozen_model: Frozen):
+    groups = frozen_model("vit", "freeze=none").backbone.layer_groups()
     with pytest.raises(ValueError, match=message) as refusal:
-        choose(NETWORKS["vit"]().layer_groups())
+        choose(groups)
     assert "\n" not in str(refusal.value)
 
 
-def test_the_table_of_what_trains_joins_neighbouring_blocks(capsys: pytest.CaptureFixture[str]):
+def test_the_table_of_what_trains_joins_neighbouring_blocks(frozen_model: Frozen, capsys: pytest.CaptureFixture[str]):
     model = frozen_model("vit", "freeze=first4")
     rows = layer_rows(model)
     assert [(row.name, row.num_trainable > 0) for row in rows] == [
@@ -198,8 +144,6 @@ def test_the_table_of_what_trains_joins_neighbouring_blocks(capsys: pytest.Captu
         ("head", True),
     ]
     assert sum(row.num_parameters for row in rows) == sum(p.numel() for p in model.parameters())
-    assert sum(row.num_trainable for row in rows) == sum(
-        p.numel() for p in model.parameters() if p.requires_grad
-    )
+    assert sum(row.num_trainable for row in rows) == sum(p.numel() for p in model.parameters() if p.requires_grad)
     print_layers(model)
     assert "frozen" in capsys.readouterr().out

@@ -27,7 +27,9 @@ def test_auto_on_a_gpu_is_bf16_where_the_gpu_itself_has_it(monkeypatch, has_bf16
     assert Precision("auto", CUDA).name == name
 
 
-@pytest.mark.parametrize(("name", "dtype"), [("bf16", torch.bfloat16), ("fp16", torch.float16), ("fp32", torch.float32)])
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("bf16", torch.bfloat16), ("fp16", torch.float16), ("fp32", torch.float32)]
+)
 def test_products_are_computed_in_the_format_named(name, dtype):
     with Precision(name, CPU).autocast():
         assert torch.ones(2, 2).matmul(torch.ones(2, 2)).dtype == dtype

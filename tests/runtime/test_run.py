@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-import sys
-from pathlib import Path
+import os
+import signal
 from types import SimpleNamespace
 
 import pytest
@@ -141,7 +141,7 @@ def test_bad_input_is_one_line(mode, error):
 
 def test_an_option_that_must_be_given_is_named(mode):
     with pytest.raises(MissingMandatoryValue) as missing:
-        OmegaConf.create({"freeze": {"n": "???"}}).freeze.n
+        _ = OmegaConf.create({"freeze": {"n": "???"}}).freeze.n
     assert leaving(missing.value) == "error: freeze.n is missing: give freeze.n=..."
 
 
@@ -172,6 +172,17 @@ def test_sweeps_and_full_errors_keep_the_traceback(mode, monkeypatch):
 def test_ctrl_c_says_how_to_go_on(mode, capsys):
     assert leaving(KeyboardInterrupt()) == 130
     assert "hydra.run.dir=outputs/run goes on from its last checkpoint" in capsys.readouterr().out
+
+
+def test_sigterm_at_any_time_is_answered_as_ctrl_c(mode, capsys):
+    @one_line_errors
+    def main(config):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(SystemExit) as left:
+        main(OmegaConf.create())
+    assert left.value.code == 130
+    assert "goes on from its last checkpoint" in capsys.readouterr().out
 
 
 def test_main_keeps_its_name_for_hydra():

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from deepdraw.runtime.signals import StopSignal
+from deepdraw.runtime.signals import StopSignal, sigterm_as_ctrl_c
 
 
 def send(number: signal.Signals) -> None:
@@ -80,3 +80,15 @@ def test_other_threads_which_python_sends_no_signals_may_enter_it():
     thread.start()
     thread.join()
     assert entered == [False]
+
+
+def test_between_epochs_sigterm_interrupts_as_ctrl_c_does(terminated):
+    with pytest.raises(KeyboardInterrupt), sigterm_as_ctrl_c():
+        send(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == terminated
+    with sigterm_as_ctrl_c():
+        with StopSignal() as stop:
+            send(signal.SIGTERM)
+        assert stop.requested
+        with pytest.raises(KeyboardInterrupt):
+            send(signal.SIGTERM)

@@ -51,7 +51,7 @@ class Code:
 
 
 def refusal(call, *arguments) -> str:
-    with pytest.raises(ValueError) as refused:  # noqa: PT011, every caller looks at the message
+    with pytest.raises(ValueError) as refused:
         call(*arguments)
     message = str(refused.value)
     assert "\n" not in message

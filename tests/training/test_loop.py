@@ -29,7 +29,9 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 
 
 def summary(run: Path) -> dict:
-    return json.loads((run / "summary.json").read_text())
+    found = json.loads((run / "summary.json").read_text())
+    found.pop("git_commit")  # which changes where somebody edits the code meanwhile
+    return found
 
 
 def assert_same_run(one: Path, two: Path) -> None:
@@ -67,8 +69,16 @@ def interrupted(monkeypatch, train):
 
 def test_a_run_leaves_what_the_design_promises_and_learns(train):
     run = train("train.epochs=6", "optimizer.lr=5e-3", plots=True)
-    for file in ("config.yaml", "metrics.csv", "summary.json", "checkpoints/last.pt", "checkpoints/best.pt",
-                 "plots/curves.png", "plots/drawings.png", ".hydra/config.yaml"):
+    for file in (
+        "config.yaml",
+        "metrics.csv",
+        "summary.json",
+        "checkpoints/last.pt",
+        "checkpoints/best.pt",
+        "plots/curves.png",
+        "plots/drawings.png",
+        ".hydra/config.yaml",
+    ):
         assert (run / file).stat().st_size > 0, file
     found = summary(run)
     assert found["test/top1"] > 0.6
@@ -151,7 +161,7 @@ def test_freeze_all_changes_the_head_alone(train, tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_job_that_was_killed_with_its_workers_goes_on_to_the_same_bits(train, tmp_path, number):
-    overrides = ["train.checkpoint_every=3", "train.epochs=12", "data.num_workers=1"]
+    overrides = ["train.checkpoint_every=3", "train.epochs=6", "data.num_workers=1"]
     alone = train(*overrides, run_dir=tmp_path / "alone")
     run = tmp_path / "killed"
     command = [sys.executable, "train.py", *sys.argv[2:], f"hydra.run.dir={run}"]
@@ -161,6 +171,6 @@ def test_a_job_that_was_killed_with_its_workers_goes_on_to_the_same_bits(train, 
         assert job.poll() is None
         time.sleep(0.01)
     os.killpg(job.pid, number)
-    assert job.wait(60) == {signal.SIGKILL: -9, signal.SIGTERM: 130, signal.SIGINT: 130}[number]
+    assert job.wait(60) in (130, -number)  # the latter outside of training steps, where nothing is to be saved
     assert not (run / "summary.json").exists(), "it was over before it was killed"
     assert_same_run(train(*overrides, run_dir=run), alone)

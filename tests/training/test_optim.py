@@ -67,7 +67,9 @@ def test_frozen_parameters_are_left_out():
     assert learning_rates(optimizer) == {"optim/lr": 0.1}
 
 
-@pytest.mark.parametrize(("backbone_lr", "pretrained", "rate"), [(None, False, 0.1), (None, True, 0.001), (0.3, True, 0.3)])
+@pytest.mark.parametrize(
+    ("backbone_lr", "pretrained", "rate"), [(None, False, 0.1), (None, True, 0.001), (0.3, True, 0.3)]
+)
 def test_the_rate_of_the_backbone_follows_from_its_weights_unless_given(backbone_lr, pretrained, rate):
     optimizer = build(Model(), backbone_lr=backbone_lr, pretrained=pretrained)
     assert learning_rates(optimizer) == pytest.approx({"optim/lr": 0.1, "optim/backbone_lr": rate})

@@ -62,14 +62,6 @@ def text_classifier(encode_text: Callable[[list[str]], Tensor], class_names: Seq
     return F.normalize(embeddings.unflatten(0, (len(class_names), -1)).mean(dim=1), dim=-1)
 
 
-def text_logits(features: Tensor, weights: Tensor, scale: float = 100.0) -> Tensor:
-    """Logits [B, C]: `scale` times the cosine of `features` [B, D] and unit `weights` [C, D].
-
-    CLIP's training ends at a scale of 100, where its authors clip it.
-    """
-    return scale * F.normalize(features.float(), dim=-1) @ weights.T
-
-
 def _with_article(name: str) -> str:
     if name.startswith("The "):
         return f"the {name[4:]}"
