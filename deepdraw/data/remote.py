@@ -20,6 +20,7 @@ from rich.progress import track
 from deepdraw.data.tar_index import cache_folder
 
 PLACE = re.compile(r"\b(train|test|quickdraw_zeroshot)/([\w.-]+\.tar)(?![\w.-])")
+PLAIN = re.compile(r"https?://[\w.:/%~?&=+@-]+")  # no quote and no space: webdataset hands the address to a shell
 
 
 def is_remote(root: str) -> bool:
@@ -30,18 +31,18 @@ def is_remote(root: str) -> bool:
 def fetch(root: str) -> Path:
     """The local folder that holds the tars of the address `root`, those not there yet being fetched first.
 
-    A pipe runs a shell command, and a root may come from a stranger's checkpoint: pipes want
-    DEEPDRAW_PIPES=1 in the environment. Raises ValueError, naming the fix, for a pipe without it, an
-    address that names no folder of ours, and a tar that cannot be fetched.
+    A pipe runs a shell command, as does an odd enough address, and a root may come from a stranger's checkpoint:
+    what is no plain address wants DEEPDRAW_PIPES=1 in the environment. Raises ValueError, naming the fix, for one
+    without it, an address that names no folder of ours, and a tar that cannot be fetched.
     """
     from webdataset.cache import download
     from webdataset.shardlists import expand_urls
 
-    if root.startswith("pipe:") and os.environ.get("DEEPDRAW_PIPES") != "1":
-        raise ValueError(f"data.root={root} would run a shell command: export DEEPDRAW_PIPES=1 to allow it")
     folder = cache_folder() / "tars" / blake2b(root.encode(), digest_size=8).hexdigest()
     wanted: dict[Path, str] = {}
     for url in expand_urls(root):
+        if not PLAIN.fullmatch(url) and os.environ.get("DEEPDRAW_PIPES") != "1":
+            raise ValueError(f"{url} would run a shell command: export DEEPDRAW_PIPES=1 to allow it")
         place = PLACE.search(url)
         if not place:
             raise ValueError(f"{url} names no train/*.tar, test/*.tar or quickdraw_zeroshot/*.tar: set data.root so")

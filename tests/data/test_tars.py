@@ -346,6 +346,15 @@ def test_a_tar_that_cannot_be_fetched_is_named(tmp_path, web, cache):
         fetch(address + "/{a,b}/train/data-00000.tar")
 
 
+@pytest.mark.parametrize("start", ["http://127.0.0.1:9/train/a.tar::pipe:", "http://127.0.0.1:9/';", "gs://b;"])
+def test_an_address_cannot_smuggle_a_command_in(tmp_path, monkeypatch, start):
+    monkeypatch.delenv("DEEPDRAW_PIPES", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(ValueError, match="would run a shell command|does not exist"):
+        ImageTars(f"{start}touch {tmp_path}/ran; cat train/b.tar")
+    assert not (tmp_path / "ran").exists()
+
+
 def test_a_pipe_runs_only_when_it_is_allowed(tmp_path, monkeypatch):
     source = write_tar(tmp_path / "far/train/data-00000.tar", samples(NAMES))
     root = f"pipe:cat {source}"
