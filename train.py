@@ -22,10 +22,13 @@ def main(cfg: DictConfig) -> float:
     from deepdraw.evaluation.report import plot_curves, plot_sheet, print_table, write_json
     from deepdraw.models.classifier import Classifier
     from deepdraw.models.freezing import freeze, print_layers
+    from deepdraw.runtime.memory import keep_freed_memory
     from deepdraw.runtime.precision import find_device
+    from deepdraw.training.averaging import average
     from deepdraw.training.checkpoint import load_checkpoint, load_last
     from deepdraw.training.loop import Recipe, State, fit
 
+    keep_freed_memory()
     run = run_directory()
     checkpoints = run / "checkpoints"
     former = load_last(checkpoints)
@@ -36,7 +39,11 @@ def main(cfg: DictConfig) -> float:
     torch.manual_seed(cfg.seed)
 
     backbone = instantiate(cfg.backbone)
+    if recipe.activation_checkpointing:
+        backbone.checkpoint_activations()
     frozen = instantiate(cfg.freeze, backbone.layer_groups())  # refuses what cannot be before anything is loaded
+    with torch.device("meta"):  # a head that cannot be is refused before the data say how many classes it has
+        Classifier(backbone, instantiate(cfg.head, num_features=backbone.num_features, num_classes=1))
     augment = instantiate(cfg.augment)
     if augment is not None and not cfg.data.get("strokes", True):
         raise ValueError(f"data.root={cfg.data.root} holds images, which have no strokes: set augment=none")
@@ -65,31 +72,34 @@ def main(cfg: DictConfig) -> float:
     optimizer = instantiate(cfg.optimizer, model, _convert_="all", pretrained=bool(cfg.backbone.pretrained))
     state = State(
         model=model,
+        averaged=recipe.ema and average(model, recipe.ema),
         optimizer=optimizer,
         schedule=instantiate(cfg.schedule, optimizer, recipe.total_steps(train)),
         scaler=precision.scaler(),
         loggers={name: instantiate(logger)(run, config) for name, logger in cfg.get("logger", {}).items()},
         recent=torch.zeros(3, device=device),
     )
+    if recipe.compile:
+        model.compile()
     if former is not None:
         state.load_state_dict(former)
         print(f"resumed at step {state.step} of {recipe.total_steps(train)}")
 
     def evaluate(split: str, loader: Loader) -> dict[str, float]:
-        metrics = score(model.eval(), loader, precision, title=split, limit_batches=recipe.limit_steps)
+        metrics = score(state.judged.eval(), loader, precision, title=split, limit_batches=recipe.limit_steps)
         return {f"{split}/{name}": value for name, value in metrics.items()}
 
     preprocessing = {**config["render"], "mean": list(backbone.mean), "std": list(backbone.std)}
     about = {"config": config, "classes": train.classes, "preprocessing": preprocessing}
     fit(state, train, lambda: evaluate("val", val), recipe, precision, checkpoints, about)
 
-    model.load_state_dict(load_checkpoint(checkpoints / "best.pt")["model"])
+    state.judged.load_state_dict(load_checkpoint(checkpoints / "best.pt")["model"])
     state.log(metrics := evaluate("test", test))
     summary = describe_run(cfg, model) | {"steps": state.step} | state.speed | state.best | metrics
     write_json(run / "summary.json", summary)
     if "csv" in state.loggers:
         plot_curves(run / "metrics.csv", run / "plots/curves.png")
-    drawings = sample(model, test, precision, num_batches=recipe.limit_steps or 8)
+    drawings = sample(state.judged, test, precision, num_batches=min(recipe.limit_steps or 8, 8))
     plot_sheet(*drawings, train.classes, run / "plots/drawings.png")
     for logger in state.loggers.values():
         logger.finish(summary)

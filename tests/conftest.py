@@ -64,7 +64,7 @@ def train_once(polygon_root) -> Run:
         small = ["train.epochs=3", "train.log_every=5", "data.num_workers=0", "data.batch_size=32"]
         if "data" not in chosen:
             small += ["data=quickdraw", f"data.root={polygon_root}"]
-        if "backbone" not in chosen:
+        if not {"backbone", "experiment"} & chosen:
             small += ["backbone.image_size=32", "backbone.options.channels=[8,8,16,16]"]
         if not plots:  # they take longer than the training
             for plot in ("plot_curves", "plot_sheet"):

@@ -9,6 +9,9 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_class, instantiate
 from omegaconf import OmegaConf
 
+from deepdraw.models.classifier import Classifier
+from deepdraw.models.timm_backbone import TimmBackbone
+
 CONF = Path(__file__).parents[1] / "conf"
 OPTIONS = [
     (group.name, option.stem)
@@ -26,14 +29,19 @@ NEEDED = {
     ("freeze", "lora"): ["backbone=dinov2_small"],
     ("data", "tars"): ["data.root=tars"],
 }
+# Each experiment on a small network in place of its own, for a step.
+SMALL_VIT = ["backbone=timm", "backbone.name=vit_tiny_patch16_224", "backbone.image_size=32"]
+SMALL = {
+    "first12": [*SMALL_VIT, "+backbone.options.embed_dim=24", "+backbone.options.depth=24"],
+    "scratch": ["backbone.image_size=32"],
+    "finetune_small": ["backbone.image_size=32"],
+}
 
 
 def composed(group: str, option: str):
     evaluation = group == "protocol"
     with initialize_config_dir(str(CONF), version_base="1.3"):
         choice = f"{group}=[{option}]" if group == "logger" else f"{group}={option}"
-        if group == "experiment":
-            choice = f"+{choice}"
         overrides = [*NEEDED.get((group, option), []), choice]
         name = "evaluate" if evaluation else "train"
         return compose(name, [*overrides, "ckpt=best.pt"] if evaluation else overrides)
@@ -67,14 +75,15 @@ def test_every_part_of_a_model_builds(group, option):
 @pytest.mark.parametrize(("group", "option"), [pair for pair in OPTIONS if pair[0] in ("optimizer", "schedule")])
 def test_every_optimizer_and_schedule_takes_a_step(group, option):
     cfg = composed(group, option)
-    model = torch.nn.ModuleDict({"backbone": torch.nn.Linear(3, 4), "head": torch.nn.Linear(4, 2)})
+    backbone = TimmBackbone("resnet10t", pretrained=False, image_size=32, options={"channels": [8, 8, 8, 8]})
+    model = Classifier(backbone, torch.nn.Linear(backbone.num_features, 2))
     optimizer = instantiate(cfg.optimizer, model, pretrained=False)
     schedule = instantiate(cfg.schedule, optimizer, 10)
-    before = model["head"].weight.clone()
-    model["head"](model["backbone"](torch.ones(1, 3))).sum().backward()
+    before = model.head.weight.clone()
+    model.eval()(torch.zeros(1, 32, 32, dtype=torch.uint8)).sum().backward()
     optimizer.step()
     schedule.step()
-    assert not torch.equal(model["head"].weight, before)
+    assert not torch.equal(model.head.weight, before)
 
 
 @pytest.mark.parametrize(("group", "option"), [pair for pair in OPTIONS if pair[0] == "precision"])
@@ -95,6 +104,14 @@ def test_every_augmentation_logger_and_protocol_builds(group, option, tmp_path):
         assert (instantiate(cfg.augment) is None) == (option == "none")
     else:
         assert callable(instantiate(cfg.protocol))
+
+
+@pytest.mark.parametrize("experiment", [option for group, option in OPTIONS if group == "experiment"])
+def test_every_experiment_trains(experiment, train, polygon_root):
+    small = SMALL.get(experiment, ["backbone=timm", "backbone.name=test_vit", "backbone.image_size=32"])
+    overrides = [f"experiment={experiment}", f"data.root={polygon_root}", *small, "backbone.pretrained=false"]
+    run = train("data=quickdraw", *overrides, "train.limit_steps=1", "data.batch_size=8")
+    assert (run / "summary.json").exists()
 
 
 def test_the_slurm_launcher_asks_for_what_a_run_needs():

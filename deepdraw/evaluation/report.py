@@ -16,6 +16,7 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from rich.console import Console
+    from rich.table import Table
 
 _NUM_COLUMNS, _NUM_SHOWN = 8, 24  # of drawings in each half of the sheet
 
@@ -35,17 +36,50 @@ def print_table(title: str, metrics: Mapping[str, float], console: Console | Non
 
     Accuracies (0..1) are printed in percent, a `..._stderr` beside the `..._top1` it belongs to.
     """
-    from rich.console import Console
     from rich.table import Table
 
-    plain = {key.rpartition("/")[2]: value for key, value in metrics.items()}
     table = Table(show_header=False)
     table.add_column("metric")
     table.add_column("value", justify="right")
-    for name, value in plain.items():
-        if not name.endswith("_stderr"):
-            standard_error = plain.get(name.removesuffix("_top1") + "_stderr")
-            table.add_row(_title(name), _value(name, value, standard_error))
+    for title_and_value in _cells(metrics).items():
+        table.add_row(*title_and_value)
+    _print(title, table, console)
+
+
+def print_comparison(
+    title: str, name: str, metrics_of: Mapping[str, Mapping[str, float]], console: Console | None = None
+) -> None:
+    """Print one line for each key of `metrics_of`, under the heading `name`, with the same metrics side by side.
+
+    Chance level and speed, which are as good as equal on every line, are left out.
+    """
+    from rich.table import Table
+
+    lines = {
+        key: _cells({k: value for k, value in metrics.items() if not k.endswith(("chance", "images_per_second"))})
+        for key, metrics in metrics_of.items()
+    }
+    table = Table(name)
+    for heading in next(iter(lines.values())):
+        table.add_column(heading, justify="right")
+    for key, cells in lines.items():
+        table.add_row(key, *cells.values())
+    _print(title, table, console)
+
+
+def _cells(metrics: Mapping[str, float]) -> dict[str, str]:
+    """Titles and values as they are printed."""
+    plain = {key.rpartition("/")[2]: value for key, value in metrics.items()}
+    return {
+        _title(name): _value(name, value, plain.get(name.removesuffix("_top1") + "_stderr"))
+        for name, value in plain.items()
+        if not name.endswith("_stderr")
+    }
+
+
+def _print(title: str, table: Table, console: Console | None) -> None:
+    from rich.console import Console
+
     console = console or Console()
     console.print(title, style="bold", soft_wrap=True, highlight=False)
     console.print(table)

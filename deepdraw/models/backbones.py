@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 Matcher = dict[str, Any] | Callable[[str], Any]
 
@@ -86,6 +87,14 @@ class Backbone(nn.Module, ABC):
         Every parameter is in exactly one group.
         """
 
+    @abstractmethod
+    def checkpoint_activations(self) -> None:
+        """Keep no activations inside of blocks for the backward pass, but compute them again (arXiv 1604.06174).
+
+        Raises:
+            ValueError: the library cannot do so for this network, or the network has BatchNorm layers.
+        """
+
     @property
     def num_blocks(self) -> int:
         return len(self.layer_groups()) - 2
@@ -133,6 +142,18 @@ def pool(tokens: Tensor, pooling: str, num_prefix_tokens: int, norm: Callable[[T
     """
     vectors = {"cls": tokens[:, 0], "mean": tokens[:, num_prefix_tokens:].mean(dim=1)}
     return torch.cat([norm(vectors[name]) for name in pooling.split("+")], dim=1)
+
+
+def checkpoint_blocks(network: Any, name: str) -> None:
+    """Turn a network's own activation checkpointing on, as `Backbone.checkpoint_activations` does."""
+    if any(isinstance(module, _BatchNorm) for module in network.modules()):
+        raise ValueError(
+            f"the BatchNorm layers of {name} would count each batch twice: use train.activation_checkpointing=false"
+        )
+    try:
+        network.set_grad_checkpointing()
+    except (AssertionError, AttributeError) as error:  # timm asserts that it stays off, or has no such method
+        raise ValueError(f"{name} cannot checkpoint: use train.activation_checkpointing=false") from error
 
 
 def group_layers(network: nn.Module, matcher: Matcher, first: str = "embeddings") -> list[LayerGroup]:

@@ -49,10 +49,12 @@ def biases(groups: Sequence[LayerGroup]) -> list[LayerGroup]:
 
 
 def lora(groups: Sequence[LayerGroup], rank: int, alpha: float) -> list[LayerGroup]:
-    """The whole backbone, but linear layers of its blocks learn a change of `rank`, times `alpha / rank`.
+    """The whole backbone, but linear layers and convolutions of its blocks learn a change of `rank`.
+
+    It counts `alpha / rank` times.
 
     Raises:
-        ValueError: the blocks have no linear layers (most convolutional networks), or `rank` is below 1.
+        ValueError: the blocks have neither, or grouped convolutions only; or `rank` is below 1.
     """
     if rank < 1:
         raise ValueError(f"freeze.rank={rank} must be at least 1: use freeze=all to train no adapters")
@@ -63,8 +65,8 @@ def lora(groups: Sequence[LayerGroup], rank: int, alpha: float) -> list[LayerGro
     ]
     if not any(group.weights for group in adapted):
         raise ValueError(
-            "freeze=lora adapts linear layers, and the blocks of this backbone have none: "
-            "use freeze=norms, freeze=last freeze.n=K, or an encoder with attention such as backbone=dinov2"
+            "freeze=lora adapts linear layers and ungrouped convolutions, and the blocks of this backbone have none: "
+            "use freeze=norms, or freeze=last freeze.n=K"
         )
     return [groups[0], *adapted, groups[-1]]
 

@@ -3,6 +3,9 @@
 An adapter is a parametrization of a weight tensor, not a layer beside it: open_clip's attention reads weights
 without calling the layers that hold them. It costs the compute of a full weight gradient and saves the
 optimizer's state. peft does the same for such attention, but brings transformers and accelerate along.
+
+The paper adapts linear layers. A convolution is one over the pixels under its kernel, and adapted as such: its
+weights [O, I, kh, kw] as a matrix [O, I * kh * kw], which is peft's LoRA for convolutions too.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,13 +19,13 @@ from deepdraw.models.backbones import LayerGroup
 
 
 class LoRA(nn.Module):
-    """A weight [O, I] plus `alpha / rank` times the product of two thin matrices, which is zero at first."""
+    """A weight [O, ...] plus `alpha / rank` times the product of two thin matrices, which is zero at first."""
 
     scale: Tensor
 
     def __init__(self, weight: Tensor, rank: int, alpha: float) -> None:
         super().__init__()
-        self.down = nn.Parameter(nn.init.kaiming_uniform_(weight.new_empty(rank, weight.shape[1]), a=5**0.5))
+        self.down = nn.Parameter(nn.init.kaiming_uniform_(weight.new_empty(rank, weight[0].numel()), a=5**0.5))
         self.up = nn.Parameter(weight.new_zeros(weight.shape[0], rank))
         self.register_buffer("scale", weight.new_tensor(alpha / rank))
 
@@ -45,11 +48,14 @@ class AdaptedGroup(LayerGroup):
 
 
 def matrices(group: LayerGroup) -> Iterator[tuple[nn.Module, str]]:
-    """The weights [O, I] of a group's linear layers: attention's (fused or not) and the MLP's."""
+    """The weights of a group's linear layers (attention's, fused or not, and the MLP's) and 2-D convolutions.
+
+    Grouped and depthwise convolutions are left out: their weights are many small matrices, not one.
+    """
     for root in group.modules:
         for module in root.modules():
             for name, parameter in module.named_parameters(recurse=False):
-                if parameter.ndim == 2 and name.endswith("weight"):
+                if parameter.ndim in (2, 4) and name.endswith("weight") and getattr(module, "groups", 1) == 1:
                     yield module, name
 
 
@@ -70,4 +76,4 @@ def merged(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _adapted(weight: Tensor, down: Tensor, up: Tensor, scale: Tensor) -> Tensor:
-    return weight + scale * (up @ down)
+    return weight + scale * (up @ down).view(weight.shape)

@@ -18,6 +18,7 @@ from deepdraw.models.backbones import (
     LayerGroup,
     check_image_size,
     check_pooling,
+    checkpoint_blocks,
     group_layers,
     pool,
 )
@@ -206,6 +207,10 @@ class OpenClipBackbone(Backbone):
             embeddings = r"conv1|class_embedding|positional_embedding|ln_pre"
             return group_layers(self.visual, {"stem": embeddings, "blocks": r"transformer\.resblocks\.(\d+)"})
         return group_layers(self.visual, {"stem": r"conv\d|bn\d", "blocks": r"layer(\d+)\.(\d+)"}, first="stem")
+
+    def checkpoint_activations(self) -> None:
+        # open_clip's own wrapper of a timm model only logs a warning where timm refuses
+        checkpoint_blocks(self.visual.trunk if isinstance(self.visual, TimmModel) else self.visual, self.name)
 
 
 def _poolings(visual: Any) -> tuple[str, ...]:

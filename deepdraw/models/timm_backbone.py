@@ -22,10 +22,14 @@ from deepdraw.models.backbones import (
     Matcher,
     check_image_size,
     check_pooling,
+    checkpoint_blocks,
     group_layers,
     pool,
 )
 from deepdraw.models.weights import downloading, load_weights, read_weights
+
+# arguments of timm.create_model that name files or addresses of weights
+FILE_OPTIONS = frozenset({"checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"})
 
 
 class TimmBackbone(Backbone):
@@ -39,8 +43,8 @@ class TimmBackbone(Backbone):
         pooling: None for the model's own, or one of `POOLINGS`.
 
     Raises:
-        ValueError: no such model or weights, options it does not take, a size that its patch does not divide,
-            a pooling of tokens that it does not have.
+        ValueError: no such model or weights, options it does not take or that name files, a size that its patch
+            does not divide, a pooling of tokens that it does not have.
     """
 
     network: Any  # each architecture is a class of its own, with attributes of its own
@@ -54,6 +58,8 @@ class TimmBackbone(Backbone):
         pooling: str | None = None,
     ) -> None:
         super().__init__()
+        if files := sorted(FILE_OPTIONS & set(options or {})):
+            raise ValueError(f"backbone.options.{files[0]} would read weights past deepdraw: use backbone.pretrained")
         config = _pretrained_config(name)
         if pretrained is True and not config.has_weights:
             raise ValueError(f"timm has no trained weights for {name}: use backbone.pretrained=false or =FILE")
@@ -104,6 +110,9 @@ class TimmBackbone(Backbone):
 
     def layer_groups(self) -> list[LayerGroup]:
         return timm_layer_groups(self.network)
+
+    def checkpoint_activations(self) -> None:
+        checkpoint_blocks(self.network, self.name)
 
 
 def timm_poolings(network: Any) -> tuple[str, ...]:

@@ -14,13 +14,17 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel
 
-from deepdraw.data.loader import Batch, Loader
+from deepdraw.data.loader import Loader
+from deepdraw.models.classifier import Classifier
+from deepdraw.models.freezing import thaw
 from deepdraw.runtime.loggers import Logger
 from deepdraw.runtime.precision import Precision
 from deepdraw.runtime.progress import Bar
 from deepdraw.runtime.signals import StopSignal
 from deepdraw.training.checkpoint import save_checkpoint
+from deepdraw.training.mixing import Mixing
 from deepdraw.training.optim import learning_rates
 
 
@@ -28,7 +32,8 @@ from deepdraw.training.optim import learning_rates
 class State:
     """All that a run changes as it goes, and so all that a resumed run needs to end with the same bits."""
 
-    model: nn.Module
+    model: Classifier
+    averaged: AveragedModel | None  # of the weights over past steps
     optimizer: Optimizer
     schedule: LRScheduler
     scaler: torch.amp.GradScaler
@@ -40,10 +45,16 @@ class State:
     best: dict[str, float] = field(default_factory=dict)  # validation metrics of the best epoch
     speed: dict[str, float] = field(default_factory=dict)  # train/images_per_second of the last epoch
 
+    @property
+    def judged(self) -> nn.Module:
+        """The model that is validated, tested and kept as the best: the average, where there is one."""
+        return self.model if self.averaged is None else self.averaged.module
+
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain values alone."""
         return {
             "model": self.model.state_dict(),
+            "averaged": self.averaged and self.averaged.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "scaler": self.scaler.state_dict(),
@@ -59,6 +70,8 @@ class State:
         """Go on where the run that wrote `state` stood."""
         for name in ("model", "optimizer", "schedule", "scaler"):
             getattr(self, name).load_state_dict(state[name])
+        if self.averaged is not None:
+            self.averaged.load_state_dict(state["averaged"])
         for name, logger in self.loggers.items():
             if name in state["loggers"]:
                 logger.load_state_dict(state["loggers"][name])
@@ -84,6 +97,11 @@ class Recipe:
     grad_accum: int
     clip_grad: float | None
     label_smoothing: float
+    mixup: float
+    cutmix: float
+    ema: float | None
+    compile: bool
+    activation_checkpointing: bool
     log_every: int
     checkpoint_every: int
 
@@ -96,6 +114,9 @@ class Recipe:
             raise ValueError(f"train.clip_grad={self.clip_grad} must be above 0, or null for no limit")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"train.label_smoothing={self.label_smoothing} must lie in [0, 1)")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise ValueError(f"train.ema={self.ema} must lie between 0 and 1, such as 0.999, or be null for no average")
+        Mixing(self.mixup, self.cutmix)  # which raises for what it cannot do
 
     def steps_per_epoch(self, loader: Loader) -> int:
         """Optimizer steps of a whole epoch."""
@@ -124,12 +145,14 @@ def fit(
     `best.pt` where `val/top1` is the highest so far. Both hold `about` (config, classes, preprocessing) beside the
     weights. Raises FloatingPointError, before anything is saved, where the loss is not finite.
     """
-    total_steps = recipe.total_steps(loader)
+    total_steps, mixing = recipe.total_steps(loader), Mixing(recipe.mixup, recipe.cutmix)
     while state.step < total_steps or state.step_in_epoch:
         last = min(recipe.steps_per_epoch(loader), state.step_in_epoch + total_steps - state.step)
-        batches = loader.epoch(state.epoch, first=state.step_in_epoch * recipe.grad_accum)
+        drawn = loader.epoch(state.epoch, first=state.step_in_epoch * recipe.grad_accum)
+        batches = (mixing(batch.images, batch.labels, len(loader.classes)) for batch in drawn)
         title = f"epoch {state.epoch + 1}/{recipe.epochs}"
         bar = Bar(title, last, loader.batch_size * recipe.grad_accum, first=state.step_in_epoch)
+        thaw(state.model, state.epoch)
         state.model.train()
         with bar, StopSignal() as stop:
             while state.step_in_epoch < last:
@@ -149,20 +172,21 @@ def fit(
         state.epoch, state.step_in_epoch = state.epoch + 1, 0
         if metrics["val/top1"] > state.best.get("val/top1", -math.inf):
             state.best = {**metrics, "val/epoch": state.epoch}
-            best = {"model": state.model.state_dict(), "best": state.best}
+            best = {"model": state.judged.state_dict(), "best": state.best}
             save_checkpoint(checkpoints / "best.pt", {**about, **best})
         save_checkpoint(checkpoints / "last.pt", {**about, **state.state_dict()})
 
 
-def train_step(state: State, batches: Iterator[Batch], recipe: Recipe, precision: Precision) -> None:
-    """One optimizer step over `grad_accum` batches."""
+def train_step(state: State, batches: Iterator[tuple[Tensor, Tensor]], recipe: Recipe, precision: Precision) -> None:
+    """One optimizer step over `grad_accum` batches of images and labels, or class probabilities."""
     for _ in range(recipe.grad_accum):
-        batch = next(batches)
+        images, targets = next(batches)
         with precision.autocast():
-            logits = state.model(batch.images)
-            loss = cross_entropy(logits, batch.labels, label_smoothing=recipe.label_smoothing)
+            logits = state.model(images)
+            loss = cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
         state.scaler.scale(loss / recipe.grad_accum).backward()
-        hits = (logits.argmax(dim=1) == batch.labels).sum()
+        labels = targets if targets.ndim == 1 else targets.argmax(dim=1)
+        hits = (logits.argmax(dim=1) == labels).sum()
         state.recent += torch.stack([loss.detach() * len(logits), hits, hits.new_tensor(len(logits))])
     if recipe.clip_grad is not None:
         state.scaler.unscale_(state.optimizer)
@@ -170,6 +194,8 @@ def train_step(state: State, batches: Iterator[Batch], recipe: Recipe, precision
     state.scaler.step(state.optimizer)
     state.scaler.update()
     state.optimizer.zero_grad()
+    if state.averaged is not None:
+        state.averaged.update_parameters(state.model)
     state.schedule.step()
     state.step += 1
     state.step_in_epoch += 1

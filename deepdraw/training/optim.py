@@ -3,46 +3,62 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 
-from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
+from deepdraw.models.classifier import Classifier
+from deepdraw.models.freezing import will_train
+
 
 def build_optimizer(
-    model: nn.Module,
+    model: Classifier,
     *,
     algorithm: Callable[..., Optimizer],
     lr: float,
     backbone_lr: float | None,
+    layer_decay: float,
     weight_decay: float,
     pretrained: bool,
 ) -> Optimizer:
     """Give backbone and head their own learning rates, and biases and norms (one-dimensional tensors) no weight decay.
 
-    Only parameters that require a gradient are handed over. backbone_lr None stands for `lr` where the backbone starts
-    from random weights and for a hundredth of it where it is `pretrained`.
+    Only parameters that train, now or from a later epoch on, are handed over. backbone_lr None stands for `lr` where
+    the backbone starts from random weights and for a hundredth of it where it is `pretrained`. It is the rate of the
+    topmost layers; every layer group below takes `layer_decay` times that of the one above it (BEiT, arXiv 2106.08254).
     """
+    if not 0 < layer_decay <= 1:
+        raise ValueError(f"optimizer.layer_decay={layer_decay} must lie in (0, 1]: 1 gives all layers the same rate")
     if backbone_lr is None:
         backbone_lr = lr / 100 if pretrained else lr
+    layers = model.backbone.layer_groups()
+    if layer_decay == 1:
+        parts = [("backbone", backbone_lr, [parameter for layer in layers for parameter in layer.parameters])]
+    else:
+        depths = range(len(layers) - 1, -1, -1)
+        parts = [
+            (f"backbone {layer.name}", backbone_lr * layer_decay**depth, layer.parameters)
+            for layer, depth in zip(layers, depths, strict=True)
+        ]
     groups = []
-    for part, rate in (("backbone", backbone_lr), ("head", lr)):
-        trained = [p for name, p in model.named_parameters() if name.startswith(f"{part}.") and p.requires_grad]
-        for name, parameters, decay in (
-            (part, [p for p in trained if p.ndim > 1], weight_decay),
-            (f"{part}, no decay", [p for p in trained if p.ndim <= 1], 0.0),
+    trained = will_train(model)
+    for part, rate, parameters in (*parts, ("head", lr, list(model.head.parameters()))):
+        own = [parameter for parameter in parameters if parameter in trained]
+        for name, chosen, decay in (
+            (part, [parameter for parameter in own if parameter.ndim > 1], weight_decay),
+            (f"{part}, no decay", [parameter for parameter in own if parameter.ndim <= 1], 0.0),
         ):
-            if parameters:
-                groups.append({"params": parameters, "lr": rate, "weight_decay": decay, "name": name})
+            if chosen:
+                groups.append({"params": chosen, "lr": rate, "weight_decay": decay, "name": name})
     return algorithm(groups)
 
 
 def learning_rates(optimizer: Optimizer) -> dict[str, float]:
-    """The rates of the step to come: `optim/lr` of the head and `optim/backbone_lr`, where they train."""
-    rates = {group["name"].split(",")[0]: group["lr"] for group in optimizer.param_groups}
+    """The rates of the step to come: `optim/lr` of the head and `optim/backbone_lr` of the topmost layers."""
     keys = {"head": "optim/lr", "backbone": "optim/backbone_lr"}
-    return {keys[part]: rate for part, rate in rates.items()}
+    return {keys[re.split("[ ,]", group["name"])[0]]: group["lr"] for group in optimizer.param_groups}
 
 
 def cosine(optimizer: Optimizer, total_steps: int, *, warmup: float) -> LRScheduler:

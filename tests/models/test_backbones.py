@@ -211,6 +211,10 @@ def test_an_encoder_without_a_text_tower_says_so():
             lambda: TimmBackbone("resnet10t", options={"wings": 2}, pretrained=False),
             "correct backbone.options",
         ),
+        (
+            lambda: TimmBackbone("resnet10t", options={"checkpoint_path": "w.pth"}, pretrained=False),
+            "checkpoint_path would read weights past deepdraw",
+        ),
         (lambda: TimmBackbone("vit_tiny_patch16_224", image_size=100), "16 px patch: use 96 or 112"),
         (lambda: OpenClipBackbone("ViT-L-41"), "did you mean ViT-"),
         (lambda: OpenClipBackbone("ViT-B-32"), r"backbone.tag is one of \['openai'"),
@@ -278,6 +282,54 @@ def test_pretrained_weights_without_network_fail_at_once_and_name_the_fix(backbo
     monkeypatch.setattr(weights, "_answers", lambda url: False)
     with pytest.raises(ValueError, match=rf"cannot download {named} .*backbone.pretrained=FILE") as refusal:
         backbone().load_pretrained()
+    assert "\n" not in str(refusal.value)
+
+
+CHECKPOINTED = [
+    *((TimmBackbone, name, None) for name in ("test_vit", "convnext_atto")),
+    (TimmBackbone, "test_vit", "cls+mean"),
+    *((OpenClipBackbone, "small-vit-quickgelu", pooling) for pooling in ("projected", "mean")),
+    (OpenClipBackbone, "small-timm", None),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "pooling"), CHECKPOINTED)
+def test_checkpointing_runs_every_block_twice_and_changes_no_gradient(kind: type, name: str, pooling: str | None):
+    backbone = kind(name, pretrained=False, pooling=pooling)
+    for module in backbone.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.5  # which must drop the same units both times
+    modules = [module for group in backbone.layer_groups()[1:-1] for module in group.modules]
+    blocks = [module for module in modules if "Block" in type(module).__name__]  # a ConvNeXt shrinks images in between
+    runs: list[nn.Module] = []
+    for block in blocks:
+        block.register_forward_pre_hook(lambda module, inputs: runs.append(module))
+    batch, gradients = images(backbone.image_size), []
+    for times in (1, 2):
+        runs.clear()
+        torch.manual_seed(1)
+        backbone(batch).square().mean().backward()
+        assert [runs.count(block) for block in blocks] == [times] * len(blocks)
+        gradients.append([parameter.grad for parameter in backbone.parameters()])
+        backbone.zero_grad(set_to_none=True)
+        backbone.checkpoint_activations()
+    for plain, checkpointed in zip(*gradients, strict=True):
+        torch.testing.assert_close(checkpointed, plain)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "message"),
+    [
+        (TimmBackbone, "resnet10t", "BatchNorm layers of resnet10t would count each batch twice: use train.activation"),
+        (OpenClipBackbone, "small-resnet", "BatchNorm layers of small-resnet"),
+        (TimmBackbone, "pit_ti_224", "pit_ti_224 cannot checkpoint: use train.activation_checkpointing=false"),
+    ],
+)
+def test_networks_that_cannot_checkpoint_are_refused(kind: type, name: str, message: str):
+    with torch.device("meta"):
+        backbone = kind(name, pretrained=False)
+    with pytest.raises(ValueError, match=message) as refusal:
+        backbone.checkpoint_activations()
     assert "\n" not in str(refusal.value)
 
 

@@ -11,7 +11,7 @@ import timm
 import torch
 
 from deepdraw.models.classifier import Classifier
-from deepdraw.models.heads import Linear, Text
+from deepdraw.models.heads import Cosine, Linear, Text
 from deepdraw.models.open_clip_backbone import OpenClipBackbone
 from deepdraw.models.prompts import SKETCH_TEMPLATES, prompts
 from deepdraw.models.timm_backbone import TimmBackbone
@@ -113,3 +113,13 @@ def test_a_text_head_without_a_text_tower_is_refused_before_weights_are_read(enc
     )
     with pytest.raises(ValueError, match=r"cannot read: use backbone=clip .*, or head=cosine"):
         Classifier(backbone, Text(backbone.num_features, num_classes=5))
+
+
+def test_a_head_is_tried_out_on_the_device_meta_without_a_trace(model: Classifier):
+    before = torch.get_rng_state()
+    with torch.device("meta"):
+        Classifier(model.backbone, Cosine(model.backbone.num_features, num_classes=1))
+        with pytest.raises(ValueError, match="head=text starts from prompts"):
+            Classifier(model.backbone, Text(model.backbone.num_features, num_classes=1))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert {parameter.device.type for parameter in model.parameters()} == {"cpu"}

@@ -29,6 +29,9 @@ TRAINED = {
     ("convolutional", "norms"): r"network\.([\w.]+\.)?bn\d\."
     r"(weight|bias|running_mean|running_var|num_batches_tracked)",
     ("convolutional", "biases"): BIASES,
+    # all but the depthwise: the first of each separable block, the second of each inverted one
+    ("convolutional", "lora"): r"network\.blocks\.\d\.\d\.(conv|conv_exp|conv_pw|conv_pwl|se\.conv_\w+)"
+    r"\.parametrizations\.weight\.0\.(down|up)",
 }
 
 
@@ -71,9 +74,11 @@ def test_what_the_network_lacks_is_refused(option: Callable, layer: nn.Module, m
         option([LayerGroup("stem"), group, LayerGroup("final layers")])
 
 
-def test_adapters_without_linear_layers_or_rank_are_refused(frozen_model: Frozen):
+def test_adapters_without_layers_to_adapt_or_rank_are_refused(frozen_model: Frozen):
+    block = nn.Sequential(nn.Conv2d(8, 8, 3, groups=8), nn.BatchNorm2d(8), nn.Conv2d(8, 8, 1, groups=2))
+    groups = [LayerGroup("stem"), LayerGroup("block 0", [block], list(block.parameters())), LayerGroup("final layers")]
     with pytest.raises(ValueError, match="the blocks of this backbone have none: use freeze=norms, ") as refusal:
-        efficient.lora(frozen_model("convolutional", "freeze=none").backbone.layer_groups(), rank=8, alpha=16)
+        efficient.lora(groups, rank=8, alpha=16)
     assert "\n" not in str(refusal.value)
     with pytest.raises(ValueError, match=r"freeze\.rank=0 must be at least 1"):
         efficient.lora(frozen_model("vit", "freeze=none").backbone.layer_groups(), rank=0, alpha=16)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from deepdraw.models import freezing
 from deepdraw.models.classifier import Classifier
-from deepdraw.models.freezing import layer_rows, print_layers
+from deepdraw.models.freezing import layer_rows, print_layers, thaw, will_train
 
 Frozen = Callable[[str, str], Classifier]
 
@@ -120,13 +120,23 @@ def test_a_copy_keeps_what_is_frozen(frozen_model: Frozen):
     [
         (
             partial(freezing.first, n=12),
-            "first 12 blocks cannot be frozen, this backbone has 6: use freeze=all, or .* K <= 6",
+            "freeze.n=12 is not for this backbone of 6 blocks: use freeze=all, or .* K <= 6",
         ),
         (partial(freezing.last, n=7), "use freeze=none, or freeze=last freeze.n=K with K <= 6"),
         (partial(freezing.blocks, blocks=[0, 6, -1]), r"\[-1, 6\] do not exist: .* has blocks 0 to 5"),
+        (partial(freezing.gradual, probe_epochs=-1, blocks_per_epoch=1), "probe_epochs=-1 must be at least 0: use 1"),
+        (
+            partial(freezing.gradual, probe_epochs=0, blocks_per_epoch=None),
+            "nothing: use freeze.probe_epochs=1 or more",
+        ),
+        (partial(freezing.gradual, probe_epochs=0, blocks_per_epoch=6), "would freeze nothing: .* or freeze=none"),
+        (
+            partial(freezing.gradual, probe_epochs=1, blocks_per_epoch=0),
+            "per_epoch=0 never thaws: use 1 or more, or null",
+        ),
     ],
 )
-def test_blocks_that_the_network_lacks_are_refused(choose: Callable, message: str, frozen_model: Frozen):
+def test_numbers_that_the_network_cannot_follow_are_refused(choose: Callable, message: str, frozen_model: Frozen):
     groups = frozen_model("vit", "freeze=none").backbone.layer_groups()
     with pytest.raises(ValueError, match=message) as refusal:
         choose(groups)
@@ -147,3 +157,85 @@ def test_the_table_of_what_trains_joins_neighbouring_blocks(frozen_model: Frozen
     assert sum(row.num_trainable for row in rows) == sum(p.numel() for p in model.parameters() if p.requires_grad)
     print_layers(model)
     assert "frozen" in capsys.readouterr().out
+
+
+# Options of freeze=gradual, and the epochs from which the layers of `LAYERS` train, blocks counted from the top.
+GRADUAL: dict[str, Callable[[int], int]] = {
+    "freeze.probe_epochs=1 freeze.blocks_per_epoch=1": lambda below_top: 1 + below_top,
+    "freeze.probe_epochs=0 freeze.blocks_per_epoch=2": lambda below_top: below_top // 2,
+    "freeze.probe_epochs=2 freeze.blocks_per_epoch=4": lambda below_top: 2 + below_top // 4,
+    "freeze.probe_epochs=3 freeze.blocks_per_epoch=null": lambda below_top: 3,  # LP-FT
+}
+
+
+def first_epochs(network: str, options: str) -> dict[str, int]:
+    """The epoch from which each layer trains: the topmost with the last block, the embeddings with block 0."""
+    embeddings, *blocks, final = LAYERS[network]
+    epochs = {block: GRADUAL[options](below_top) for below_top, block in enumerate(reversed(blocks))}
+    return {embeddings: epochs[blocks[0]], **epochs, final: epochs[blocks[-1]]}
+
+
+@pytest.mark.parametrize("options", GRADUAL)
+@pytest.mark.parametrize("network", LAYERS)
+def test_in_each_epoch_exactly_the_layers_train_that_are_due(
+    network: str, options: str, frozen_model: Frozen, changed_in_three_steps: Callable[[Classifier], set[str]]
+):
+    model = frozen_model(network, f"freeze=gradual {options}")
+    due = first_epochs(network, options)
+    for epoch in range(max(due.values()) + 1):
+        thaw(model, epoch)
+        still = [layer for layer, first in due.items() if first > epoch]
+        expected = {
+            key for key in model.state_dict() if not any(re.match(rf"backbone\.{layer}", key) for layer in still)
+        }
+        assert changed_in_three_steps(model) == expected  # BatchNorm's statistics are among them
+    assert expected == set(model.state_dict())
+    assert all(module.training for module in model.modules())
+
+
+@pytest.mark.parametrize("network", LAYERS)
+def test_a_resumed_run_thaws_what_was_due_before(network: str, frozen_model: Frozen):
+    stopped, resumed = (frozen_model(network, "freeze=gradual freeze.blocks_per_epoch=2") for _ in range(2))
+    for epoch in range(3):
+        thaw(stopped, epoch)
+    for _ in range(2):  # once is as good as twice
+        thaw(resumed, 2)
+        for mode in (True, False):
+            pairs = zip(stopped.train(mode).modules(), resumed.train(mode).modules(), strict=True)
+            assert all(one.training == other.training for one, other in pairs)
+        pairs = zip(stopped.parameters(), resumed.parameters(), strict=True)
+        assert all(one.requires_grad == other.requires_grad for one, other in pairs)
+
+
+@pytest.mark.parametrize("network", LAYERS)
+def test_thawing_leaves_alone_what_is_frozen_for_good(network: str, frozen_model: Frozen):
+    model = frozen_model(network, "freeze=first4")
+    trained = {parameter for parameter in model.parameters() if parameter.requires_grad}
+    thaw(model, epoch=100)
+    assert will_train(model) == trained == {parameter for parameter in model.parameters() if parameter.requires_grad}
+    assert len(model.backbone.frozen) == 5
+
+
+def test_an_optimizer_takes_what_will_thaw_and_keeps_no_state_for_it_before(
+    frozen_model: Frozen, loss_of_a_batch: Callable[[Classifier], Tensor]
+):
+    model = frozen_model("convolutional", "freeze=gradual").train()
+    before = copy.deepcopy(model.backbone.state_dict())
+    assert will_train(model) == set(model.parameters())
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, weight_decay=0.1)
+    loss_of_a_batch(model).backward()
+    optimizer.step()
+    assert set(optimizer.state) == set(model.head.parameters())
+    assert all(torch.equal(tensor, before[key]) for key, tensor in model.backbone.state_dict().items())
+
+
+def test_the_table_says_from_which_epoch_layers_train(frozen_model: Frozen, capsys: pytest.CaptureFixture[str]):
+    model = frozen_model("vit", "freeze=gradual freeze.probe_epochs=2 freeze.blocks_per_epoch=3")
+    thaw(model, epoch=2)
+    rows = {row.name: row.trains for row in layer_rows(model)}
+    assert list(rows) == ["embeddings", "blocks 0 to 2", "blocks 3 to 5", "final layers", "head"]
+    assert rows["embeddings"] == rows["blocks 0 to 2"] == "from epoch 4"  # epochs are displayed from 1
+    trained = (p for block in model.backbone.network.blocks[3:] for p in block.parameters())
+    assert rows["blocks 3 to 5"] == f"{sum(p.numel() for p in trained):,}"
+    print_layers(model)
+    assert "from epoch 4" in capsys.readouterr().out

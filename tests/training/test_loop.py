@@ -99,6 +99,67 @@ def test_a_run_broken_off_anywhere_ends_with_the_bits_of_one_left_alone(train, i
     assert_same_run(train(*overrides, run_dir=tmp_path / "broken"), alone)
 
 
+def test_a_run_with_an_average_mixing_and_thawing_resumes_to_the_same_bits_too(train, interrupted, tmp_path):
+    overrides = ["train.checkpoint_every=4", "train.ema=0.9", "train.mixup=0.4", "train.cutmix=1", "freeze=gradual"]
+    overrides += ["freeze.blocks_per_epoch=2", "optimizer.layer_decay=0.8"]
+    alone = train(*overrides, run_dir=tmp_path / "alone")
+    for step in (7, 20, 30):
+        interrupted(step, *overrides, run_dir=tmp_path / "broken")
+    again = train(*overrides, run_dir=tmp_path / "broken")
+    assert_same_run(again, alone)
+    averages = [torch.load(run / "checkpoints/last.pt", weights_only=True)["averaged"] for run in (again, alone)]
+    assert all(torch.equal(averages[0][key], averages[1][key]) for key in averages[1])
+
+
+def test_the_average_is_what_is_validated_tested_and_kept(train, evaluate):
+    run = train("train.ema=0.8", "train.epochs=1")
+    last = torch.load(run / "checkpoints/last.pt", weights_only=True)
+    best = torch.load(run / "checkpoints/best.pt", weights_only=True)
+    averaged = {key.removeprefix("module."): value for key, value in last["averaged"].items()}
+    assert all(torch.equal(value, averaged[key]) for key, value in best["model"].items())
+    assert not torch.equal(best["model"]["head.weight"], last["model"]["head.weight"])
+    evaluate(run / "checkpoints/best.pt")
+    found = json.loads((run / "evaluations/test.json").read_text())
+    assert found["test/top1"] == summary(run)["test/top1"]
+
+
+def test_gradual_unfreezing_holds_optimizer_state_only_of_what_trains(train, tmp_path):
+    overrides = ["freeze=gradual", "freeze.blocks_per_epoch=null", "freeze.probe_epochs=1"]
+    probe = train(*overrides, "train.limit_steps=3", run_dir=tmp_path / "probe")
+    states = torch.load(probe / "checkpoints/last.pt", weights_only=True)["optimizer"]["state"]
+    assert len(states) == 2  # the weight and the bias of the head
+    whole = train(*overrides, "train.epochs=2", run_dir=tmp_path / "whole")
+    last = torch.load(whole / "checkpoints/last.pt", weights_only=True)["optimizer"]
+    assert len(last["state"]) == sum(len(group["params"]) for group in last["param_groups"]) > 20
+
+
+def test_a_compiled_model_trains_to_a_checkpoint_of_the_same_names_and_nearly_the_same_weights(train, tmp_path):
+    plain = train("train.limit_steps=2", run_dir=tmp_path / "plain")
+    compiled = train("train.limit_steps=2", "train.compile=true", run_dir=tmp_path / "compiled")
+    first, second = weights(plain), weights(compiled)
+    assert first.keys() == second.keys()
+    for key in first:
+        torch.testing.assert_close(first[key], second[key], atol=2e-3, rtol=1e-2)
+
+
+def test_activation_checkpointing_changes_nothing_but_memory(train, tmp_path):
+    vit = ["backbone=timm", "backbone.name=test_vit", "backbone.pretrained=false", "backbone.image_size=32"]
+    vit += ["train.limit_steps=3"]
+    plain = train(*vit, run_dir=tmp_path / "plain")
+    saved = train(*vit, "train.activation_checkpointing=true", run_dir=tmp_path / "saved")
+    first, second = weights(plain), weights(saved)
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [("train.ema=1", "train.ema=1 must lie between 0 and 1"), ("train.mixup=-1", "train.mixup=-1 must be a number")],
+)
+def test_a_recipe_that_cannot_be_meant_is_refused_in_one_line(train, override, message):
+    with pytest.raises(SystemExit, match=message):
+        train(override)
+
+
 def test_workers_do_not_change_a_resumed_run(train, interrupted, tmp_path):
     alone = train("train.checkpoint_every=4", run_dir=tmp_path / "alone")
     interrupted(7, "train.checkpoint_every=4", "data.num_workers=2", run_dir=tmp_path / "broken")

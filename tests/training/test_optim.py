@@ -6,14 +6,32 @@ import math
 from functools import partial
 
 import pytest
+import timm
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from timm.optim import param_groups_layer_decay
 from torch import nn
 from torch.optim import SGD, AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 
+from deepdraw.models.backbones import LayerGroup
+from deepdraw.models.classifier import Classifier
+from deepdraw.models.timm_backbone import TimmBackbone
 from deepdraw.training.optim import build_optimizer, constant, cosine, learning_rates, onecycle
+
+
+class Layers(nn.Sequential):
+    """A backbone of two layers below a lone scalar."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4))
+        self.temperature = nn.Parameter(torch.tensor(1.0))
+        self.frozen = []
+
+    def layer_groups(self) -> list[LayerGroup]:
+        layers = [LayerGroup(f"layer {i}", [layer], list(layer.parameters())) for i, layer in enumerate(self)]
+        return [*layers, LayerGroup("temperature", [], [self.temperature])]
 
 
 class Model(nn.Module):
@@ -21,13 +39,12 @@ class Model(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.backbone = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4))
-        self.backbone.temperature = nn.Parameter(torch.tensor(1.0))
+        self.backbone = Layers()
         self.head = nn.Sequential(nn.LayerNorm(4), nn.Linear(4, 2))
 
 
 def build(model: nn.Module, **options):
-    defaults = {"lr": 0.1, "backbone_lr": 0.01, "weight_decay": 0.5, "pretrained": False}
+    defaults = {"lr": 0.1, "backbone_lr": 0.01, "layer_decay": 1.0, "weight_decay": 0.5, "pretrained": False}
     return build_optimizer(model, algorithm=partial(SGD, momentum=0.9), **{**defaults, **options})
 
 
@@ -77,6 +94,45 @@ def test_the_rate_of_the_backbone_follows_from_its_weights_unless_given(backbone
 
 def test_a_rate_of_zero_for_the_backbone_is_zero():
     assert learning_rates(build(Model(), backbone_lr=0.0))["optim/backbone_lr"] == 0.0
+
+
+def test_each_layer_takes_a_share_of_the_rate_of_the_one_above_it():
+    model = Model()
+    optimizer = build(model, layer_decay=0.5)
+    assert {name: rate for name, (rate, _) in options(optimizer, model).items()} == {
+        "backbone.0.weight": 0.0025,
+        "backbone.0.bias": 0.0025,
+        "backbone.1.weight": 0.005,
+        "backbone.1.bias": 0.005,
+        "backbone.temperature": 0.01,
+        "head.0.weight": 0.1,
+        "head.0.bias": 0.1,
+        "head.1.weight": 0.1,
+        "head.1.bias": 0.1,
+    }
+    assert learning_rates(optimizer) == {"optim/lr": 0.1, "optim/backbone_lr": 0.01}
+
+
+def test_layer_decay_is_timms_but_for_the_final_norm_which_counts_as_a_layer():
+    torch.manual_seed(0)
+    backbone = TimmBackbone("vit_tiny_patch16_224", pretrained=False, image_size=32, options={"depth": 3})
+    model = Classifier(backbone, nn.Linear(backbone.num_features, 5))
+    found = options(build(model, layer_decay=0.8, backbone_lr=1.0), model)
+    reference = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=3, num_classes=5)
+    scales = {
+        id(parameter): group["lr_scale"]
+        for group in param_groups_layer_decay(reference, layer_decay=0.8)
+        for parameter in group["params"]
+    }
+    for name, parameter in reference.named_parameters():
+        if name.startswith(("blocks", "cls_token", "pos_embed", "patch_embed")):
+            assert found[f"backbone.network.{name}"][0] == pytest.approx(scales[id(parameter)]), name
+
+
+@pytest.mark.parametrize("layer_decay", [0, -0.5, 1.01])
+def test_a_layer_decay_that_is_no_share_is_refused(layer_decay):
+    with pytest.raises(ValueError, match=r"^optimizer\.layer_decay=.* must lie in \(0, 1\]"):
+        build(Model(), layer_decay=layer_decay)
 
 
 def rates(schedule, total_steps: int, **settings) -> tuple[list[float], list[float]]:
@@ -148,7 +204,7 @@ def test_optimizer_and_schedule_go_on_from_their_saved_state(schedule, algorithm
         torch.manual_seed(0)
         model = Model()
         momentum = {"momentum": 0.9} if algorithm is SGD else {}
-        settings = {"lr": 0.1, "backbone_lr": None, "weight_decay": 0.1, "pretrained": True}
+        settings = {"lr": 0.1, "backbone_lr": None, "layer_decay": 0.5, "weight_decay": 0.1, "pretrained": True}
         optimizer = build_optimizer(model, algorithm=partial(algorithm, **momentum), **settings)
         return model, optimizer, schedule(optimizer, 12, warmup=0.25)
 

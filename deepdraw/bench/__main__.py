@@ -1,0 +1,105 @@
+"""One benchmark: its table, and its figures as JSON (`python -m deepdraw.bench BENCHMARK key=value ...`).
+
+A benchmark is a module of this package with a dataclass `Options`, `run(options)` that returns its figures, and
+`table(options, figures)` that shows them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from importlib import import_module
+from pathlib import Path
+from textwrap import fill
+from typing import Any, TypeVar
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+
+from deepdraw.bench import Options, machine
+
+BENCHMARKS = {
+    "freezing": "a training step with frozen blocks, against the original project's way of freezing",
+    "rendering": "line width, polarity and size of drawings, by what a probe of a frozen encoder makes of them",
+}
+
+AnyOptions = TypeVar("AnyOptions", bound=Options)
+
+
+def parse(options: type[AnyOptions], arguments: Sequence[str]) -> AnyOptions:
+    """A benchmark's options from `key=value` arguments; ValueError for an unknown key or a value that does not fit."""
+    keys = [option.name for option in fields(options)]
+    pairs = [argument.partition("=") for argument in arguments]
+    for key, equals, _ in pairs:
+        if key not in keys or not equals:
+            raise ValueError(f"{key + equals!r} is no option with a value: write KEY=VALUE with {', '.join(keys)}")
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(options), {key: value for key, _, value in pairs})
+    except OmegaConfBaseException as error:
+        raise ValueError(f"option {error.full_key}: {str(error).splitlines()[0]}") from error
+    parsed = OmegaConf.to_object(merged)
+    assert isinstance(parsed, options)
+    return parsed
+
+
+def measure(name: str, arguments: Sequence[str], console: Console) -> Path:
+    """Run the benchmark, print its table and return the file with its figures."""
+    if name not in BENCHMARKS:
+        raise ValueError(f"there is no benchmark {name}: choose {', '.join(BENCHMARKS)}")
+    benchmark = import_module(f"deepdraw.bench.{name}")
+    options = parse(benchmark.Options, arguments)
+    file = Path(options.out) / f"{name}.json"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"out={options.out} cannot be made ({error.strerror}): choose another directory") from error
+    figures = {"benchmark": name, "options": asdict(options), "machine": machine(), **benchmark.run(options)}
+    console.print(benchmark.table(options, figures))
+    console.print(describe(figures["machine"]), soft_wrap=True, highlight=False)
+    file.write_text(json.dumps(figures, indent=2) + "\n")
+    return file
+
+
+def describe(machine: dict[str, Any]) -> str:
+    """The line that says what the figures were measured on."""
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    gpu = f"{machine['gpu']}, " if machine["gpu"] else ""
+    return (
+        f"{gpu}{machine['cpu']}, {machine['cores']} cores, {machine['torch_threads']} torch threads, "
+        f"load {machine['load_before']} before the run; {versions}"
+    )
+
+
+def usage(name: str | None) -> str:
+    """The text of --help: the benchmarks, or the options of one."""
+    if name not in BENCHMARKS:
+        lines = ["usage: python -m deepdraw.bench BENCHMARK [key=value ...]"]
+        return "\n".join([*lines, *(f"  {name:12}{meaning}" for name, meaning in BENCHMARKS.items())])
+    lines = [f"usage: python -m deepdraw.bench {name} [key=value ...]"]
+    for option in fields(import_module(f"deepdraw.bench.{name}").Options):
+        meaning = f"{option.metadata['help']}; default: {option.default}"
+        lines.append(fill(meaning, 100, initial_indent=f"  {option.name}=".ljust(16), subsequent_indent=" " * 16))
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; bad input ends it with one line."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or {"-h", "--help"} & set(arguments):
+        print(usage(arguments[0] if arguments else None))
+        return
+    console = Console()
+    try:
+        file = measure(arguments[0], arguments[1:], console)
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted: no figures were written")
+    console.print(f"figures in {file}", soft_wrap=True, highlight=False)
+
+
+if __name__ == "__main__":
+    main()

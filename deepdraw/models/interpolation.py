@@ -1,0 +1,58 @@
+"""Weights between the pretrained and the fine-tuned ones (WiSE-FT, Wortsman et al., 2021, arXiv 2109.01903)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from deepdraw.models.classifier import Classifier
+from deepdraw.models.heads import Text
+
+
+def check_alphas(alphas: Any, pretrained: bool | str) -> None:
+    """Raise ValueError unless `alphas` are different numbers in [0, 1] and training had a `pretrained` start."""
+    numbers = isinstance(alphas, Sequence) and all(isinstance(alpha, int | float) for alpha in alphas)
+    if not (numbers and alphas and len(set(alphas)) == len(alphas) and all(0 <= alpha <= 1 for alpha in alphas)):
+        raise ValueError(f"interpolate={alphas} must list different numbers from 0 to 1: try [0,0.25,0.5,0.75,1]")
+    if not pretrained:
+        raise ValueError(
+            "interpolate needs pretrained weights, and this checkpoint was trained from scratch: "
+            "leave it out, or train with backbone.pretrained=true or =FILE"
+        )
+
+
+def pretrained_weights(model: Classifier, class_names: Sequence[str]) -> dict[str, Tensor]:
+    """The floating-point weights that training starts from, given to `model` on the way, which is as it was built.
+
+    They are the backbone's and a text head's, which starts from the names of its classes as CLIP's zero-shot
+    classifier. The start of any other head was random and means nothing: it is left out.
+
+    Raises:
+        ValueError: the weights cannot be downloaded or read, or belong to another architecture.
+    """
+    model.load_pretrained(class_names)
+    return {
+        name: tensor.clone()
+        for name, tensor in model.state_dict().items()
+        if tensor.is_floating_point() and (isinstance(model.head, Text) or name.startswith("backbone."))
+    }
+
+
+@torch.no_grad()
+def interpolate(
+    model: Classifier, pretrained: Mapping[str, Tensor], trained: Mapping[str, Tensor], alpha: float
+) -> None:
+    """Give the model `(1 - alpha) * pretrained + alpha * trained`: alpha 1 is fine-tuned, 0 pretrained.
+
+    What `pretrained` lacks is taken from `trained` at every alpha: counts, such as BatchNorm's of its batches,
+    and any head but a text head.
+
+    Args:
+        pretrained: as `pretrained_weights` returns it.
+        trained: a whole state dict of the model.
+    """
+    for name, tensor in model.state_dict().items():
+        tensor.copy_(trained[name])
+        if name in pretrained:
+            tensor.lerp_(pretrained[name], 1 - alpha)  # exact at both ends, and where the two are equal
