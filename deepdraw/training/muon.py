@@ -1,0 +1,77 @@
+"""Muon: momentum, made orthogonal (Jordan et al., 2024, github.com/KellerJordan/Muon)."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # of Jordan's quintic, whose singular values end between 0.7 and 1.2
+
+
+class Muon(Optimizer):
+    """Moves each weight [O, ...], as a matrix [O, -1], by its orthogonalised momentum; vectors as AdamW does.
+
+    Updates are scaled to the size of AdamW's (arXiv 2502.16982), so that its rates and weight decay serve here too.
+    A small network from scratch learns from about a third fewer drawings than with AdamW. timm's and torch's Muon
+    compute in bfloat16, which CPUs without such arithmetic do twenty times slower than in float32.
+
+    Args:
+        lr: of all groups that name no other; momentum: share of it that a step keeps, in [0, 1); weight_decay: times
+            the rate, off the weights; betas: of AdamW, for vectors.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+        betas: tuple[float, float] = (0.9, 0.95),
+    ) -> None:
+        if not 0 <= momentum < 1:
+            raise ValueError(f"optimizer.algorithm.momentum={momentum} must lie in [0, 1)")
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "betas": tuple(betas)})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        assert closure is None, "deepdraw's loop has none"
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                    update = self._matrix(parameter, group) if parameter.ndim > 1 else self._vector(parameter, group)
+                    parameter.sub_(update, alpha=group["lr"])
+
+    def _matrix(self, parameter: Tensor, group: dict[str, Any]) -> Tensor:
+        state, gradient = self.state[parameter], parameter.grad
+        assert gradient is not None
+        if not state:
+            state["momentum"] = torch.zeros_like(parameter)
+        momentum = state["momentum"].lerp_(gradient, 1 - group["momentum"])
+        matrix = gradient.lerp(momentum, group["momentum"]).flatten(1)  # Nesterov's
+        return orthogonalise(matrix).mul_(0.2 * max(matrix.shape) ** 0.5).view_as(parameter)
+
+    def _vector(self, parameter: Tensor, group: dict[str, Any]) -> Tensor:
+        state, gradient = self.state[parameter], parameter.grad
+        assert gradient is not None
+        if not state:
+            state |= {"step": 0, "mean": torch.zeros_like(parameter), "square": torch.zeros_like(parameter)}
+        state["step"] += 1
+        (beta1, beta2), step = group["betas"], state["step"]
+        mean = state["mean"].lerp_(gradient, 1 - beta1) / (1 - beta1**step)
+        square = state["square"].lerp_(gradient.square(), 1 - beta2) / (1 - beta2**step)
+        return mean / (square.sqrt() + 1e-8)
+
+
+def orthogonalise(matrix: Tensor) -> Tensor:
+    """Nearly U V^T of the singular value decomposition U S V^T of `matrix` [O, I], by five Newton-Schulz steps."""
+    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    wide = wide.bfloat16() if wide.is_cuda else wide.float()
+    wide = wide / wide.norm().clamp(min=1e-7)
+    a, b, c = NEWTON_SCHULZ
+    for _ in range(5):
+        square = wide @ wide.T
+        wide = a * wide + (b * square + c * square @ square) @ wide
+    return (wide if matrix.shape[0] <= matrix.shape[1] else wide.T).to(matrix.dtype)
