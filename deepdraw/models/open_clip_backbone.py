@@ -178,7 +178,7 @@ class OpenClipBackbone(Backbone):
             raise ValueError(f"{self.name} {self._obstacle}")
         device = next(self.parameters()).device
         tokens = self._tokenizer(list(prompts)).to(device)
-        return self._text_tower.to(device).encode_text(tokens, normalize=True)
+        return self._read_text_tower().to(device).encode_text(tokens, normalize=True)
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -188,8 +188,8 @@ class OpenClipBackbone(Backbone):
         with downloading(f"the tokenizer {source}", fix="fetch it once where there is a network"):
             return open_clip.get_tokenizer(self.name)
 
-    @cached_property  # which, unlike an attribute that is a module, does not become part of this module
-    def _text_tower(self) -> Any:
+    def _read_text_tower(self) -> Any:
+        """The text tower, which is not kept: prompts are read once, and it takes half a gigabyte."""
         file, state_dict = self._read()
         model = self._build(SMALLEST_VISION, self._config["text_cfg"])
         del model.visual

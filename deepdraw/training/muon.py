@@ -15,7 +15,7 @@ class Muon(Optimizer):
 
     Updates are scaled to the size of AdamW's (arXiv 2502.16982), so that its rates and weight decay serve here too.
     A small network from scratch learns from about a third fewer drawings than with AdamW. timm's and torch's Muon
-    compute in bfloat16, which CPUs without such arithmetic do twenty times slower than in float32.
+    compute in bfloat16, which CPUs without such arithmetic do many times slower than float32.
 
     Args:
         lr: of all groups that name no other; momentum: share of it that a step keeps, in [0, 1); weight_decay: times
@@ -66,12 +66,19 @@ class Muon(Optimizer):
 
 
 def orthogonalise(matrix: Tensor) -> Tensor:
-    """Nearly U V^T of the singular value decomposition U S V^T of `matrix` [O, I], by five Newton-Schulz steps."""
-    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    wide = wide.bfloat16() if wide.is_cuda else wide.float()
+    """Nearly U V^T of the singular value decomposition U S V^T of `matrix` [O, I], by five Newton-Schulz steps.
+
+    A step is X <- p(X X^T) X with a quadratic p. All these p commute with each other and with X X^T, so the steps are
+    taken on square matrices of the shorter side, and X is multiplied once, by their product.
+    """
+    wide = matrix.float() if matrix.shape[0] <= matrix.shape[1] else matrix.float().T
     wide = wide / wide.norm().clamp(min=1e-7)
+    gram = wide @ wide.T
+    product = identity = torch.eye(len(gram), device=gram.device)
     a, b, c = NEWTON_SCHULZ
     for _ in range(5):
-        square = wide @ wide.T
-        wide = a * wide + (b * square + c * square @ square) @ wide
-    return (wide if matrix.shape[0] <= matrix.shape[1] else wide.T).to(matrix.dtype)
+        step = torch.addmm(a * identity + b * gram, gram, gram, alpha=c)
+        product = step @ product
+        gram = step @ gram @ step
+    result = product @ wide
+    return (result if matrix.shape[0] <= matrix.shape[1] else result.T).to(matrix.dtype)
