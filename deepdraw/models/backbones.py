@@ -87,13 +87,13 @@ class Backbone(nn.Module, ABC):
         Every parameter is in exactly one group.
         """
 
-    @abstractmethod
     def checkpoint_activations(self) -> None:
         """Keep no activations inside of blocks for the backward pass, but compute them again (arXiv 1604.06174).
 
         Raises:
-            ValueError: the library cannot do so for this network, or the network has BatchNorm layers.
+            ValueError: the encoder does not say how, or cannot do so, or has BatchNorm layers.
         """
+        raise ValueError(f"{self.name} cannot checkpoint: use train.activation_checkpointing=false")
 
     @property
     def num_blocks(self) -> int:

@@ -78,7 +78,9 @@ def blocks(groups: Sequence[LayerGroup], blocks: Sequence[int]) -> list[LayerGro
     return [groups[0], *frozen] if 0 in blocks else frozen
 
 
-def gradual(groups: Sequence[LayerGroup], probe_epochs: int, blocks_per_epoch: int | None) -> list[ThawingGroup]:
+def gradual(
+    groups: Sequence[LayerGroup], probe_epochs: int, blocks_per_epoch: int | None, epochs: int
+) -> list[ThawingGroup]:
     """At first the head trains alone, then the backbone below it too, block by block from the top.
 
     That is gradual unfreezing (ULMFiT, arXiv 1801.06146), and where all blocks thaw at once LP-FT, which keeps
@@ -88,9 +90,10 @@ def gradual(groups: Sequence[LayerGroup], probe_epochs: int, blocks_per_epoch: i
         probe_epochs: epochs in which only the head trains.
         blocks_per_epoch: how many blocks join at the start of each epoch after those, or None for all at once.
             What lies above the last block joins with it, and the embeddings with block 0.
+        epochs: of the whole run.
 
     Raises:
-        ValueError: fewer than 0 epochs or 1 block, or all of the backbone would train from the start.
+        ValueError: fewer than 0 epochs or 1 block, or all of the backbone would train from the start, or none ever.
     """
     if probe_epochs < 0:
         raise ValueError(
@@ -98,6 +101,11 @@ def gradual(groups: Sequence[LayerGroup], probe_epochs: int, blocks_per_epoch: i
         )
     if blocks_per_epoch is not None and blocks_per_epoch < 1:
         raise ValueError(f"freeze.blocks_per_epoch={blocks_per_epoch} never thaws: use 1 or more, or null for all")
+    if probe_epochs >= epochs:
+        raise ValueError(
+            f"freeze.probe_epochs={probe_epochs} of train.epochs={epochs} never thaw the backbone: "
+            "give train.epochs more, or use freeze=all"
+        )
     top = len(groups) - 3
     thawing = []
     for index, group in enumerate(groups):

@@ -51,7 +51,7 @@ def frozen_model(small_clip: str) -> Callable[[str, str], Classifier]:
         torch.manual_seed(0)
         backbone = NETWORKS[network]()
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            config = compose(overrides=[f"+{option.split()[0]}", *option.split()[1:]])
+            config = compose(overrides=["+train.epochs=9", f"+{option.split()[0]}", *option.split()[1:]])
         groups = instantiate(config.freeze, backbone.layer_groups())
         model = Classifier(backbone, Linear(backbone.num_features, num_classes=5))
         freeze(model, groups)

@@ -124,15 +124,25 @@ def test_a_copy_keeps_what_is_frozen(frozen_model: Frozen):
         ),
         (partial(freezing.last, n=7), "use freeze=none, or freeze=last freeze.n=K with K <= 6"),
         (partial(freezing.blocks, blocks=[0, 6, -1]), r"\[-1, 6\] do not exist: .* has blocks 0 to 5"),
-        (partial(freezing.gradual, probe_epochs=-1, blocks_per_epoch=1), "probe_epochs=-1 must be at least 0: use 1"),
         (
-            partial(freezing.gradual, probe_epochs=0, blocks_per_epoch=None),
+            partial(freezing.gradual, probe_epochs=-1, blocks_per_epoch=1, epochs=5),
+            "probe_epochs=-1 must be at least 0: use 1",
+        ),
+        (
+            partial(freezing.gradual, probe_epochs=0, blocks_per_epoch=None, epochs=5),
             "nothing: use freeze.probe_epochs=1 or more",
         ),
-        (partial(freezing.gradual, probe_epochs=0, blocks_per_epoch=6), "would freeze nothing: .* or freeze=none"),
         (
-            partial(freezing.gradual, probe_epochs=1, blocks_per_epoch=0),
+            partial(freezing.gradual, probe_epochs=0, blocks_per_epoch=6, epochs=5),
+            "would freeze nothing: .* or freeze=none",
+        ),
+        (
+            partial(freezing.gradual, probe_epochs=1, blocks_per_epoch=0, epochs=5),
             "per_epoch=0 never thaws: use 1 or more, or null",
+        ),
+        (
+            partial(freezing.gradual, probe_epochs=5, blocks_per_epoch=1, epochs=5),
+            "probe_epochs=5 of train.epochs=5 never thaw the backbone: .* or use freeze=all",
         ),
     ],
 )
