@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from deepdraw.models.backbones import Backbone
+from deepdraw.models.depthwise import pad_before_depthwise
 from deepdraw.models.heads import Text
 
 
@@ -36,6 +37,7 @@ class Classifier(nn.Module):
         self.register_buffer("scale", (1 / (255 * std)).view(3, 1, 1), persistent=False)
         self.register_buffer("shift", (-mean / std).view(3, 1, 1), persistent=False)
         self.to(memory_format=torch.channels_last)  # convolutions are faster so, on CPUs and GPUs; the rest ignores it
+        pad_before_depthwise(backbone)
 
     def load_pretrained(self, class_names: Sequence[str]) -> None:
         """Bring the backbone's pretrained weights, and start a text head from the names of its classes.
