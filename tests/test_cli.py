@@ -16,6 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {"torch", "torchvision", "timm", "open_clip", "webdataset", "wandb", "matplotlib", "cv2", "numpy", "requests"}
+HEAVY |= {"numba"}
 
 # Runs a script as the command line does and says which modules it had imported when it ended.
 IMPORTED = """

@@ -22,7 +22,9 @@ from rich.console import Console
 from deepdraw.bench import Options, machine
 
 BENCHMARKS = {
+    "data": "images per second on one core: strokes, against the original project's image shards",
     "freezing": "a training step with frozen blocks, against the original project's way of freezing",
+    "probe": "linear probes by one pass and many heads at once, against a pass for each epoch of each head",
     "rendering": "line width, polarity and size of drawings, by what a probe of a frozen encoder makes of them",
 }
 

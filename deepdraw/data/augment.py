@@ -60,9 +60,8 @@ class Augment:
         seeds = mix(drawings.key_ids, f"{salt} drawings")
         chance = _uniform(np.add.outer(seeds, np.arange(11, dtype=np.uint64)))
         points = _wave(kept, self.jitter, chance[:, 5:].reshape(-1, 2, 3))
-        matrices = self._matrices(*chance[:, :4].T)
-        owners = np.repeat(np.arange(len(kept)), np.diff(kept.drawing_point_starts))
-        points = np.einsum("pij,pj->pi", matrices[owners], points)
+        matrices = np.repeat(self._matrices(*chance[:, :4].T), np.diff(kept.drawing_point_starts), axis=0)
+        points = np.einsum("pij,pj->pi", matrices, points)
         moved = Drawings(points, kept.stroke_lengths, kept.stroke_counts, kept.labels, kept.key_ids)
         return moved, self.line_width ** (2 * chance[:, 4] - 1)
 
@@ -90,9 +89,9 @@ class AugmentingRasterizer(Rasterizer):
         super().__init__(rasterizer.size, rasterizer.line_width, rasterizer.margin, rasterizer.polarity)
         self._augment, self._salt = augment, salt
 
-    def __call__(self, drawings: Drawings) -> NDArray[np.uint8]:
-        """Draw every drawing, changed: uint8 [N, size, size]."""
-        return self.draw(*self._augment(drawings, self._salt))
+    def __call__(self, drawings: Drawings, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+        """Draw every drawing, changed: uint8 [N, size, size], which are `out` where that is given."""
+        return self.draw(*self._augment(drawings, self._salt), out)
 
 
 def _stroke_seeds(drawings: Drawings, salt: str) -> NDArray[np.uint64]:
@@ -122,7 +121,7 @@ def _drop_strokes(drawings: Drawings, dropout: float, chance: NDArray[np.float32
     luckiest = np.repeat(np.maximum.reduceat(chance, starts), counts)
     keep = (chance >= dropout * (1 - shares)) | (chance == luckiest)
     return Drawings(
-        points=drawings.points[np.repeat(keep, drawings.stroke_lengths)],
+        points=drawings.points.compress(np.repeat(keep, drawings.stroke_lengths), axis=0),
         stroke_lengths=drawings.stroke_lengths[keep],
         stroke_counts=np.add.reduceat(keep, starts, dtype=np.uint16),
         labels=drawings.labels,
@@ -143,8 +142,8 @@ def _wave(drawings: Drawings, jitter: float, chance: NDArray[np.float32]) -> NDA
     starts = drawings.drawing_point_starts
     sides = np.maximum.reduceat(points, starts[:-1]) - np.minimum.reduceat(points, starts[:-1])
     side = np.maximum(sides.max(axis=1), 1)
-    owners = np.repeat(np.arange(len(drawings)), np.diff(starts))
-    vectors = (4 * chance[:, :, :2] - 2) / side[:, None, None]
-    periods = np.einsum("pij,pj->pi", vectors[owners], points) + chance[owners, :, 2]
-    amplitude = np.float32(jitter * np.sqrt(2)) * side
-    return points + amplitude[owners, None] * np.sin(2 * np.pi * periods)
+    lengths = np.diff(starts)
+    vectors = np.repeat((4 * chance[:, :, :2] - 2) / side[:, None, None], lengths, axis=0)
+    periods = np.einsum("pij,pj->pi", vectors, points) + np.repeat(chance[:, :, 2], lengths, axis=0)
+    amplitude = np.repeat(np.float32(jitter * np.sqrt(2)) * side, lengths)[:, None]
+    return points + amplitude * np.sin(2 * np.pi * periods)

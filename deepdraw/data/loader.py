@@ -9,16 +9,18 @@ mid-epoch costs nothing.
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import signal
 from collections.abc import Iterator
+from itertools import chain
 from typing import Literal, NamedTuple, Protocol
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from deepdraw.data.augment import Augment, AugmentingRasterizer
 from deepdraw.data.raster import Rasterizer
@@ -31,11 +33,12 @@ class Split(Protocol):
 
     classes: list[str]  # label k means classes[k]
     block_sizes: NDArray[np.int64]  # drawings in each block
+    fingerprint: str  # changes with any drawing, label or class, or with their order
 
     def read(
-        self, blocks: NDArray[np.int64], rows: NDArray[np.int64], rasterizer: Rasterizer
-    ) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint64]]:
-        """Those at `rows` of the concatenated `blocks`: images uint8 [N, size, size], labels, key ids [N]."""
+        self, blocks: NDArray[np.int64], rows: NDArray[np.int64], rasterizer: Rasterizer, images: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+        """Draw those at `rows` [N] of the concatenated `blocks` into images [N, size, size]: labels and key ids [N]."""
         ...
 
 
@@ -45,6 +48,22 @@ class Batch(NamedTuple):
     images: torch.Tensor
     labels: torch.Tensor
     key_ids: torch.Tensor
+
+
+class Epochs(Protocol):
+    """What training and evaluation know of a loader: batches on the device, of drawings or of what stands for them."""
+
+    classes: list[str]
+    batch_size: int
+    num_drawings: int
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        ...
+
+    def epoch(self, epoch: int = 0, first: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from number `first` on."""
+        ...
 
 
 class Order:
@@ -57,18 +76,24 @@ class Order:
         blocks = np.random.default_rng(self._key).permutation(num_blocks) if shuffle else np.arange(num_blocks)
         self._windows = [blocks[start : start + WINDOW] for start in range(0, num_blocks, WINDOW)]
         self._starts = np.cumsum([0, *(block_sizes[window].sum() for window in self._windows)])
+        self._latest = -1, np.empty(0, np.int64)  # window and its rows: most batches follow one from the same window
 
     def take(self, start: int, stop: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """The drawings at positions start to stop, as (blocks of a window, rows in their concatenation)."""
         while start < stop:
             window = int(np.searchsorted(self._starts, start, side="right")) - 1
             low, high = self._starts[window : window + 2]
-            rows = np.arange(high - low)
-            if self._shuffle:
-                rows = np.random.default_rng((*self._key, window)).permutation(high - low)
             end = min(stop, int(high))
-            yield self._windows[window], rows[start - low : end - low]
+            yield self._windows[window], self._rows(window, high - low)[start - low : end - low]
             start = end
+
+    def _rows(self, window: int, number: int) -> NDArray[np.int64]:
+        """The order of the drawings of a window."""
+        if not self._shuffle:
+            return np.arange(number)
+        if self._latest[0] != window:
+            self._latest = window, np.random.default_rng((*self._key, window)).permutation(number)
+        return self._latest[1]
 
 
 class Batches(Dataset[Batch]):
@@ -86,11 +111,13 @@ class Batches(Dataset[Batch]):
         rasterizer = self._rasterizer
         if self._augment is not None:
             rasterizer = AugmentingRasterizer(rasterizer, self._augment, f"{self._seed} {epoch}")
-        parts = [self._split.read(blocks, rows, rasterizer) for blocks, rows in self._order[1].take(start, stop)]
-        images, labels, key_ids = (
-            np.concatenate(arrays) if len(parts) > 1 else arrays[0] for arrays in zip(*parts, strict=True)
-        )
-        return Batch(*map(torch.from_numpy, (images, labels, key_ids.view(np.int64))))
+        images = _empty_images(stop - start, rasterizer.size)
+        unfilled, parts = images.numpy(), []
+        for blocks, rows in self._order[1].take(start, stop):
+            parts.append(self._split.read(blocks, rows, rasterizer, unfilled[: len(rows)]))
+            unfilled = unfilled[len(rows) :]
+        labels, key_ids = map(np.concatenate, zip(*parts, strict=True))
+        return Batch(images, torch.from_numpy(labels), torch.from_numpy(key_ids.view(np.int64)))
 
 
 class Loader:
@@ -155,8 +182,20 @@ class Loader:
         if self._workers and not self._started:
             atexit.register(batches._shutdown_workers)  # type: ignore[attr-defined]  # they do not heed SIGTERM
             self._started = True
-        for batch in batches:
-            yield Batch(*(tensor.to(self._device, non_blocking=True) for tensor in batch))
+        if self._device.type == "cuda":
+            yield from _copied_ahead(batches, self._device)
+        else:
+            for batch in batches:
+                yield Batch(*(tensor.to(self._device) for tensor in batch))
+
+    def close(self) -> None:
+        """End the worker processes, which else wait for the next epoch for as long as this process lives."""
+        iterator = self._batches._iterator
+        if iterator is not None:
+            shut_down = iterator._shutdown_workers  # type: ignore[attr-defined]
+            atexit.unregister(shut_down)
+            shut_down()
+            self._batches._iterator, self._started = None, False
 
     def _bounds(self, index: int) -> tuple[int, int]:
         if self._shuffle:
@@ -169,6 +208,33 @@ class Loader:
 
 class _Keys(list[tuple[int, int, int]], Sampler[tuple[int, int, int]]):
     """The batches to come, set anew for every epoch."""
+
+
+def _empty_images(number: int, size: int) -> torch.Tensor:
+    """uint8 [number, size, size]; in a worker process, memory that the main process reads without a copy."""
+    shape = number, size, size
+    if get_worker_info() is None:
+        return torch.empty(shape, dtype=torch.uint8)
+    storage = torch.UntypedStorage._new_shared(math.prod(shape))
+    return torch.empty(0, dtype=torch.uint8).set_(storage).view(shape)
+
+
+def _copied_ahead(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
+    """The batches on a GPU, each copied on a stream of its own while the one before it is computed with."""
+    aside = torch.cuda.Stream(device)
+    ahead: tuple[Batch, torch.cuda.Event] | None = None
+    for batch in chain(batches, [None]):
+        former = ahead
+        if batch is not None:
+            with torch.cuda.stream(aside):
+                ahead = Batch(*(tensor.to(device, non_blocking=True) for tensor in batch)), aside.record_event()
+        if former is not None:
+            copied, done = former
+            computing = torch.cuda.current_stream(device)
+            computing.wait_event(done)
+            for tensor in copied:
+                tensor.record_stream(computing)  # else its memory goes to the next copy while it is still read
+            yield copied
 
 
 def _free_cores() -> int:

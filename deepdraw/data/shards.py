@@ -119,6 +119,8 @@ class ShardSplit:
 
     def __init__(self, root: Path, index: Mapping[str, Any]) -> None:
         self.classes: list[str] = index["classes"]
+        parts = [FORMAT, *self.classes, *(shard["sha256"] for shard in index["shards"])]
+        self.fingerprint = sha256(json.dumps(parts).encode()).hexdigest()
         with ThreadPoolExecutor() as threads:
             list(threads.map(lambda shard: _verify(root / shard["file"], shard), index["shards"]))
         self._shards = [_Shard(root / shard["file"]) for shard in index["shards"]]
@@ -132,11 +134,12 @@ class ShardSplit:
         return self._window(tuple(int(block) for block in blocks))
 
     def read(
-        self, blocks: Sequence[int], rows: NDArray[np.int64], rasterizer: Rasterizer
-    ) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint64]]:
-        """Draw those at `rows` [N] of the concatenated `blocks`: images uint8 [N, size, size], labels, key ids."""
-        chosen = self.drawings(blocks).take(rows)
-        return rasterizer(chosen), chosen.labels.astype(np.int64), chosen.key_ids
+        self, blocks: NDArray[np.int64], rows: NDArray[np.int64], rasterizer: Rasterizer, images: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+        """Draw those at `rows` [N] of the concatenated `blocks` into images [N, size, size]: labels and key ids."""
+        chosen = self.drawings(blocks.tolist()).take(rows)
+        rasterizer(chosen, images)
+        return chosen.labels.astype(np.int64), chosen.key_ids
 
     def __iter__(self) -> Iterator[Drawings]:
         """All blocks, in the order in which they are stored."""

@@ -38,12 +38,13 @@ class TarIndex:
 
     tars: paths, sorted; labels: the different texts of the `.cls` members; samples: SAMPLE [N], for each
     its tar (an index into `tars`), where its image lies in it (bytes), its label (an index into `labels`)
-    and the 64-bit blake2b of its key.
+    and the 64-bit blake2b of its key. stamp: names, sizes and times of the tars when they were indexed.
     """
 
     tars: list[Path]
     labels: list[str]
     samples: NDArray[np.void]
+    stamp: str
 
     def member(self, sample: int) -> str:
         """The tar and the image's name in it, for messages (names are not stored: the tar is read anew)."""
@@ -73,7 +74,7 @@ def open_index(folder: Path) -> TarIndex:
         _store(places, stamp, labels, samples)
     if not len(samples):
         raise ValueError(f"the tars of {folder} hold no samples: they need <key>.jpg or <key>.png beside <key>.cls")
-    return TarIndex(tars, labels, samples)
+    return TarIndex(tars, labels, samples, stamp)
 
 
 def cache_folder() -> Path:

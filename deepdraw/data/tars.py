@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 
 import cv2
@@ -90,11 +92,15 @@ class TarSplit:
         sizes = [min(BLOCK, count - first) for count in per_tar.tolist() for first in range(0, count, BLOCK)]
         self.block_sizes = np.array(sizes, np.int64)
         self._block_starts = np.cumsum(self.block_sizes) - self.block_sizes
+        digest = sha256(json.dumps([index.stamp, *classes]).encode())
+        for array in (index.samples[chosen], class_of_label):
+            digest.update(array.tobytes())
+        self.fingerprint = digest.hexdigest()
 
     def read(
-        self, blocks: NDArray[np.int64], rows: NDArray[np.int64], rasterizer: Rasterizer
-    ) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint64]]:
-        """The samples at `rows` of the concatenated `blocks`: images uint8 [N, size, size], labels, key ids.
+        self, blocks: NDArray[np.int64], rows: NDArray[np.int64], rasterizer: Rasterizer, images: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+        """Put those at `rows` [N] of the concatenated `blocks` into images [N, size, size]: labels and key ids.
 
         An image is fitted into the square, its aspect ratio kept and white around it. It is taken to be dark
         on light and inverted if the rasterizer is white_on_black. Raises ValueError if it does not decode.
@@ -104,7 +110,6 @@ class TarSplit:
         places = [np.arange(start, start + size) for start, size in zip(starts, sizes, strict=True)]
         chosen = self._chosen[np.concatenate(places)[rows]]
         samples = self._index.samples[chosen]
-        images = np.empty((len(samples), rasterizer.size, rasterizer.size), np.uint8)
         for number in np.unique(samples["tar"]):
             with open(self._index.tars[number], "rb", buffering=0) as tar:
                 for i in np.flatnonzero(samples["tar"] == number):
@@ -116,7 +121,7 @@ class TarSplit:
                     images[i] = _fit(image, rasterizer.size)
         if rasterizer.polarity == "white_on_black":
             np.subtract(255, images, out=images)
-        return images, self._class_of_label[samples["label"]], np.ascontiguousarray(samples["key_id"])
+        return self._class_of_label[samples["label"]], np.ascontiguousarray(samples["key_id"])
 
 
 def _decode(encoded: bytes) -> np.ndarray | None:

@@ -20,6 +20,7 @@ LIBRARIES = {
     "Hydra": ("hydra-core", "hydra", ""),
     "submitit": ("hydra-submitit-launcher", "submitit", "hydra/launcher=slurm"),
     "webdataset": ("webdataset", "webdataset", "data=tars behind a URL"),
+    "numba": ("numba", "numba", "data=quickdraw and data=doodles"),
 }
 
 

@@ -1,5 +1,7 @@
 """What a batch holds is a function of (seed, epoch, batch index) alone."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepdraw.data import loader as loader_module
-from deepdraw.data.loader import Loader, Order
+from deepdraw.data.loader import Batch, Loader, Order
 from deepdraw.data.raster import Rasterizer
 
 
@@ -19,10 +21,11 @@ class Numbers:
     def __init__(self, *block_sizes: int) -> None:
         self.block_sizes = np.array(block_sizes)
 
-    def read(self, blocks, rows, rasterizer):
+    def read(self, blocks, rows, rasterizer, images):
         starts = np.cumsum(self.block_sizes) - self.block_sizes
         numbers = np.concatenate([np.arange(self.block_sizes[b]) + starts[b] for b in blocks])[rows]
-        return np.zeros((len(rows), 8, 8), np.uint8), numbers, numbers.astype(np.uint64)
+        images[:] = numbers[:, None, None]
+        return numbers, numbers.astype(np.uint64)
 
 
 def load(split=None, **options):
@@ -31,7 +34,10 @@ def load(split=None, **options):
 
 
 def epoch(loader, number=0, first=0):
-    return [batch.labels.tolist() for batch in loader.epoch(number, first)]
+    batches = list(loader.epoch(number, first))
+    for batch in batches:  # kept to the end: each batch has memory of its own
+        assert torch.equal(batch.images, batch.labels.to(torch.uint8)[:, None, None].expand(-1, 8, 8))
+    return [batch.labels.tolist() for batch in batches]
 
 
 @settings(deadline=None)
@@ -40,7 +46,8 @@ def test_an_epoch_holds_every_drawing_once(sizes, window, number):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loader_module, "WINDOW", window)
         split, order = Numbers(*sizes), Order(np.array(sizes), seed=0, epoch=number, shuffle=True)
-        parts = [split.read(*part, None)[1] for part in order.take(0, sum(sizes))]
+        images = np.empty((sum(sizes), 8, 8), np.uint16)
+        parts = [split.read(*part, None, images[: len(part[1])])[0] for part in order.take(0, sum(sizes))]
     assert sorted(np.concatenate(parts)) == list(range(sum(sizes)))
 
 
@@ -97,3 +104,33 @@ def test_a_split_too_small_for_a_step_is_refused():
 def test_a_batch_that_ranks_cannot_share_is_refused():
     with pytest.raises(ValueError, match="multiple of the number of ranks"):
         load(world_size=3)
+
+
+def test_on_a_gpu_a_batch_is_copied_while_the_one_before_is_computed_with(monkeypatch):
+    happened = []
+
+    class Stream:
+        """A stand-in for a CUDA stream, which notes what it is told."""
+
+        copies = 0
+
+        def __init__(self, device):
+            assert device.type == "cuda"
+
+        def record_event(self):
+            Stream.copies += 1
+            happened.append(f"copy {Stream.copies}")
+            return Stream.copies
+
+        def wait_event(self, event):
+            happened.append(f"wait for copy {event}")
+
+    for name, stand_in in {"Stream": Stream, "stream": nullcontext, "current_stream": Stream}.items():
+        monkeypatch.setattr(torch.cuda, name, stand_in)
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, device, non_blocking: tensor)
+    monkeypatch.setattr(torch.Tensor, "record_stream", lambda tensor, stream: None)
+    batches = [Batch(*(torch.tensor([number]),) * 3) for number in range(3)]
+    for batch in loader_module._copied_ahead(iter(batches), torch.device("cuda")):
+        happened.append(f"compute {batch.labels.item() + 1}")
+    assert happened[:4] == ["copy 1", "copy 2", "wait for copy 1", "compute 1"]
+    assert happened[4:] == ["copy 3", "wait for copy 2", "compute 2", "wait for copy 3", "compute 3"]

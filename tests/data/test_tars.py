@@ -55,9 +55,14 @@ def samples(labels: Iterable[str], prefix: str = "k") -> list[tuple[str, bytes]]
     return members
 
 
-def read_all(split: TarSplit, size: int = 8, **options) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def read(split: TarSplit, blocks: np.ndarray, rows: np.ndarray, rasterizer: Rasterizer) -> tuple[np.ndarray, ...]:
+    images = np.empty((len(rows), rasterizer.size, rasterizer.size), np.uint8)
+    return images, *split.read(blocks, rows, rasterizer, images)
+
+
+def read_all(split: TarSplit, size: int = 8, **options) -> tuple[np.ndarray, ...]:
     rows = np.arange(split.block_sizes.sum())
-    return split.read(np.arange(len(split.block_sizes)), rows, Rasterizer(size, line_width=1, **options))
+    return read(split, np.arange(len(split.block_sizes)), rows, Rasterizer(size, line_width=1, **options))
 
 
 def error(root: Path, split: str = "train") -> str:
@@ -91,7 +96,7 @@ def test_every_image_comes_with_its_own_label_in_any_order(tmp_path):
     assert split.classes == sorted(NAMES)
     assert split.block_sizes.dtype == np.int64
     assert split.block_sizes.tolist() == [BLOCK, 20 - BLOCK, BLOCK, 30 - BLOCK]  # no block spans two tars
-    images, classes, key_ids = split.read(np.array([3, 0]), np.array([14, 0, 13, 0]), Rasterizer(8, line_width=1))
+    images, classes, key_ids = read(split, np.array([3, 0]), np.array([14, 0, 13, 0]), Rasterizer(8, line_width=1))
     greys = [0, 20 + BLOCK, 49, 20 + BLOCK]
     assert images.shape == (4, 8, 8)
     assert images.dtype == np.uint8
