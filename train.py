@@ -16,7 +16,7 @@ def main(cfg: DictConfig) -> float:
     import torch  # heavy imports wait until --help and --cfg have answered
     from hydra.utils import instantiate
 
-    from deepdraw.data.loader import Loader
+    from deepdraw.data.loader import Epochs, Loader
     from deepdraw.data.raster import Rasterizer
     from deepdraw.evaluation.classify import sample, score
     from deepdraw.evaluation.report import plot_curves, plot_sheet, print_table, write_json
@@ -26,14 +26,16 @@ def main(cfg: DictConfig) -> float:
     from deepdraw.runtime.precision import find_device
     from deepdraw.training.averaging import average
     from deepdraw.training.checkpoint import load_checkpoint, load_last
-    from deepdraw.training.loop import Recipe, State, fit
+    from deepdraw.training.features import Encoder, FeatureLoader, FeatureOptions, cached_features, encodes_once
+    from deepdraw.training.loop import Recipe, State
 
     keep_freed_memory()
     run = run_directory()
     checkpoints = run / "checkpoints"
     former = load_last(checkpoints)
     config = open_run(run, cfg, former and former["config"])
-    recipe = Recipe(**cfg.train)
+    recipe, caching = Recipe(**cfg.train), FeatureOptions(**cfg.features)
+    fit = instantiate(cfg.fit, _convert_="all")
     device = find_device(cfg.device)
     precision = instantiate(cfg.precision, device=device)
     torch.manual_seed(cfg.seed)
@@ -48,19 +50,13 @@ def main(cfg: DictConfig) -> float:
     if augment is not None and not cfg.data.get("strokes", True):
         raise ValueError(f"data.root={cfg.data.root} holds images, which have no strokes: set augment=none")
     source = instantiate(cfg.data.source)
-    rasterizer = Rasterizer(**cfg.render)
+    splits = {name: source.split(name) for name in ("train", "val", "test")}
+    augments = {"train": augment, "val": None, "test": None}
+    loading = {"batch_size": cfg.data.batch_size, "device": device, "seed": cfg.seed}
+    rasterizer, num_workers = Rasterizer(**cfg.render), cfg.data.num_workers
     train, val, test = (
-        Loader(
-            source.split(split),
-            rasterizer,
-            batch_size=cfg.data.batch_size,
-            shuffle=split == "train",
-            device=device,
-            augment=augment if split == "train" else None,
-            num_workers=cfg.data.num_workers,
-            seed=cfg.seed,
-        )
-        for split in ("train", "val", "test")
+        Loader(split, rasterizer, shuffle=name == "train", augment=augments[name], num_workers=num_workers, **loading)
+        for name, split in splits.items()
     )
     head = instantiate(cfg.head, num_features=backbone.num_features, num_classes=len(train.classes))
     model = Classifier(backbone, head).to(device)
@@ -85,13 +81,26 @@ def main(cfg: DictConfig) -> float:
         state.load_state_dict(former)
         print(f"resumed at step {state.step} of {recipe.total_steps(train)}")
 
-    def evaluate(split: str, loader: Loader) -> dict[str, float]:
+    test_images = test
+    if encodes_once(model, recipe, augment, caching):
+        encoder = Encoder(model, config["backbone"], rasterizer, precision, num_workers)
+        train, val, test = (
+            FeatureLoader(
+                cached_features(name, split, encoder, caching, augments[name], cfg.seed),
+                split,
+                shuffle=name == "train",
+                **loading,
+            )
+            for name, split in splits.items()
+        )
+
+    def evaluate(split: str, loader: Epochs) -> dict[str, float]:
         metrics = score(state.judged.eval(), loader, precision, title=split, limit_batches=recipe.limit_steps)
         return {f"{split}/{name}": value for name, value in metrics.items()}
 
     preprocessing = {**config["render"], "mean": list(backbone.mean), "std": list(backbone.std)}
     about = {"config": config, "classes": train.classes, "preprocessing": preprocessing}
-    fit(state, train, lambda: evaluate("val", val), recipe, precision, checkpoints, about)
+    fit(state, train, val, evaluate, recipe, precision, checkpoints, about)
 
     state.judged.load_state_dict(load_checkpoint(checkpoints / "best.pt")["model"])
     state.log(metrics := evaluate("test", test))
@@ -99,7 +108,7 @@ def main(cfg: DictConfig) -> float:
     write_json(run / "summary.json", summary)
     if "csv" in state.loggers:
         plot_curves(run / "metrics.csv", run / "plots/curves.png")
-    drawings = sample(state.judged, test, precision, num_batches=min(recipe.limit_steps or 8, 8))
+    drawings = sample(state.judged, test_images, precision, num_batches=min(recipe.limit_steps or 8, 8))
     plot_sheet(*drawings, train.classes, run / "plots/drawings.png")
     for logger in state.loggers.values():
         logger.finish(summary)

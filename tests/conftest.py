@@ -62,6 +62,7 @@ def train_once(polygon_root) -> Run:
     def run(monkeypatch: pytest.MonkeyPatch, run_dir: Path, *overrides: str, plots: bool = False) -> Path:
         chosen = {override.partition("=")[0] for override in overrides}
         small = ["train.epochs=3", "train.log_every=5", "data.num_workers=0", "data.batch_size=32"]
+        small += [f"features.dir={run_dir.parent / 'features'}"]
         if "data" not in chosen:
             small += ["data=quickdraw", f"data.root={polygon_root}"]
         if not {"backbone", "experiment"} & chosen:

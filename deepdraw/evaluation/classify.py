@@ -11,18 +11,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deepdraw.data.loader import Batch, Loader
+from deepdraw.data.loader import Batch, Epochs
 from deepdraw.evaluation.metrics import ClassificationMetrics
 from deepdraw.models.classifier import Classifier
 from deepdraw.runtime.precision import Precision
 from deepdraw.runtime.progress import Bar
 
-Compute = Callable[[Tensor], Tensor]  # uint8 images [B, S, S] to features or logits
+Compute = Callable[[Tensor], Tensor]  # uint8 images [B, S, S], or features kept of them, to features or logits
 
 
 @torch.inference_mode()
 def outputs(
-    compute: Compute, loader: Loader, precision: Precision, *, title: str, limit_batches: int | None = None
+    compute: Compute, loader: Epochs, precision: Precision, *, title: str, limit_batches: int | None = None
 ) -> Iterator[tuple[Batch, Tensor]]:
     """Every batch of a split, or the first `limit_batches`, and what `compute` makes of it in float32."""
     if limit_batches is not None and limit_batches < 1:
@@ -37,7 +37,7 @@ def outputs(
 
 
 def score(
-    compute: Compute, loader: Loader, precision: Precision, *, title: str, limit_batches: int | None = None
+    compute: Compute, loader: Epochs, precision: Precision, *, title: str, limit_batches: int | None = None
 ) -> dict[str, float]:
     """The metrics of the logits that `compute` gives for a split, and the images_per_second of the pass."""
     metrics = ClassificationMetrics(len(loader.classes))
@@ -50,7 +50,7 @@ def score(
 
 
 def sample(
-    model: Classifier, loader: Loader, precision: Precision, *, num_batches: int
+    model: Classifier, loader: Epochs, precision: Precision, *, num_batches: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.float32]]:
     """The first drawings of a split, to look at: images uint8 [N, S, S], labels [N] and logits [N, C]."""
     batches, logits = zip(

@@ -54,5 +54,5 @@ class Classifier(nn.Module):
         return self.backbone(images[:, None] * self.scale + self.shift)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits [B, num_classes] of uint8 images [B, H, W]."""
-        return self.head(self.features(images))
+        """Logits [B, num_classes] of uint8 images [B, H, W], or of features [B, num_features] kept of them."""
+        return self.head(images if images.ndim == 2 else self.features(images))

@@ -11,14 +11,14 @@ DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
 class Precision:
-    """Mixed precision on one device: `auto` is bf16 where a GPU has it, fp16 on an older GPU, fp32 on the CPU.
+    """Mixed precision on one device: `auto` is bf16 where the device computes in it, else fp16 on GPUs, fp32 on CPUs.
 
     Weights stay in fp32. fp16 scales the loss so that small gradients survive; the others do not need it.
     """
 
     def __init__(self, name: Literal["auto", "bf16", "fp16", "fp32"], device: torch.device) -> None:
         if name == "auto":
-            name = "fp32" if device.type != "cuda" else "bf16" if torch.cuda.is_bf16_supported(False) else "fp16"
+            name = "bf16" if _computes_in_bf16(device) else "fp16" if device.type == "cuda" else "fp32"
         if name not in DTYPES:
             raise ValueError(f"precision={name} is unknown: choose auto, bf16, fp16 or fp32")
         self.name, self.device = name, device
@@ -30,6 +30,13 @@ class Precision:
     def scaler(self) -> torch.amp.GradScaler:
         """The loss scaler; it does nothing but for fp16."""
         return torch.amp.GradScaler(self.device.type, enabled=self.name == "fp16")
+
+
+def _computes_in_bf16(device: torch.device) -> bool:
+    """Whether bf16 is faster than fp32 there: on GPUs since Ampere, and on processors with matrix units (AMX)."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and torch.cpu._is_amx_tile_supported()
 
 
 def find_device(name: str) -> torch.device:

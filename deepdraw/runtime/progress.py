@@ -1,15 +1,20 @@
-"""A live bar in a terminal, a line now and then where the output is none."""
+"""A live bar in a terminal, a line now and then where the output is none, and early on what the whole will take."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 LINE_EVERY = 10.0  # seconds between lines where there is no terminal
+WARM_UP = 3  # steps that compile, allocate and start workers, and tell nothing of the others
+MEASURED = 10.0, 10  # a forecast is made of at least so many seconds and steps
+
+Item = TypeVar("Item")
 
 
 class Bar:
@@ -66,3 +71,57 @@ class Bar:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._live.stop()
+
+
+class Forecast:
+    """What `steps` steps of `images` drawings each will take, told once, after the first of them.
+
+    It counts training alone, without validation. On a GPU the loop runs ahead of the device by a few steps, of which
+    there are enough for the rate to be right.
+    """
+
+    def __init__(self, steps: int, images: int, console: Console | None = None) -> None:
+        self._steps, self._images = steps, images
+        self._console = console or Console()
+        self._done = 0
+        self._start = self._waited = 0.0
+
+    def watch(self, batches: Iterable[Item]) -> Iterator[Item]:
+        """The batches, while the time that they are waited for is counted."""
+        iterator = iter(batches)
+        while True:
+            start = time.perf_counter()
+            try:
+                batch = next(iterator)
+            except StopIteration:
+                return
+            self._waited += time.perf_counter() - start
+            yield batch
+
+    def advance(self) -> None:
+        """Count one step, and after enough of them print the line."""
+        self._done += 1
+        now = time.perf_counter()
+        if self._done == WARM_UP:
+            self._start, self._waited = now, 0.0
+        measured, elapsed = self._done - WARM_UP, now - self._start
+        if measured < MEASURED[1] or elapsed < MEASURED[0] or self._done >= self._steps:
+            return
+        left = elapsed / measured * (self._steps - self._done)
+        share = self._waited / elapsed
+        hint = "; more data.num_workers would shorten it" if share > 0.2 else ""
+        self._console.print(
+            f"training takes about {_duration(left)} from here: {self._steps - self._done:,} steps, "
+            f"{measured * self._images / elapsed:,.0f} images/s, {share:.0%} of it waiting for drawings{hint}",
+            soft_wrap=True,
+            highlight=False,
+        )
+        self._steps = 0  # told
+
+
+def _duration(seconds: float) -> str:
+    """Hours and minutes, minutes, or seconds."""
+    minutes = round(seconds / 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02} min"
+    return f"{minutes} min" if seconds >= 90 else f"{seconds:.0f} s"

@@ -22,7 +22,8 @@ from deepdraw.runtime.signals import sigterm_as_ctrl_c
 if TYPE_CHECKING:
     from torch import nn
 
-FREE = ("train.log_every", "train.checkpoint_every", "data.num_workers", "logger")  # do not change the result
+# do not change the result, but for rounding
+FREE = ("train.log_every", "train.checkpoint_every", "data.num_workers", "features.dir", "logger")
 LIBRARIES = (
     "deepdraw",
     "torch",

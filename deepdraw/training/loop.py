@@ -16,16 +16,18 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel
 
-from deepdraw.data.loader import Loader
+from deepdraw.data.loader import Epochs
 from deepdraw.models.classifier import Classifier
 from deepdraw.models.freezing import thaw
 from deepdraw.runtime.loggers import Logger
 from deepdraw.runtime.precision import Precision
-from deepdraw.runtime.progress import Bar
+from deepdraw.runtime.progress import Bar, Forecast
 from deepdraw.runtime.signals import StopSignal
 from deepdraw.training.checkpoint import save_checkpoint
 from deepdraw.training.mixing import Mixing
 from deepdraw.training.optim import learning_rates
+
+Evaluate = Callable[[str, Epochs], dict[str, float]]  # the metrics of `State.judged` on a split, such as "val/top1"
 
 
 @dataclass
@@ -118,13 +120,13 @@ class Recipe:
             raise ValueError(f"train.ema={self.ema} must lie between 0 and 1, such as 0.999, or be null for no average")
         Mixing(self.mixup, self.cutmix)  # which raises for what it cannot do
 
-    def steps_per_epoch(self, loader: Loader) -> int:
+    def steps_per_epoch(self, loader: Epochs) -> int:
         """Optimizer steps of a whole epoch."""
         if len(loader) < self.grad_accum:
             raise ValueError(f"an epoch of {len(loader)} batches is too short for train.grad_accum={self.grad_accum}")
         return len(loader) // self.grad_accum
 
-    def total_steps(self, loader: Loader) -> int:
+    def total_steps(self, loader: Epochs) -> int:
         """Optimizer steps of the whole run."""
         steps = self.epochs * self.steps_per_epoch(loader)
         return steps if self.limit_steps is None else min(steps, self.limit_steps)
@@ -132,26 +134,28 @@ class Recipe:
 
 def fit(
     state: State,
-    loader: Loader,
-    validate: Callable[[], dict[str, float]],
+    train: Epochs,
+    val: Epochs,
+    evaluate: Evaluate,
     recipe: Recipe,
     precision: Precision,
     checkpoints: Path,
     about: Mapping[str, Any],
 ) -> None:
-    """Train to the end of the recipe, with `validate` (`val/top1`, ...) after each epoch; the best is `state.best`.
+    """Train to the end of the recipe and evaluate `val` after each epoch; the best (`val/top1`, ...) is `state.best`.
 
     `last.pt`, from which a run resumes, is written every `checkpoint_every` steps, after each epoch and on Ctrl-C;
     `best.pt` where `val/top1` is the highest so far. Both hold `about` (config, classes, preprocessing) beside the
     weights. Raises FloatingPointError, before anything is saved, where the loss is not finite.
     """
-    total_steps, mixing = recipe.total_steps(loader), Mixing(recipe.mixup, recipe.cutmix)
+    total_steps, mixing = recipe.total_steps(train), Mixing(recipe.mixup, recipe.cutmix)
+    forecast = Forecast(total_steps - state.step, train.batch_size * recipe.grad_accum)
     while state.step < total_steps or state.step_in_epoch:
-        last = min(recipe.steps_per_epoch(loader), state.step_in_epoch + total_steps - state.step)
-        drawn = loader.epoch(state.epoch, first=state.step_in_epoch * recipe.grad_accum)
-        batches = (mixing(batch.images, batch.labels, len(loader.classes)) for batch in drawn)
+        last = min(recipe.steps_per_epoch(train), state.step_in_epoch + total_steps - state.step)
+        drawn = forecast.watch(train.epoch(state.epoch, first=state.step_in_epoch * recipe.grad_accum))
+        batches = (mixing(batch.images, batch.labels, len(train.classes)) for batch in drawn)
         title = f"epoch {state.epoch + 1}/{recipe.epochs}"
-        bar = Bar(title, last, loader.batch_size * recipe.grad_accum, first=state.step_in_epoch)
+        bar = Bar(title, last, train.batch_size * recipe.grad_accum, first=state.step_in_epoch)
         thaw(state.model, state.epoch)
         state.model.train()
         with bar, StopSignal() as stop:
@@ -159,6 +163,7 @@ def fit(
                 rates = learning_rates(state.optimizer)
                 train_step(state, batches, recipe, precision)
                 bar.advance()
+                forecast.advance()
                 if state.step % recipe.log_every == 0 or state.step_in_epoch == last:
                     row = {**recent_metrics(state), **rates}
                     state.speed = {"train/images_per_second": bar.images_per_second()}
@@ -168,7 +173,7 @@ def fit(
                     check_finite(state)
                     save_checkpoint(checkpoints / "last.pt", {**about, **state.state_dict()})
                 stop.raise_if_requested()
-        state.log(metrics := validate())
+        state.log(metrics := evaluate("val", val))
         state.epoch, state.step_in_epoch = state.epoch + 1, 0
         if metrics["val/top1"] > state.best.get("val/top1", -math.inf):
             state.best = {**metrics, "val/epoch": state.epoch}

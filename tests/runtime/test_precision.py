@@ -10,7 +10,13 @@ from deepdraw.runtime.precision import Precision, find_device
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
-def test_auto_on_the_cpu_is_fp32():
+def test_auto_on_a_processor_with_matrix_units_for_bf16_is_bf16(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    assert Precision("auto", CPU).name == "bf16"
+
+
+def test_auto_on_the_cpu_is_fp32(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     precision = Precision("auto", CPU)
     assert precision.name == "fp32"
     with precision.autocast():

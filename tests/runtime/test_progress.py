@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from deepdraw.runtime import progress
-from deepdraw.runtime.progress import Bar
+from deepdraw.runtime.progress import Bar, Forecast
 
 
 @pytest.fixture
@@ -87,3 +87,42 @@ def test_the_bar_ends_with_an_error_inside(clock):
     with pytest.raises(RuntimeError), Bar("test", 9, 1, console=Console(file=output, force_terminal=True)):
         raise RuntimeError
     assert output.getvalue().count("\x1b[?25h") == 1  # the cursor is shown again
+
+
+def forecast(clock, *, steps: int, taken: int, drawing: float, training: float) -> str:
+    """What is told of a run of `steps` by the time it has `taken` some, of 64 drawings each."""
+    output = io.StringIO()
+
+    def draw():
+        while True:
+            clock.now += drawing
+            yield "batch"
+
+    told = Forecast(steps, 64, Console(file=output, width=100))
+    batches = told.watch(draw())
+    for step in range(taken):
+        assert next(batches) == "batch"
+        clock.now += training if step >= 3 else 100  # the first steps compile
+        told.advance()
+    return output.getvalue()
+
+
+def test_the_time_that_training_takes_is_told_once_from_its_first_steps(clock):
+    line = forecast(clock, steps=10_000, taken=100, drawing=0.02, training=0.98)
+    assert line.startswith("training takes about 2 h 46 min from here: 9,987 steps, 64 images/s, ")
+    assert line.endswith("2% of it waiting for drawings\n")
+
+
+def test_a_run_that_waits_for_drawings_is_told_what_to_do(clock):
+    assert forecast(clock, steps=100, taken=50, drawing=0.5, training=0.5).endswith(
+        "50% of it waiting for drawings; more data.num_workers would shorten it\n"
+    )
+
+
+@pytest.mark.parametrize(("steps", "told"), [(10, 0), (13, 0), (30, 1)])
+def test_a_run_that_is_over_before_it_is_measured_is_told_nothing(clock, steps, told):
+    assert forecast(clock, steps=steps, taken=steps, drawing=0, training=2).count("\n") == told
+
+
+def test_watched_batches_end_where_the_batches_end():
+    assert list(Forecast(3, 1).watch(["a", "b"])) == ["a", "b"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -218,6 +219,33 @@ def test_a_loss_that_is_not_finite_ends_the_run(train):
 def test_freeze_all_changes_the_head_alone(train, tmp_path):
     run = train("freeze=all", "train.epochs=1")
     assert summary(run)["trainable_parameters"] < summary(run)["parameters"] / 10
+
+
+def test_a_frozen_backbone_is_trained_on_from_cached_features_as_from_drawings(train, evaluate, tmp_path, capsys):
+    cached = train("freeze=all", "features.dtype=fp32", run_dir=tmp_path / "cached")
+    assert "it encodes the drawings once" in capsys.readouterr().out
+    drawn = train("freeze=all", "features.dir=null", run_dir=tmp_path / "drawn")
+    assert len(list((tmp_path / "features").iterdir())) == 3  # train, val and test
+    first, second = weights(cached), weights(drawn)
+    assert first.keys() == second.keys()
+    for key in first:
+        torch.testing.assert_close(first[key], second[key], atol=1e-5, rtol=1e-3)
+    for one, two in zip(rows(cached), rows(drawn), strict=True):
+        assert one.keys() == two.keys()
+        assert all(float(one[key] or 0) == pytest.approx(float(two[key] or 0), abs=0.02) for key in one)
+    evaluate(cached / "checkpoints/best.pt")
+    found = json.loads((cached / "evaluations/test.json").read_text())
+    assert found["test/loss"] == pytest.approx(summary(cached)["test/loss"], abs=1e-4)
+
+
+def test_a_run_on_cached_features_resumes_to_the_same_bits_even_where_they_are_lost(train, interrupted, tmp_path):
+    overrides = ["freeze=all", "train.checkpoint_every=4", "head=mlp", "head.dropout=0.3", "train.ema=0.9"]
+    overrides += ["augment=sketch", "features.views=2"]
+    alone = train(*overrides, run_dir=tmp_path / "alone")
+    for step in (7, 20):
+        interrupted(step, *overrides, run_dir=tmp_path / "broken")
+    shutil.rmtree(tmp_path / "features")
+    assert_same_run(train(*overrides, run_dir=tmp_path / "broken"), alone)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])

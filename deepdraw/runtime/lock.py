@@ -1,0 +1,146 @@
+"""A lock between processes of any machines that share a directory, which the death of its owner sets free."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+BEAT = 5.0  # seconds between an owner's signs of life
+SILENCE = 60.0  # seconds without one after which it is taken for dead
+
+
+class Lock:
+    """A file that one process at a time can create, and touches for as long as it holds the lock.
+
+    Creating a file where there is none and renaming one are what network file systems do in one step; fcntl's locks
+    are not passed on by all of them. A dead owner is known by its silence, over `silence` seconds of the clock of
+    whoever waits, and on its own machine at once, by its process number. One that was only stopped for so long finds
+    `held` false when it goes on.
+    """
+
+    def __init__(self, path: Path, *, beat: float = BEAT, silence: float = SILENCE) -> None:
+        self.path = path
+        self.held = False
+        self._beat, self._silence = beat, silence
+        self._own = json.dumps(
+            {
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "machine": _machine(),
+                "since": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+                "token": uuid.uuid4().hex,
+            }
+        )
+        self._sign: tuple[str, int] | None = None  # what the owner wrote and when it last touched it
+        self._sign_since = 0.0
+        self._released = threading.Event()
+
+    def acquire(self) -> bool:
+        """Take the lock if it is free or its owner dead, and say whether that went well; waits for nothing."""
+        sign = self._look()
+        if sign is not None and self._is_dead(sign):
+            self._clear_away(sign[0])
+        try:
+            with self.path.open("x") as file:
+                file.write(self._own)
+        except FileExistsError:
+            return False
+        self.held = True
+        self._released.clear()
+        threading.Thread(target=self._keep_alive, daemon=True).start()
+        return True
+
+    def release(self) -> None:
+        """Set the lock free, unless it was lost."""
+        self._released.set()
+        self.held = False
+        if self._read() == self._own:
+            self.path.unlink()
+
+    def __enter__(self) -> Lock:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.release()
+
+    @property
+    def owner(self) -> str:
+        """Who holds the lock, for messages."""
+        owner = _parse(self._read())
+        return f"process {owner['pid']} on {owner['host']}" if owner else "another process"
+
+    def _keep_alive(self) -> None:
+        while not self._released.wait(self._beat):
+            with suppress(OSError):  # a file server that is away for a moment
+                if self._read() != self._own:
+                    self.held = False
+                    return
+                os.utime(self.path)
+
+    def _look(self) -> tuple[str, int] | None:
+        """What the owner wrote, and the time of its last sign of life; None where the lock is free."""
+        try:
+            with self.path.open() as file:  # a network file system asks the server for the time when it opens a file
+                return file.read(), os.fstat(file.fileno()).st_mtime_ns
+        except FileNotFoundError:
+            return None
+
+    def _read(self) -> str | None:
+        sign = self._look()
+        return sign and sign[0]
+
+    def _is_dead(self, sign: tuple[str, int]) -> bool:
+        owner = _parse(sign[0])
+        if owner.get("machine") == _machine() and not _is_running(int(owner["pid"])):
+            return True
+        now = time.monotonic()
+        if sign != self._sign:
+            self._sign, self._sign_since = sign, now
+        return now - self._sign_since > self._silence
+
+    def _clear_away(self, dead: str) -> None:
+        """Remove the lock of a dead owner, of which one only of those who wait may be the first to know."""
+        aside = self.path.with_name(f"{self.path.name}.{uuid.uuid4().hex}")
+        try:
+            os.rename(self.path, aside)
+        except FileNotFoundError:
+            return
+        if aside.read_text() == dead:
+            aside.unlink()
+        else:  # another one was faster, and this is its own lock
+            os.rename(aside, self.path)
+
+
+def _parse(content: str | None) -> dict[str, str]:
+    """What an owner wrote; nothing where it died, or has not come, to write it."""
+    try:
+        return json.loads(content or "{}")
+    except json.JSONDecodeError:
+        return {}
+
+
+def _machine() -> str:
+    """What tells apart processes of the same number: this start of the machine, and the container's own numbering."""
+    try:
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.stat('/proc/self/ns/pid').st_ino}"
+    except OSError:
+        return socket.gethostname()
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

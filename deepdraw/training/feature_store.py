@@ -1,0 +1,216 @@
+"""Features on disk: written block by block, taken up again at the block reached, checked, and mapped into memory.
+
+    train-3f0c52.../features     float [views * N, D], one drawing after another
+                    labels       int64 [views * N]
+                    key_ids      int64 [views * N]
+                    checksums    uint32, the CRC-32 of each block of these three
+                    about.json   what the features were made with
+
+Until it is whole the directory is called `.part`. However its writing ended, those blocks of it count that match their
+checksums, from the first on.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import torch
+from torch import Tensor
+
+BLOCK = 128  # drawings that the backbone sees at once and that one checksum vouches for
+ARRAYS = ("features", "labels", "key_ids")
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Features of N drawings in stored order, mapped into memory and not to be written to.
+
+    features: float [N, D], or [views, N, D] where there are several; labels: int64 [N]; key_ids: int64 [N], the bits
+    of the unsigned ids.
+    """
+
+    features: Tensor
+    labels: Tensor
+    key_ids: Tensor
+    maps: tuple[mmap.mmap, ...] = ()
+
+    def forget(self) -> None:
+        """Let go of what was read so far: it no longer counts as this process's memory, and is read again at need."""
+        for mapped in self.maps:
+            mapped.madvise(mmap.MADV_DONTNEED)
+
+
+@dataclass(frozen=True)
+class FeatureStore:
+    """The directory of the features [views, num_drawings, num_features] of one split; no views: [num_drawings, ...]."""
+
+    folder: Path
+    num_drawings: int
+    num_features: int
+    views: int | None
+    dtype: torch.dtype
+
+    @property
+    def part(self) -> Path:
+        """What the directory is called until it is whole."""
+        return self.folder.with_name(f"{self.folder.name}.part")
+
+    @property
+    def blocks_per_view(self) -> int:
+        """Each view begins with a block of its own."""
+        return -(-self.num_drawings // BLOCK)
+
+    @property
+    def num_blocks(self) -> int:
+        """Blocks of the whole directory."""
+        return self.blocks_per_view * (self.views or 1)
+
+    @property
+    def widths(self) -> list[int]:
+        """Bytes of a drawing in each of `ARRAYS`."""
+        return [self.num_features * self.dtype.itemsize, 8, 8]
+
+    def rows_before(self, block: int) -> int:
+        """Drawings in the blocks before this one, over all views."""
+        view, block = divmod(block, self.blocks_per_view)
+        return view * self.num_drawings + min(block * BLOCK, self.num_drawings)
+
+    def num_written(self) -> int:
+        """How many blocks the process that writes them has written by now."""
+        try:
+            return (self.part / "checksums").stat().st_size // 4
+        except FileNotFoundError:
+            return 0
+
+    def num_sound(self, folder: Path) -> int:
+        """How many blocks in this directory, from the first on, match their checksums."""
+        if not all((folder / name).exists() for name in (*ARRAYS, "checksums")):
+            return 0
+        checksums = np.fromfile(folder / "checksums", "<u4")[: self.num_blocks].tolist()
+        with ExitStack() as stack:
+            files = [stack.enter_context((folder / name).open("rb")) for name in ARRAYS]
+            for block, checksum in enumerate(checksums):
+                rows = self.rows_before(block + 1) - self.rows_before(block)
+                stored = (file.read(rows * width) for file, width in zip(files, self.widths, strict=True))
+                if _checksum(stored) != checksum:
+                    return block
+        return len(checksums)
+
+    def open(self) -> Features | None:
+        """The features; None where the directory is not there, or not whole and sound."""
+        if not self.folder.exists() or self.num_sound(self.folder) < self.num_blocks:
+            return None
+        rows = self.rows_before(self.num_blocks)
+        maps = tuple(_map(self.folder / name, rows * width) for name, width in zip(ARRAYS, self.widths, strict=True))
+        dtypes = (self.dtype, torch.int64, torch.int64)
+        features, labels, key_ids = (_tensor(mapped, dtype) for mapped, dtype in zip(maps, dtypes, strict=True))
+        shape = (self.num_drawings, self.num_features)
+        features = features.view(shape if self.views is None else (self.views, *shape))
+        return Features(features, labels[: self.num_drawings], key_ids[: self.num_drawings], maps)
+
+    def discard_damaged(self) -> None:
+        """Remove the directory if its bytes have changed; whoever has mapped it keeps what was there."""
+        if self.folder.exists() and (sound := self.num_sound(self.folder)) < self.num_blocks:
+            print(f"{self.folder} is damaged in block {sound} of {self.num_blocks}: its features are computed anew")
+            shutil.rmtree(self.folder)
+
+
+class FeatureWriter:
+    """Writes the blocks of a store that are still missing; raises ValueError where the disk refuses.
+
+    Nothing waits for the disk before the end: a block that did not reach it does not match its checksum either.
+    """
+
+    def __init__(self, store: FeatureStore) -> None:
+        self._store = store
+        with disk_errors(store.part):
+            store.part.mkdir(parents=True, exist_ok=True)
+            self.num_blocks = store.num_sound(store.part)
+            rows = store.rows_before(self.num_blocks)
+            missing = (store.rows_before(store.num_blocks) - rows) * sum(store.widths)
+            if missing > (free := shutil.disk_usage(store.part).free):
+                raise ValueError(
+                    f"{store.part} needs {missing / 1e9:.1f} GB more, {free / 1e9:.1f} GB are free: "
+                    "set features.dir to a larger disk, or to null"
+                )
+            names = (*ARRAYS, "checksums")
+            ends = (*(rows * width for width in store.widths), 4 * self.num_blocks)
+            self._files = [_open_at(store.part / name, end) for name, end in zip(names, ends, strict=True)]
+
+    def append(self, features: Tensor, labels: Tensor, key_ids: Tensor) -> None:
+        """Write the next block, on the CPU: features [B, D] of the store's dtype, labels and key ids int64 [B]."""
+        blobs = [tensor.contiguous().view(torch.uint8).numpy() for tensor in (features, labels, key_ids)]
+        checksum = np.array(_checksum(blobs), "<u4")
+        with disk_errors(self._store.part):
+            for file, blob in zip(self._files, (*blobs, checksum), strict=True):
+                file.write(blob.data)
+                file.flush()
+        self.num_blocks += 1
+
+    def finish(self, about: Mapping[str, Any]) -> None:
+        """Give the directory, which is whole now, its own name."""
+        assert self.num_blocks == self._store.num_blocks, "a block is missing"
+        with disk_errors(self._store.part):
+            (self._store.part / "about.json").write_text(json.dumps(about, indent=1))
+            for file in self._files:
+                os.fsync(file.fileno())
+            os.rename(self._store.part, self._store.folder)
+
+    def __enter__(self) -> FeatureWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for file in self._files:
+            file.close()
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn what a disk refuses into one line and its fix."""
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(
+            f"{path} cannot be written ({error.strerror}): set features.dir to another disk, or to null"
+        ) from error
+
+
+def _checksum(blobs: Any) -> int:
+    checksum = 0
+    for blob in blobs:
+        checksum = crc32(blob, checksum)
+    return checksum
+
+
+def _open_at(path: Path, end: int) -> Any:
+    """The file, without what it holds after `end`, to be written on from there."""
+    path.touch()
+    file = path.open("r+b")
+    file.truncate(end)
+    file.seek(end)
+    return file
+
+
+def _map(path: Path, num_bytes: int) -> mmap.mmap:
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), num_bytes, access=mmap.ACCESS_READ)
+
+
+def _tensor(mapped: mmap.mmap, dtype: torch.dtype) -> Tensor:
+    with warnings.catch_warnings():  # torch has no tensors that cannot be written to, and says so
+        warnings.filterwarnings("ignore", "The given buffer is not writable")
+        return torch.frombuffer(mapped, dtype=dtype)

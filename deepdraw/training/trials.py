@@ -1,0 +1,83 @@
+"""Linear heads tried on the features of a frozen backbone: their table, and the best as an ordinary checkpoint."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Column, Table
+from torch import Tensor, nn
+
+from deepdraw.data.loader import Epochs
+from deepdraw.models.classifier import Classifier
+from deepdraw.models.freezing import will_train
+from deepdraw.training.checkpoint import save_checkpoint
+from deepdraw.training.loop import Evaluate, Recipe, State
+
+Row = dict[str, Any]  # a head: what it was trained with, and its metrics on validation
+
+
+def linear_head(model: Classifier, recipe: Recipe) -> nn.Linear:
+    """The head that is to be fitted; ValueError where more than it would train, or batches would not stay whole."""
+    if will_train(model) & set(model.backbone.parameters()):
+        raise ValueError("heads are tried side by side on a backbone that does not train: set freeze=all")
+    if not isinstance(model.head, nn.Linear):
+        raise ValueError("only linear heads are tried side by side: set no head._target_ beside head=grid or logistic")
+    if recipe.mixup or recipe.cutmix or recipe.ema or recipe.grad_accum > 1:
+        raise ValueError(
+            "heads that are tried side by side take batches as they are: "
+            "set train.mixup=0 train.cutmix=0 train.ema=null train.grad_accum=1"
+        )
+    return model.head
+
+
+@torch.no_grad()
+def features_of(model: Classifier, images: Tensor) -> Tensor:
+    """Features [B, D] of images uint8 [B, H, W]; features come back as they are."""
+    return images if images.ndim == 2 else model.features(images)
+
+
+def settle(
+    state: State,
+    head: Mapping[str, Tensor],
+    row: Row,
+    val: Epochs,
+    evaluate: Evaluate,
+    checkpoints: Path,
+    about: Mapping[str, Any],
+) -> None:
+    """End the last epoch with the best head: `best.pt` and `last.pt` are as the loop would have written them for it.
+
+    What it was trained with stands in `state.best`, and so in the summary, as `head/lr` and the like.
+    """
+    state.model.head.load_state_dict(head)
+    chosen = {f"head/{name}": value for name, value in row.items() if not name.startswith(("val/", "train/"))}
+    state.log(metrics := evaluate("val", val))
+    state.epoch += 1
+    state.best = {**metrics, **chosen, "val/epoch": row.get("val/epoch", state.epoch)}
+    save_checkpoint(checkpoints / "best.pt", {**about, "model": state.model.state_dict(), "best": state.best})
+    save_checkpoint(checkpoints / "last.pt", {**about, **state.state_dict()})
+
+
+def write_table(rows: Sequence[Row], best: int, file: Path) -> None:
+    """Write all heads as CSV, and print them with the best marked."""
+    with file.open("w", newline="") as opened:
+        writer = csv.DictWriter(opened, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    table = Table(*(Column(name.rpartition("/")[2].replace("_", " "), justify="right") for name in rows[0]))
+    for k, row in enumerate(rows):
+        table.add_row(*(_cell(name, value) for name, value in row.items()), style="bold" if k == best else None)
+    console = Console()
+    console.print(f"{len(rows)} heads, on validation; also in {file}", style="bold", soft_wrap=True, highlight=False)
+    console.print(table)
+
+
+def _cell(name: str, value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return f"{100 * value:.2f} %" if name.endswith("top1") else f"{value:.4g}"
