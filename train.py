@@ -64,6 +64,8 @@ def main(cfg: DictConfig) -> float:
         model.load_pretrained(train.classes)
     freeze(model, frozen)
     print_layers(model)
+    if hasattr(fit, "check"):
+        fit.check(model, recipe)
 
     optimizer = instantiate(cfg.optimizer, model, _convert_="all", pretrained=bool(cfg.backbone.pretrained))
     state = State(

@@ -24,6 +24,7 @@ from deepdraw.bench import Options, machine
 BENCHMARKS = {
     "data": "images per second on one core: strokes, against the original project's image shards",
     "freezing": "a training step with frozen blocks, against the original project's way of freezing",
+    "model": "images per second forward and in training, as a share of what the device can do, and cores to feed it",
     "probe": "linear probes by one pass and many heads at once, against a pass for each epoch of each head",
     "rendering": "line width, polarity and size of drawings, by what a probe of a frozen encoder makes of them",
 }

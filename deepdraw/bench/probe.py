@@ -18,7 +18,7 @@ from rich.table import Column, Table
 from torch import Tensor, nn
 
 from deepdraw import bench
-from deepdraw.data.loader import Epochs, Loader
+from deepdraw.data.loader import Batch, Epochs, Loader
 from deepdraw.data.raster import Rasterizer
 from deepdraw.data.shards import Shards, ShardSplit
 from deepdraw.evaluation.classify import score
@@ -103,6 +103,21 @@ class First:
         return self._split.read(blocks, rows, rasterizer, images)
 
 
+class Recomputed(Loader):
+    """A loader of features that the backbone, called in the same way, computes again in every epoch."""
+
+    def __init__(self, encoder: Encoder, split: First, **options: Any) -> None:
+        super().__init__(split, encoder.rasterizer, num_workers=encoder.num_workers, **options)
+        self._encoder = encoder
+
+    def epoch(self, epoch: int = 0, first: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch, features in the place of images."""
+        for batch in super().epoch(epoch, first):
+            with torch.no_grad():
+                features = self._encoder.features(batch.images).float()
+            yield batch._replace(images=features)
+
+
 def recipe(epochs: int) -> Recipe:
     """No label smoothing and no mixing, as linear probes are measured."""
     return Recipe(
@@ -135,8 +150,7 @@ def build(options: Options, num_classes: int) -> Classifier:
 def train_alone(model: Classifier, loaders: Sequence[Epochs], precision: Precision, epochs: int, lr: float) -> float:
     """Train a copy of the model's head as the loop does, validate it after each epoch, and return its last top-1.
 
-    loaders: to train and to validate on. With a Loader the backbone computes each drawing in every epoch, with a
-    FeatureLoader not at all.
+    loaders: of features, to train and to validate on.
     """
     train, val = loaders
     alone = Classifier(model.backbone, deepcopy(model.head)).to(precision.device)
@@ -188,11 +202,8 @@ def run(options: Options) -> dict[str, Any]:
     precision = Precision("auto", device)
     rasterizer = Rasterizer(options.image_size)
     loading: dict[str, Any] = {"batch_size": options.batch_size, "device": device, "seed": options.seed}
-    images = [
-        Loader(splits[name], rasterizer, shuffle=name == "train", num_workers=options.num_workers, **loading)
-        for name in ("train", "val")
-    ]
     encoder = Encoder(model, {"name": options.backbone}, rasterizer, precision, options.num_workers)
+    recomputed = [Recomputed(encoder, splits[name], shuffle=name == "train", **loading) for name in ("train", "val")]
     seconds: dict[str, float] = {}
     with TemporaryDirectory() as folder:
         encode = partial(cached_features, encoder=encoder, options=FeatureOptions(folder, None, "fp16"))
@@ -205,7 +216,7 @@ def run(options: Options) -> dict[str, Any]:
         same = {"lr": best["lr"], "epochs": options.measured_epochs}
         same["kept"] = train_alone(model, features, precision, options.measured_epochs, best["lr"])
         with stopwatch(seconds, "measured", device):
-            same["recomputed"] = train_alone(model, images, precision, options.measured_epochs, best["lr"])
+            same["recomputed"] = train_alone(model, recomputed, precision, options.measured_epochs, best["lr"])
         kept["test"] = encode("test", splits["test"])
         compared = {"best of the grid": {"lr": best["lr"], "test_top1": top1(grid.head(grid.best), kept["test"])}}
         compared |= optima(numbers(options, "cs"), kept, len(splits["train"].classes), device)

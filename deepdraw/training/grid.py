@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from deepdraw.data.loader import Epochs
+from deepdraw.models.classifier import Classifier
 from deepdraw.runtime.precision import Precision
 from deepdraw.runtime.progress import Bar
 from deepdraw.runtime.signals import StopSignal
@@ -205,6 +206,12 @@ class Sweep:
         if self.poolings is not None and not (self.poolings and set(self.poolings) <= set(HALVES)):
             raise ValueError(f"fit.poolings={list(self.poolings)} must be a list of {', '.join(HALVES)}, or null")
 
+    def check(self, model: Classifier, recipe: Recipe) -> None:
+        """Raise ValueError where the heads cannot be trained, before there are features to train them on."""
+        linear_head(model, recipe)
+        if self.poolings is not None and getattr(model.backbone, "pooling", None) != "cls+mean":
+            raise ValueError("fit.poolings are halves of the features of backbone.pooling=cls+mean: set it too")
+
     def __call__(
         self,
         state: State,
@@ -219,12 +226,10 @@ class Sweep:
         """Train a grid in the place of the model's head, which then becomes the grid's best, and write `heads.csv`.
 
         For the rest as `loop.fit`, but heads compute in float32 in every precision. `heads.pt`, from which a run
-        resumes, holds all heads and no backbone. Raises ValueError as `linear_head` does.
+        resumes, holds all heads and no backbone.
         """
         if state.best:  # a finished run, started again
             return
-        if self.poolings is not None and getattr(state.model.backbone, "pooling", None) != "cls+mean":
-            raise ValueError("fit.poolings are halves of the features of backbone.pooling=cls+mean: set it too")
         head, total_steps = linear_head(state.model, recipe), recipe.total_steps(train)
         settings = self.lrs, self.weight_decays, self.poolings
         grid = Grid(head, *settings, self.algorithm, self.schedule, total_steps)

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from deepdraw.data.loader import Epochs
+from deepdraw.models.classifier import Classifier
 from deepdraw.runtime.precision import Precision
 from deepdraw.runtime.progress import Bar
 from deepdraw.training.checkpoint import load_checkpoint, save_checkpoint
@@ -145,6 +146,10 @@ class Regression:
             raise ValueError(f"fit.cs={list(self.cs)} must be a list of numbers above 0, such as [1e-3,1e-2,1e-1]")
         if self.max_steps < 1:
             raise ValueError(f"fit.max_steps={self.max_steps} must be at least 1")
+
+    def check(self, model: Classifier, recipe: Recipe) -> None:
+        """Raise ValueError where the head cannot be fitted, before there are features to fit it to."""
+        linear_head(model, recipe)
 
     def __call__(
         self,

@@ -103,7 +103,7 @@ def test_a_process_that_is_killed_is_one_line():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["thawing"], "there is no benchmark thawing: choose freezing"),
+        (["thawing"], "there is no benchmark thawing: choose data, freezing"),
         (["freezing", "step=1"], "'step=' is no option with a value: write KEY=VALUE with out, backbone, blocks"),
         (["freezing", "steps"], "'steps' is no option with a value"),
         (["freezing", "steps=many"], "option steps: Value 'many'"),

@@ -1,6 +1,8 @@
 """What a batch holds is a function of (seed, epoch, batch index) alone."""
 
+import os
 from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -134,3 +136,20 @@ def test_on_a_gpu_a_batch_is_copied_while_the_one_before_is_computed_with(monkey
         happened.append(f"compute {batch.labels.item() + 1}")
     assert happened[:4] == ["copy 1", "copy 2", "wait for copy 1", "compute 1"]
     assert happened[4:] == ["copy 3", "wait for copy 2", "compute 2", "wait for copy 3", "compute 3"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from Linux's /proc")
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_memory_stays_flat_over_epochs(num_workers):
+    loader = load(Numbers(*[512] * 8), batch_size=256, num_workers=num_workers)
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    for number in range(5):
+        epoch(loader, number)
+    before = resident()
+    for number in range(5, 45):
+        epoch(loader, number)
+    loader.close()
+    assert resident() - before < 5 * 2**20, "40 epochs of 260 kB each"

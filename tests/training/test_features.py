@@ -22,6 +22,7 @@ from deepdraw.data.shards import Shards
 from deepdraw.models import freezing
 from deepdraw.models.backbones import Backbone, LayerGroup
 from deepdraw.models.classifier import Classifier
+from deepdraw.models.timm_backbone import TimmBackbone
 from deepdraw.runtime.lock import Lock
 from deepdraw.runtime.precision import DTYPES, Precision
 from deepdraw.training import features as features_module
@@ -147,6 +148,22 @@ def test_they_are_those_of_the_model(tmp_path, dtype):
     assert cached.key_ids.tolist() == key_ids.tolist()
 
 
+def test_a_convolutional_network_encodes_without_its_batch_norms_and_says_so(tmp_path, capsys):
+    backbone = TimmBackbone("resnet18", pretrained=False, image_size=32, options={"channels": [4, 8, 8, 10]})
+    for module in backbone.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.running_mean, std=0.1)
+    model = build(backbone)
+    kept = cache(tmp_path, encoder=encoding(model, rasterizer=Rasterizer(32)))
+    assert capsys.readouterr().out.startswith(
+        "encoding on the CPU in fp32, 16 images at a time, 21 batch norms folded into convolutions\n"
+    )
+    loader = Loader(Greys(), Rasterizer(32), batch_size=NUM_DRAWINGS, shuffle=False, device=CPU, num_workers=0)
+    (batch,) = loader.epoch()
+    with torch.no_grad():
+        torch.testing.assert_close(kept.features, model.eval().features(batch.images), rtol=1e-3, atol=1e-4)
+
+
 def test_they_are_computed_once(tmp_path):
     encoder = encoding()
     first, second = cache(tmp_path, encoder=encoder), cache(tmp_path, encoder=encoder)
@@ -212,6 +229,7 @@ def test_a_line_says_whom_it_waits_for_and_how_far_they_are(tmp_path, capsys, mo
     lock = Lock(tmp_path / f"{folder.name}.lock")
     assert lock.acquire()
     monkeypatch.setattr(features_module.time, "sleep", lambda seconds: lock.release())
+    capsys.readouterr()
     cache(tmp_path)
     owner = f"process {os.getpid()} on {os.uname().nodename}"
     assert capsys.readouterr().out == f"waiting for {owner}: 6 of 6 blocks of {folder}\n"
