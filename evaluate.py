@@ -1,13 +1,10 @@
-"""Evaluate a checkpoint on a split: rebuild it from its own config, score it, write the numbers down.
+"""Evaluate a checkpoint on a split: rebuild it from its own config, score it, write numbers and pictures down.
 
 python evaluate.py ckpt=outputs/DAY/TIME/checkpoints/best.pt split=zeroshot
 """
 
-import json
-from pathlib import Path
-
 import hydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from deepdraw.runtime.run import one_line_errors
 
@@ -20,64 +17,86 @@ def main(cfg: DictConfig) -> None:
     With `cfg.interpolate` they are those of the weights between the pretrained and the trained ones, for each alpha.
     """
     from hydra.utils import instantiate  # heavy imports wait until --help and --cfg have answered
+    from omegaconf import OmegaConf
 
-    from deepdraw.data.loader import Loader
-    from deepdraw.data.raster import Rasterizer
-    from deepdraw.evaluation.report import print_comparison, print_table, write_json
-    from deepdraw.models.classifier import Classifier
+    from deepdraw.data.loader import Epochs, Loader, Split
+    from deepdraw.data.subset import Joined, JoinedLoader
+    from deepdraw.evaluation.evaluation import Evaluation
+    from deepdraw.evaluation.results import write_evaluation, write_metrics
+    from deepdraw.evaluation.splits import open_split, redraw, result_name, seen_drawings
+    from deepdraw.evaluation.tables import print_comparison, print_table
+    from deepdraw.evaluation.task import Task
+    from deepdraw.inference.trained import rebuild
     from deepdraw.models.interpolation import check_alphas, interpolate, pretrained_weights
-    from deepdraw.models.lora import merged
-    from deepdraw.runtime.precision import find_device
-    from deepdraw.training.checkpoint import check_config, load_checkpoint
+    from deepdraw.runtime.loggers import log_evaluation
+    from deepdraw.runtime.memory import keep_freed_memory
+    from deepdraw.training.features import Encoder, FeatureLoader, FeatureOptions, cached_features
 
-    path = Path(cfg.ckpt)
-    checkpoint = load_checkpoint(path)
-    check_config(checkpoint["config"], path, cfg.trust)
-    trained = OmegaConf.create(checkpoint["config"])
-    device = find_device(cfg.device)
-
-    if cfg.interpolate is not None:
-        check_alphas(cfg.interpolate, trained.backbone.pretrained)
-    if trained.backbone.pretrained and cfg.backbone.pretrained:
-        trained.backbone.pretrained = cfg.backbone.pretrained
-    backbone = instantiate(trained.backbone)
-    head = instantiate(trained.head, num_features=backbone.num_features, num_classes=len(checkpoint["classes"]))
-    model = Classifier(backbone, head).to(device).eval()
-    weights = merged(checkpoint["model"])
-
-    if cfg.data.root is not None:
-        trained.data.source.root = cfg.data.root
-    loader = Loader(
-        instantiate(trained.data.source).split(cfg.split),
-        Rasterizer(**trained.render),
-        batch_size=cfg.data.batch_size,
-        shuffle=False,
-        device=device,
-        num_workers=cfg.data.num_workers,
+    keep_freed_memory()
+    trained = rebuild(
+        cfg.ckpt,
+        device=cfg.device,
+        precision=cfg.precision.name,
+        trust=cfg.trust,
+        pretrained=cfg.backbone.pretrained,
+        root=cfg.data.root,
     )
-    protocol = instantiate(cfg.protocol)
-    precision = instantiate(cfg.precision, device=device)
+    model, device = trained.model, trained.precision.device
+    config = OmegaConf.to_container(trained.config)
+    if cfg.interpolate is not None:
+        check_alphas(cfg.interpolate, trained.config.backbone.pretrained)
+    protocol, caching = instantiate(cfg.protocol, _convert_="all"), FeatureOptions(**cfg.features)
+    source = trained.source()
+    name = result_name(cfg.split, source)
+    split = open_split(cfg.split, source, trained.classes)
+    seen = None if cfg.split == "train" else seen_drawings(source, trained.classes, cfg.seen_per_class)
+    keeps = trained.frozen and caching.dir is not None and cfg.interpolate is None and cfg.limit_batches is None
 
-    def evaluate() -> dict[str, float]:
-        return protocol(model, loader, precision, checkpoint["classes"], cfg.limit_batches)
+    def evaluate() -> Evaluation:
+        encoder = Encoder(model, config["backbone"], trained.rasterizer, trained.precision, cfg.data.num_workers)
+        loading = {"batch_size": cfg.data.batch_size, "shuffle": False, "device": device}
 
-    title = f"{path}, {cfg.split}: {loader.num_drawings:,} drawings of {len(loader.classes)} classes"
+        def load(name: str, split: Split) -> Epochs:
+            if isinstance(split, Joined):
+                return JoinedLoader(load("test", split.first), load("zeroshot", split.second))
+            if keeps:
+                return FeatureLoader(cached_features(name, split, encoder, caching), split, **loading)
+            return Loader(split, trained.rasterizer, num_workers=cfg.data.num_workers, **loading)
+
+        task = Task(
+            model=model,
+            encode=encoder.features,
+            loader=load(name, split),
+            precision=trained.precision,
+            classes=trained.classes,
+            seen=seen and (lambda: load("seen", seen)),
+            trained=not trained.frozen and cfg.interpolate is None,
+            complexity=split.complexity(),
+            temperature=None if cfg.interpolate else trained.temperature,
+            limit_batches=cfg.limit_batches,
+        )
+        return protocol(task)
+
+    title = f"{cfg.ckpt}, {name}: {int(split.block_sizes.sum()):,} drawings of {len(split.classes)} classes"
+    run = trained.path.parent.parent
     if cfg.interpolate is None:
-        model.load_state_dict(weights)
-        print_table(title, metrics := evaluate())
+        found = evaluate()
+        if keeps:
+            del found.metrics["images_per_second"]  # of reading what was computed before
+        print_table(title, found.metrics)
+        pictures = write_evaluation(run, name, found, redraw(split, trained.rasterizer) if cfg.pictures else None)
+        shown = {f"{name}/{picture}": path for picture, path in pictures.items()}
+        log_evaluation(run, config, {f"{name}/{metric}": value for metric, value in found.metrics.items()}, shown)
     else:
-        pretrained = pretrained_weights(model, checkpoint["classes"])
+        weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        pretrained = pretrained_weights(model, trained.classes)
         metrics_of = {}
         for alpha in cfg.interpolate:
             interpolate(model, pretrained, weights, alpha)
-            metrics_of[f"{alpha:g}"] = evaluate()
+            metrics_of[f"{alpha:g}"] = evaluate().metrics
         print_comparison(title, "alpha", metrics_of)
         metrics = {f"interpolate_{alpha}_{name}": x for alpha, of in metrics_of.items() for name, x in of.items()}
-
-    results = path.parent.parent / "evaluations" / f"{cfg.split}.json"
-    former = json.loads(results.read_text()) if results.exists() else {}
-    write_json(results, former | {f"{cfg.split}/{name}": value for name, value in metrics.items()})
-    print(f"written to {results}")
+        write_metrics(run, name, metrics)
 
 
 if __name__ == "__main__":

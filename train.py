@@ -3,6 +3,8 @@
 python train.py backbone=clip freeze=first12
 """
 
+import time
+
 import hydra
 from omegaconf import DictConfig
 
@@ -19,7 +21,11 @@ def main(cfg: DictConfig) -> float:
     from deepdraw.data.loader import Epochs, Loader
     from deepdraw.data.raster import Rasterizer
     from deepdraw.evaluation.classify import sample, score
-    from deepdraw.evaluation.report import plot_curves, plot_sheet, print_table, write_json
+    from deepdraw.evaluation.curves import plot_curves
+    from deepdraw.evaluation.files import write_json
+    from deepdraw.evaluation.report import write_report
+    from deepdraw.evaluation.sheets import plot_sheet
+    from deepdraw.evaluation.tables import print_table
     from deepdraw.models.classifier import Classifier
     from deepdraw.models.freezing import freeze, print_layers
     from deepdraw.runtime.memory import keep_freed_memory
@@ -105,17 +111,22 @@ def main(cfg: DictConfig) -> float:
     fit(state, train, val, evaluate, recipe, precision, checkpoints, about)
 
     state.judged.load_state_dict(load_checkpoint(checkpoints / "best.pt")["model"])
-    state.log(metrics := evaluate("test", test))
+    start = time.perf_counter()
+    metrics = evaluate("test", test)
+    state.log({**metrics, "test/epoch_time": time.perf_counter() - start})
     summary = describe_run(cfg, model) | {"steps": state.step} | state.speed | state.best | metrics
     write_json(run / "summary.json", summary)
-    if "csv" in state.loggers:
-        plot_curves(run / "metrics.csv", run / "plots/curves.png")
+    pictures = {"plots/drawings": run / "plots/drawings.png"}
     drawings = sample(state.judged, test_images, precision, num_batches=min(recipe.limit_steps or 8, 8))
-    plot_sheet(*drawings, train.classes, run / "plots/drawings.png")
+    plot_sheet(*drawings, train.classes, pictures["plots/drawings"])
+    if "csv" in state.loggers:
+        pictures["plots/curves"] = run / "plots/curves.png"
+        plot_curves(run / "metrics.csv", pictures["plots/curves"])
     for logger in state.loggers.values():
+        logger.log_pictures(pictures, step=state.step)
         logger.finish(summary)
     print_table(f"test, by the weights of epoch {state.best['val/epoch']}, the best on validation", metrics)
-    print(f"all of it in {run}")
+    print(f"all of it in {write_report(run)}")
     return state.best["val/top1"]
 
 

@@ -70,8 +70,8 @@ def train_once(polygon_root) -> Run:
         if not {"backbone", "experiment"} & chosen:
             small += ["backbone.image_size=32", "backbone.options.channels=[8,8,16,16]"]
         if not plots:  # they take longer than the training
-            for plot in ("plot_curves", "plot_sheet"):
-                monkeypatch.setattr(f"deepdraw.evaluation.report.{plot}", lambda *arguments: None)
+            for plot in ("curves.plot_curves", "sheets.plot_sheet"):
+                monkeypatch.setattr(f"deepdraw.evaluation.{plot}", lambda *arguments: None)
         monkeypatch.setattr(sys, "argv", ["train.py", f"hydra.run.dir={run_dir}", *small, *overrides])
         runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
         return run_dir
@@ -94,7 +94,8 @@ def evaluate(monkeypatch) -> Callable[..., None]:
     """Run evaluate.py's main on a checkpoint."""
 
     def run(ckpt: Path, *overrides: str) -> None:
-        monkeypatch.setattr(sys, "argv", ["evaluate.py", f"ckpt={ckpt}", "data.num_workers=0", *overrides])
+        small = ["data.num_workers=0", "features.dir=null", "pictures=false"]
+        monkeypatch.setattr(sys, "argv", ["evaluate.py", f"ckpt={ckpt}", *small, *overrides])
         runpy.run_path(str(ROOT / "evaluate.py"), run_name="__main__")
 
     return run

@@ -48,6 +48,8 @@ def imported(*command: str) -> tuple[set[str], str]:
         (["train.py", "--help"], "backbone: clip, clip_base"),
         (["train.py", "--cfg", "job"], "label_smoothing: 0.1"),
         (["evaluate.py", "--help"], "protocol: auto, classifier"),
+        (["deepdraw/predict.py", "--help"], "  input=        an image, a folder"),
+        (["deepdraw/embed.py", "--help"], "  data=         train, val"),
     ],
     ids=" ".join,
 )

@@ -103,7 +103,7 @@ def test_every_augmentation_logger_and_protocol_builds(group, option, tmp_path):
     elif group == "augment":
         assert (instantiate(cfg.augment) is None) == (option == "none")
     else:
-        assert callable(instantiate(cfg.protocol))
+        assert callable(instantiate(cfg.protocol, _convert_="all"))
 
 
 @pytest.mark.parametrize("experiment", [option for group, option in OPTIONS if group == "experiment"])

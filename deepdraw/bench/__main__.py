@@ -9,17 +9,16 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
-from textwrap import fill
-from typing import Any, TypeVar
+from typing import Any
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from deepdraw.bench import Options, machine
+from deepdraw.bench import machine
+from deepdraw.runtime import options as key_values
+from deepdraw.runtime.options import one_line_end, parse
 
 BENCHMARKS = {
     "data": "images per second on one core: strokes, against the original project's image shards",
@@ -28,24 +27,6 @@ BENCHMARKS = {
     "probe": "linear probes by one pass and many heads at once, against a pass for each epoch of each head",
     "rendering": "line width, polarity and size of drawings, by what a probe of a frozen encoder makes of them",
 }
-
-AnyOptions = TypeVar("AnyOptions", bound=Options)
-
-
-def parse(options: type[AnyOptions], arguments: Sequence[str]) -> AnyOptions:
-    """A benchmark's options from `key=value` arguments; ValueError for an unknown key or a value that does not fit."""
-    keys = [option.name for option in fields(options)]
-    pairs = [argument.partition("=") for argument in arguments]
-    for key, equals, _ in pairs:
-        if key not in keys or not equals:
-            raise ValueError(f"{key + equals!r} is no option with a value: write KEY=VALUE with {', '.join(keys)}")
-    try:
-        merged = OmegaConf.merge(OmegaConf.structured(options), {key: value for key, _, value in pairs})
-    except OmegaConfBaseException as error:
-        raise ValueError(f"option {error.full_key}: {str(error).splitlines()[0]}") from error
-    parsed = OmegaConf.to_object(merged)
-    assert isinstance(parsed, options)
-    return parsed
 
 
 def measure(name: str, arguments: Sequence[str], console: Console) -> Path:
@@ -81,11 +62,8 @@ def usage(name: str | None) -> str:
     if name not in BENCHMARKS:
         lines = ["usage: python -m deepdraw.bench BENCHMARK [key=value ...]"]
         return "\n".join([*lines, *(f"  {name:12}{meaning}" for name, meaning in BENCHMARKS.items())])
-    lines = [f"usage: python -m deepdraw.bench {name} [key=value ...]"]
-    for option in fields(import_module(f"deepdraw.bench.{name}").Options):
-        meaning = f"{option.metadata['help']}; default: {option.default}"
-        lines.append(fill(meaning, 100, initial_indent=f"  {option.name}=".ljust(16), subsequent_indent=" " * 16))
-    return "\n".join(lines)
+    options = import_module(f"deepdraw.bench.{name}").Options
+    return key_values.usage(options, f"python -m deepdraw.bench {name} [key=value ...]")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -95,12 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(usage(arguments[0] if arguments else None))
         return
     console = Console()
-    try:
+    with one_line_end("interrupted: no figures were written"):
         file = measure(arguments[0], arguments[1:], console)
-    except ValueError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("interrupted: no figures were written")
     console.print(f"figures in {file}", soft_wrap=True, highlight=False)
 
 

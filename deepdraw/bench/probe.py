@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.table import Column, Table
 from torch import Tensor, nn
 
@@ -21,6 +20,7 @@ from deepdraw import bench
 from deepdraw.data.loader import Batch, Epochs, Loader
 from deepdraw.data.raster import Rasterizer
 from deepdraw.data.shards import Shards, ShardSplit
+from deepdraw.data.subset import Subset
 from deepdraw.evaluation.classify import score
 from deepdraw.models.classifier import Classifier
 from deepdraw.models.freezing import everything, freeze
@@ -87,20 +87,12 @@ def numbers(options: Options, name: str) -> list[float]:
     return listed
 
 
-class First:
+class First(Subset):
     """The first blocks of a split, as many as hold `number` drawings or, where there are fewer, all."""
 
     def __init__(self, split: ShardSplit, number: int) -> None:
         enough = int(np.searchsorted(np.cumsum(split.block_sizes), number)) + 1
-        self.classes, self.block_sizes = split.classes, split.block_sizes[:enough]
-        self.fingerprint = f"{split.fingerprint}, {enough} blocks"
-        self._split = split
-
-    def read(
-        self, blocks: NDArray[np.int64], rows: NDArray[np.int64], rasterizer: Rasterizer, images: NDArray[np.uint8]
-    ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
-        """As `Split.read`."""
-        return self._split.read(blocks, rows, rasterizer, images)
+        super().__init__(split, np.arange(split.block_sizes[:enough].sum()))
 
 
 class Recomputed(Loader):

@@ -40,34 +40,35 @@ class Broken:
     reason: str
 
 
-def read_sketches(path: Path) -> Iterator[Sketch | Broken]:
+def read_sketches(path: Path, *, any_word: bool = False) -> Iterator[Sketch | Broken]:
     """Read the drawings of one official file, named `<word>.ndjson` (simplified or raw) or `<word>.bin`.
 
     Which of the two forms an ndjson line has is told by its content: a raw stroke has three arrays (x, y, t),
-    a simplified one has two. Raw drawings are simplified.
+    a simplified one has two. Raw drawings are simplified. A line of another word than the file's is broken, unless
+    `any_word` lets an ndjson file hold several.
 
     Raises:
         ValueError: if a .bin file does not parse; ndjson goes on with the next line, a .bin file cannot.
     """
     with path.open("rb") as file:
-        yield from _read_bin(file, path.stem) if path.suffix == ".bin" else _read_ndjson(file, path.stem)
+        yield from _read_bin(file, path.stem) if path.suffix == ".bin" else _read_ndjson(file, path.stem, any_word)
 
 
-def _read_ndjson(file: BinaryIO, word: str) -> Iterator[Sketch | Broken]:
+def _read_ndjson(file: BinaryIO, word: str, any_word: bool) -> Iterator[Sketch | Broken]:
     for number, line in enumerate(file, start=1):
         if line.isspace():
             continue
         try:
-            yield _parse_line(line, word)
+            yield _parse_line(line, word, any_word)
         except (ValueError, TypeError, KeyError, OverflowError) as error:
             yield Broken(number, f"no {error} in it" if isinstance(error, KeyError) else str(error))
 
 
-def _parse_line(line: bytes, word: str) -> Sketch:
+def _parse_line(line: bytes, word: str, any_word: bool) -> Sketch:
     record = json.loads(line)
     if not isinstance(record, dict):
         raise ValueError("not a JSON object")
-    if record.get("word", word) != word:
+    if not any_word and record.get("word", word) != word:
         raise ValueError(f"a drawing of {record['word']!r} in the file of {word!r}")
     recognized = record.get("recognized")
     if not isinstance(recognized, bool | None):
@@ -79,7 +80,7 @@ def _parse_line(line: bytes, word: str) -> Sketch:
     key_id = int(record["key_id"]) if "key_id" in record else _hash(strokes)
     if not 0 <= key_id < 2**64:
         raise ValueError(f"key_id {key_id} does not fit 64 bits")
-    return Sketch(word, key_id, recognized, strokes, len(record["drawing"]) - len(drawn))
+    return Sketch(record.get("word", word), key_id, recognized, strokes, len(record["drawing"]) - len(drawn))
 
 
 def _parse_strokes(drawn: list[list[list[float]]]) -> list[np.ndarray]:

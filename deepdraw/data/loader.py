@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from deepdraw.data.augment import Augment, AugmentingRasterizer
+from deepdraw.data.drawings import Complexity
 from deepdraw.data.raster import Rasterizer
 
 WINDOW = 32  # blocks that are shuffled together: 16,384 drawings, 2 MB
@@ -34,6 +35,15 @@ class Split(Protocol):
     classes: list[str]  # label k means classes[k]
     block_sizes: NDArray[np.int64]  # drawings in each block
     fingerprint: str  # changes with any drawing, label or class, or with their order
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """The labels [N] of all drawings in stored order; none is drawn."""
+        ...
+
+    def complexity(self) -> Complexity | None:
+        """Strokes and points of all drawings in stored order; None where there are images among them."""
+        ...
 
     def read(
         self, blocks: NDArray[np.int64], rows: NDArray[np.int64], rasterizer: Rasterizer, images: NDArray[np.uint8]

@@ -5,14 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
+from dataclasses import dataclass, field
 from pathlib import Path
-from textwrap import fill
 from typing import Any
 
-from omegaconf import MISSING, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import MISSING
 from rich.console import Console
 from rich.table import Column, Table
 
@@ -21,11 +18,12 @@ from deepdraw.data.download import download
 from deepdraw.data.packing import DROPPED, ODDITIES, find_files, pack_files
 from deepdraw.data.shards import Shards, write_shards
 from deepdraw.data.splits import PROTOCOLS
+from deepdraw.runtime.options import one_line_end, parse, usage
 
 
 @dataclass
 class Options:
-    """What the command accepts, each as key=value."""
+    """What the command accepts, each as key=value; ValueError for values that cannot be meant."""
 
     root: str = field(default=MISSING, metadata={"help": "directory for the shards and their index.json"})
     source: str | None = field(
@@ -41,47 +39,25 @@ class Options:
     )
     recognized: str = field(
         default="true",
-        metadata={"help": "true: what the game recognised, about 91 %; any: all; default: true"},
+        metadata={"help": "true: what the game recognised, about 91 %; any: all"},
     )
     protocol: str = field(
         default="original",
         metadata={
             "help": "original: train, val, test (75, 5, 20 %) of the 275 seen categories, zeroshot of the "
-            "70 unseen; quickdraw414k: at most 1,000, 100, 100 of all 345; default: original"
+            "70 unseen; quickdraw414k: at most 1,000, 100, 100 of all 345"
         },
     )
 
-
-USAGE = "usage: python -m deepdraw.data.quickdraw root=DIR [source=DIR] [key=value ...]"
-
-
-def parse(arguments: Sequence[str]) -> Options:
-    """Options from `key=value` arguments; ValueError for an unknown key or a value that does not fit."""
-    keys = [option.name for option in fields(Options)]
-    pairs = [argument.partition("=") for argument in arguments]
-    for key, equals, _ in pairs:
-        if key not in keys:
-            nearest = get_close_matches(key, keys, n=1, cutoff=0)[0]
-            raise ValueError(f"unknown option {key!r}: did you mean {nearest}=...? The options are {', '.join(keys)}")
-        if not equals:
-            raise ValueError(f"option {key} has no value: write {key}=...")
-    try:
-        options = OmegaConf.merge(OmegaConf.structured(Options), {key: value for key, _, value in pairs})
-    except OmegaConfBaseException as error:
-        raise ValueError(f"option {error.full_key}: {str(error).splitlines()[0]}") from error
-    if OmegaConf.is_missing(options, "root"):
-        raise ValueError("option root is missing: write root=DIR for the directory that the shards go to")
-    if options.source and options.download:
-        raise ValueError("source=DIR reads files that are there, download=DIR fetches them: give one of the two")
-    if options.per_class is not None and options.per_class < 1:
-        raise ValueError(f"per_class={options.per_class} keeps no drawing: give at least 1")
-    if options.recognized not in ("true", "any"):
-        raise ValueError(f"recognized={options.recognized} is neither true nor any")
-    if options.protocol not in PROTOCOLS:
-        raise ValueError(f"protocol={options.protocol} is none of {', '.join(PROTOCOLS)}")
-    parsed = OmegaConf.to_object(options)
-    assert isinstance(parsed, Options)
-    return parsed
+    def __post_init__(self) -> None:
+        if self.source and self.download:
+            raise ValueError("source=DIR reads files that are there, download=DIR fetches them: give one of the two")
+        if self.per_class is not None and self.per_class < 1:
+            raise ValueError(f"per_class={self.per_class} keeps no drawing: give at least 1")
+        if self.recognized not in ("true", "any"):
+            raise ValueError(f"recognized={self.recognized} is neither true nor any")
+        if self.protocol not in PROTOCOLS:
+            raise ValueError(f"protocol={self.protocol} is none of {', '.join(PROTOCOLS)}")
 
 
 def convert(options: Options) -> dict[str, Any]:
@@ -147,29 +123,18 @@ def summarize(index: Mapping[str, Any]) -> None:
     Console().print(splits, counts)
 
 
-def usage() -> str:
-    """The text of --help: every option and what it means."""
-    lines = [USAGE]
-    for option in fields(Options):
-        start = f"  {option.name}=".ljust(14)
-        lines.append(fill(option.metadata["help"], 100, initial_indent=start, subsequent_indent=" " * 14))
-    return "\n".join(lines)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; bad input ends it with one line."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if {"-h", "--help"} & set(arguments):
-        print(usage())
+        print(usage(Options, "python -m deepdraw.data.quickdraw root=DIR [source=DIR] [key=value ...]"))
         return
     start = time.perf_counter()
-    try:
-        options = parse(arguments)
+    with one_line_end(
+        "interrupted before index.json was written, so nothing is taken for whole: run the command again"
+    ):
+        options = parse(Options, arguments)
         index = convert(options)
-    except ValueError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("interrupted before index.json was written, so nothing is taken for whole: run the command again")
     summarize(index)
     print(f"{options.root} is ready, in {time.perf_counter() - start:.1f} s")
 

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepdraw.data.drawings import Drawings, mix
+from deepdraw.data.drawings import Complexity, Drawings, mix
 from deepdraw.data.raster import Rasterizer
 
 FORMAT = "deepdraw-strokes-1"
@@ -129,6 +129,18 @@ class ShardSplit:
         self._places = [(shard, number) for shard, size in enumerate(sizes) for number in range(len(size))]
         self._window = lru_cache(maxsize=2)(self._read_window)
 
+    @cached_property
+    def labels(self) -> NDArray[np.int64]:
+        """The labels of all drawings [N], in stored order."""
+        parts = [self._shards[shard].labels(number) for shard, number in self._places]
+        return np.concatenate([np.empty(0, np.int64), *parts])
+
+    def complexity(self) -> Complexity:
+        """Strokes and points of all drawings, in stored order; their points are not read."""
+        return Complexity.concatenate(
+            [self._shards[shard].block(number).complexity() for shard, number in self._places]
+        )
+
     def drawings(self, blocks: Sequence[int]) -> Drawings:
         """The drawings of these blocks, one after the other. The last two answers are kept."""
         return self._window(tuple(int(block) for block in blocks))
@@ -175,6 +187,9 @@ class _Shard:
 
     def block(self, number: int) -> Drawings:
         return Drawings(**{name: self._array(f"{number:06d}.{name}.npy") for name in ARRAYS})
+
+    def labels(self, number: int) -> NDArray[np.uint16]:
+        return self._array(f"{number:06d}.labels.npy")
 
     def _array(self, member: str) -> NDArray[Any]:
         header = io.BytesIO(self._bytes[self._offsets[member] :][:256].tobytes())

@@ -9,13 +9,14 @@ import tarfile
 import uuid
 import zipfile
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
+
+from deepdraw.data.drawings import hash_text
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ def open_index(folder: Path) -> TarIndex:
         raise ValueError(f"{folder} holds no *.tar: put data-00000.tar ... there (unpack *.tar.gz with gunzip first)")
     seen = [(tar.name, tar.stat().st_size, tar.stat().st_mtime_ns) for tar in tars]
     stamp = json.dumps([VERSION, *seen])
-    places = [folder / "index.npz", cache_folder() / "indexes" / f"{_digest(str(folder.resolve())):016x}.npz"]
+    places = [folder / "index.npz", cache_folder() / "indexes" / f"{hash_text(str(folder.resolve())):016x}.npz"]
     stored = next((stored for place in places if (stored := _load(place, stamp))), None)
     labels, samples = stored or _scan(folder, tars)
     if not stored:
@@ -89,7 +90,7 @@ def _scan(folder: Path, tars: list[Path]) -> tuple[list[str], NDArray[np.void]]:
     progress = track(tars, f"indexing {folder.name}/ (once)", console=console, disable=not console.is_terminal)
     for number, tar in enumerate(progress):
         rows = [
-            (number, offset, num_bytes, label_numbers.setdefault(label, len(label_numbers)), _digest(key))
+            (number, offset, num_bytes, label_numbers.setdefault(label, len(label_numbers)), hash_text(key))
             for key, offset, num_bytes, label in _scan_tar(tar)
         ]
         parts.append(np.array(rows, SAMPLE))
@@ -137,10 +138,6 @@ def _scan_tar(path: Path) -> list[tuple[str, int, int, str]]:
 
 def _cut_short(path: Path, last: str) -> str:
     return f"{path} is no tar or is cut short (after {last}): delete it, then copy or download it again"
-
-
-def _digest(text: str) -> int:
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
 def _load(path: Path, stamp: str) -> tuple[list[str], NDArray[np.void]] | None:

@@ -5,22 +5,22 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from deepdraw.data.categories import CATEGORIES, SEEN, UNSEEN
 from deepdraw.data.drawings import mix
+from deepdraw.data.images import decode, fit
 from deepdraw.data.raster import Rasterizer
 from deepdraw.data.remote import fetch, is_remote
 from deepdraw.data.tar_index import TarIndex, open_index
 
 FOLDERS = {"train": "train", "val": "train", "test": "test", "zeroshot": "quickdraw_zeroshot"}
 BLOCK = 16  # images; so small that shuffled blocks mix even tars that are sorted by category
-PNG_SIGNATURE, COLOUR_TYPE, WITH_ALPHA = b"\x89PNG", 25, (4, 6)  # the byte that tells it, and its values
 
 
 class ImageTars:
@@ -97,13 +97,20 @@ class TarSplit:
             digest.update(array.tobytes())
         self.fingerprint = digest.hexdigest()
 
+    @cached_property
+    def labels(self) -> NDArray[np.int64]:
+        """The labels of all images [N], in stored order."""
+        return self._class_of_label[self._index.samples["label"][self._chosen]]
+
+    def complexity(self) -> None:
+        """None: an image does not tell its strokes."""
+
     def read(
         self, blocks: NDArray[np.int64], rows: NDArray[np.int64], rasterizer: Rasterizer, images: NDArray[np.uint8]
     ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
         """Put those at `rows` [N] of the concatenated `blocks` into images [N, size, size]: labels and key ids.
 
-        An image is fitted into the square, its aspect ratio kept and white around it. It is taken to be dark
-        on light and inverted if the rasterizer is white_on_black. Raises ValueError if it does not decode.
+        See `deepdraw.data.images.fit` for how. Raises ValueError if an image does not decode.
         """
         blocks = np.asarray(blocks)
         starts, sizes = self._block_starts[blocks], self.block_sizes[blocks]
@@ -114,46 +121,12 @@ class TarSplit:
             with open(self._index.tars[number], "rb", buffering=0) as tar:
                 for i in np.flatnonzero(samples["tar"] == number):
                     tar.seek(samples["offset"][i])
-                    image = _decode(tar.read(samples["num_bytes"][i]))
+                    image = decode(tar.read(samples["num_bytes"][i]))
                     if image is None:
                         member = self._index.member(chosen[i])
                         raise ValueError(f"{member} does not decode: fetch the tar anew or repack it without")
-                    images[i] = _fit(image, rasterizer.size)
-        if rasterizer.polarity == "white_on_black":
-            np.subtract(255, images, out=images)
+                    images[i] = fit(image, rasterizer)
         return self._class_of_label[samples["label"]], np.ascontiguousarray(samples["key_id"])
-
-
-def _decode(encoded: bytes) -> np.ndarray | None:
-    """A grey image uint8 [H, W], laid on white where it is transparent; None if it cannot be decoded."""
-    if not encoded:
-        return None
-    buffer = np.frombuffer(encoded, np.uint8)
-    try:
-        if not encoded.startswith(PNG_SIGNATURE) or encoded[COLOUR_TYPE] not in WITH_ALPHA:
-            return cv2.imdecode(buffer, cv2.IMREAD_GRAYSCALE)
-        image = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
-    except (cv2.error, IndexError):  # more pixels than OpenCV takes, a PNG of a few bytes
-        return None
-    if image is None:
-        return None
-    full = 255 if image.dtype == np.uint8 else 65535
-    ink = (1 - cv2.cvtColor(image, cv2.COLOR_BGRA2GRAY) / full) * (image[..., 3] / full)
-    return np.rint(255 * (1 - ink)).astype(np.uint8)
-
-
-def _fit(image: np.ndarray, size: int) -> np.ndarray:
-    height, width = image.shape
-    scale = size / max(height, width)
-    if height == width == size:
-        return image
-    height, width = max(1, round(height * scale)), max(1, round(width * scale))
-    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    shrunk = cv2.resize(image, (width, height), interpolation=interpolation)
-    square = np.full((size, size), 255, np.uint8)
-    top, left = (size - height) // 2, (size - width) // 2
-    square[top : top + height, left : left + width] = shrunk
-    return square
 
 
 def _listed_classes(listing: Path) -> list[str]:

@@ -1,50 +1,40 @@
-"""One pass of a model over a split: logits, features, and the metrics of the protocol `classifier`."""
+"""One pass of logits over a split, summed up as they come."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deepdraw.data.loader import Batch, Epochs
-from deepdraw.evaluation.metrics import ClassificationMetrics
+from deepdraw.data.drawings import Complexity
+from deepdraw.data.loader import Epochs
+from deepdraw.evaluation.evaluation import Evaluation
+from deepdraw.evaluation.intervals import intervals
+from deepdraw.evaluation.metrics import ClassificationMetrics, chance
+from deepdraw.evaluation.predictions import PredictionsBuilder
+from deepdraw.evaluation.task import Task, outputs
 from deepdraw.models.classifier import Classifier
 from deepdraw.runtime.precision import Precision
-from deepdraw.runtime.progress import Bar
-
-Compute = Callable[[Tensor], Tensor]  # uint8 images [B, S, S], or features kept of them, to features or logits
-
-
-@torch.inference_mode()
-def outputs(
-    compute: Compute, loader: Epochs, precision: Precision, *, title: str, limit_batches: int | None = None
-) -> Iterator[tuple[Batch, Tensor]]:
-    """Every batch of a split, or the first `limit_batches`, and what `compute` makes of it in float32."""
-    if limit_batches is not None and limit_batches < 1:
-        raise ValueError(f"limit_batches={limit_batches} must be at least 1, or null for the whole split")
-    num_batches = min(len(loader), limit_batches or len(loader))
-    with Bar(title, num_batches, loader.batch_size) as bar:
-        for batch in islice(loader.epoch(), num_batches):
-            with precision.autocast():
-                computed = compute(batch.images)
-            yield batch, computed.float()
-            bar.advance()
 
 
 def score(
-    compute: Compute, loader: Epochs, precision: Precision, *, title: str, limit_batches: int | None = None
+    compute: Callable[[Tensor], Tensor],
+    loader: Epochs,
+    precision: Precision,
+    *,
+    title: str,
+    limit_batches: int | None = None,
 ) -> dict[str, float]:
     """The metrics of the logits that `compute` gives for a split, and the images_per_second of the pass."""
     metrics = ClassificationMetrics(len(loader.classes))
     start = time.perf_counter()
     num_drawings = 0
     for batch, logits in outputs(compute, loader, precision, title=title, limit_batches=limit_batches):
-        metrics.update(logits, batch.labels)
+        metrics.update(logits.float(), batch.labels)
         num_drawings += len(logits)
     return metrics.compute() | {"images_per_second": num_drawings / (time.perf_counter() - start)}
 
@@ -58,4 +48,59 @@ def sample(
         strict=True,
     )
     images, labels, _ = (torch.cat(tensors).cpu().numpy() for tensors in zip(*batches, strict=True))
-    return images, labels, torch.cat(logits).cpu().numpy()
+    return images, labels, torch.cat(logits).float().cpu().numpy()
+
+
+class Tally:
+    """All that an Evaluation tells of, gathered batch by batch: fixed memory, but for 40 bytes a drawing."""
+
+    def __init__(self, classes: Sequence[str], num_features: int, temperature: float | None = None) -> None:
+        self.metrics = ClassificationMetrics(len(classes), temperature)
+        self._predictions = PredictionsBuilder(list(classes))
+        self._sums = torch.zeros(len(classes), num_features)
+
+    def add(self, logits: Tensor, features: Tensor, labels: Tensor, key_ids: Tensor) -> None:
+        """Count a batch of logits [B, C] and features [B, D]."""
+        self.metrics.update(logits, labels)
+        self._predictions.add(logits, labels, key_ids)
+        self._sums = self._sums.to(features.device).index_add_(0, labels, features)
+
+    def evaluation(self, protocol: str, complexity: Complexity | None) -> Evaluation:
+        """What there is to tell of the drawings so far; `complexity` is theirs, or that of more that follow."""
+        strokes, points = (complexity.strokes, complexity.points) if complexity else (None, None)
+        predictions = self._predictions.build(strokes, points)
+        counts = self.metrics.rank_counts.sum(dim=1, keepdim=True)
+        return Evaluation(
+            protocol=protocol,
+            metrics={
+                **self.metrics.compute(),
+                **intervals(self.metrics),
+                "aurc": predictions.aurc(),
+                "selective_accuracy_80": predictions.selective_accuracy(0.8),
+                **predictions.by_complexity(),
+                "chance": chance(len(counts)),
+            },
+            predictions=predictions,
+            confusion=self.metrics.confusion.cpu().numpy(),
+            reliability=self.metrics.reliability(),
+            prototypes=(self._sums / counts).cpu().numpy(),
+        )
+
+
+def classify(task: Task, protocol: str, logits_of: Callable[[Tensor], Tensor], *, title: str) -> Evaluation:
+    """One pass over the task's split, in which `logits_of` makes logits [B, C] of features [B, D]."""
+
+    def compute(images: Tensor) -> tuple[Tensor, Tensor]:
+        features = task.features(images)
+        return features, logits_of(features)
+
+    temperature = task.temperature if protocol == "classifier" else None
+    tally = Tally(task.loader.classes, task.model.backbone.num_features, temperature)
+    start = time.perf_counter()
+    passed = outputs(compute, task.loader, task.precision, title=title, limit_batches=task.limit_batches)
+    for batch, (features, logits) in passed:
+        tally.add(logits.float(), features.float(), batch.labels, batch.key_ids)
+    elapsed = time.perf_counter() - start
+    evaluation = tally.evaluation(protocol, task.complexity)
+    evaluation.metrics["images_per_second"] = len(evaluation.predictions) / elapsed
+    return evaluation

@@ -1,74 +1,85 @@
-"""How well features tell classes apart that the encoder never saw, from a few labelled drawings of each."""
+"""Classes told from labelled drawings of each, without any training: prototypes, nearest neighbours, Tip-Adapter."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Method = Literal["prototype", "knn"]
+from deepdraw.evaluation.whitening import class_means
+
+# (queries [N, D], support [M, D], labels of the support int64 [M], number of classes C), features of unit length,
+# to scores [N, C]
+Scorer = Callable[[Tensor, Tensor, Tensor, int], Tensor]
 
 
-def few_shot(
-    features: Tensor,
-    labels: Tensor,
-    methods: Sequence[Method] = ("prototype", "knn"),
-    shots: Sequence[int] = (1, 5),
-    tries: int = 10,
-    seed: int = 0,
-) -> dict[str, float]:
-    """Prototypes and kNN on `features` [N, D] with `labels` int64 [N], for each number of shots.
+def prototypes(queries: Tensor, support: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    """Cosines with the mean of each class.
 
-    Returns `prototype_<k>shot_top1` and `knn_<k>shot_top1` in 0..1, each with its `..._stderr` over `tries`
-    random support sets, which both methods share. Raises ValueError as `support_sets` does.
+    Prototypical networks have Euclidean distance in the place of the cosine (Snell et al., 2017, arXiv 1703.05175).
     """
-    accuracies = {"prototype": prototype_accuracy, "knn": knn_accuracy}
-    results = {}
-    for method in methods:
-        for k in shots:
-            mean, standard_error = accuracies[method](features, labels, k, tries, seed)
-            results[f"{method}_{k}shot_top1"] = mean
-            results[f"{method}_{k}shot_stderr"] = standard_error
-    return results
+    return queries @ F.normalize(class_means(support, labels, num_classes), dim=-1).T
 
 
-def prototype_accuracy(features: Tensor, labels: Tensor, shots: int, tries: int, seed: int) -> tuple[float, float]:
-    """Mean and standard error over tries of top-1 by the nearest class prototype, in 0..1.
+def neighbours(
+    queries: Tensor, support: Tensor, labels: Tensor, num_classes: int, *, k: int, temperature: float
+) -> Tensor:
+    """Votes, summing to 1, of the `k` nearest support drawings, each of the weight exp(cosine / temperature).
 
-    A prototype is the mean of `shots` L2-normalised features of its class; near means a high cosine, where
-    prototypical networks have Euclidean distance (Snell et al., 2017, arXiv 1703.05175).
+    So DINO and DINOv2 evaluate, after Wu et al., 2018, arXiv 1805.01978. Of fewer than `k` drawings all vote.
     """
+    votes = []
+    for part in queries.split(1024):  # with a support of millions, all cosines at once would not fit in memory
+        cosines, nearest = (part @ support.T).topk(min(k, len(support)), dim=1)
+        weights = (cosines / temperature).softmax(dim=1)
+        votes.append(part.new_zeros(len(part), num_classes).scatter_add_(1, labels[nearest], weights))
+    return torch.cat(votes)
 
-    def scores(queries: Tensor, support: Tensor) -> Tensor:
-        return queries @ F.normalize(support.mean(dim=1), dim=-1).T
 
-    return _accuracy_over_tries(features, labels, shots, tries, seed, scores)
+def tip_adapter(
+    queries: Tensor, support: Tensor, labels: Tensor, num_classes: int, *, text: Tensor, alpha: float, beta: float
+) -> Tensor:
+    """Logits of CLIP's prompts `text` [C, D] plus `alpha` times those of a cache of labelled drawings.
+
+    A cached drawing speaks for its class with exp(-beta (1 - cosine)): Tip-Adapter without training (Zhang et al.,
+    2021, arXiv 2111.03930).
+    """
+    affinities = (beta * (queries @ support.T - 1)).exp()
+    return 100 * queries @ text.T + alpha * affinities @ F.one_hot(labels, num_classes).to(queries.dtype)
 
 
-def knn_accuracy(
-    features: Tensor,
-    labels: Tensor,
-    shots: int,
-    tries: int,
-    seed: int,
-    k: int = 20,
-    temperature: float = 0.07,
+def over_tries(
+    features: Tensor, labels: Tensor, scorer: Scorer, *, shots: int, tries: int, seed: int
 ) -> tuple[float, float]:
-    """Mean and standard error over tries of top-1 by a vote of the `k` nearest support drawings, in 0..1.
+    """Mean and standard error over random support sets of the top-1 on all other drawings, in 0..1.
 
-    A neighbour votes with the weight exp(cosine / temperature), as DINOv2's evaluation has it (Wu et al.,
-    2018, arXiv 1805.01978). With fewer than `k` support drawings all of them vote.
+    features: unit length [N, D]; labels: int64 [N]. Raises ValueError as `support_sets` does, and for a single try.
     """
+    if tries < 2:
+        raise ValueError(f"a standard error needs at least 2 tries, not {tries}")
+    accuracies = []
+    for support in support_sets(labels, shots, tries, seed):
+        scores = score_queries(features, labels, support, scorer)
+        # Scoring everything and leaving the support out of the mean spares a copy of the features per try.
+        correct = (scores.argmax(dim=1) == labels)[is_query(labels, support)]
+        accuracies.append(correct.double().mean().item())
+    return float(np.mean(accuracies)), float(np.std(accuracies, ddof=1) / np.sqrt(tries))
 
-    def scores(queries: Tensor, support: Tensor) -> Tensor:
-        num_classes, num_shots, _ = support.shape
-        cosines, neighbours = (queries @ support.flatten(0, 1).T).topk(min(k, num_classes * num_shots), dim=1)
-        votes = (cosines / temperature).softmax(dim=1)
-        return queries.new_zeros(len(queries), num_classes).scatter_add_(1, neighbours // num_shots, votes)
 
-    return _accuracy_over_tries(features, labels, shots, tries, seed, scores)
+def score_queries(features: Tensor, labels: Tensor, support: Tensor, scorer: Scorer) -> Tensor:
+    """Scores [N, C] of all drawings, those of the support [C, shots] included."""
+    chosen = support.flatten()
+    return scorer(features, features[chosen], labels[chosen], len(support))
+
+
+def is_query(labels: Tensor, support: Tensor) -> Tensor:
+    """bool [N]: whether a drawing is not in the support."""
+    asked = torch.ones_like(labels, dtype=torch.bool)
+    asked[support.flatten()] = False
+    return asked
 
 
 def support_sets(labels: Tensor, shots: int, tries: int, seed: int) -> Iterator[Tensor]:
@@ -77,7 +88,13 @@ def support_sets(labels: Tensor, shots: int, tries: int, seed: int) -> Iterator[
     Drawn at random from `seed` and the try alone; the drawings of fewer shots are the first of those of more.
     Raises ValueError where a class has no drawing left to ask about.
     """
+    if shots < 1:
+        raise ValueError(f"protocol.shots={shots} must be at least 1 labelled drawing of each class")
     classes = labels.cpu().numpy()
+    if not len(classes):
+        raise ValueError(
+            "no drawing of a class that was not trained on is among those asked about: raise limit_batches"
+        )
     counts = np.bincount(classes)
     scarcest = int(counts.argmin())
     if counts[scarcest] <= shots:
@@ -89,28 +106,4 @@ def support_sets(labels: Tensor, shots: int, tries: int, seed: int) -> Iterator[
     for i in range(tries):
         shuffled = np.random.default_rng([seed, i]).permutation(len(classes))
         by_class = shuffled[np.argsort(classes[shuffled], kind="stable")]
-        yield torch.from_numpy(by_class[starts[:, None] + np.arange(shots)])
-
-
-def _accuracy_over_tries(
-    features: Tensor,
-    labels: Tensor,
-    shots: int,
-    tries: int,
-    seed: int,
-    scores: Callable[[Tensor, Tensor], Tensor],
-) -> tuple[float, float]:
-    """`scores` turns unit queries [N, D] and unit support [C, shots, D] into class scores [N, C]."""
-    if tries < 2:
-        raise ValueError(f"a standard error needs at least 2 tries, not {tries}")
-    if not features.isfinite().all():
-        raise ValueError("features hold NaN or infinity: check the encoder's weights or use precision=fp32")
-    features = F.normalize(features.float(), dim=-1)
-    accuracies = []
-    for support in support_sets(labels, shots, tries, seed):
-        # Scoring everything and leaving the support out of the mean spares a copy of the features per try.
-        correct = scores(features, features[support]).argmax(dim=1) == labels
-        is_query = torch.ones_like(correct)
-        is_query[support.flatten()] = False
-        accuracies.append(correct[is_query].double().mean().item())
-    return float(np.mean(accuracies)), float(np.std(accuracies, ddof=1) / np.sqrt(tries))
+        yield torch.from_numpy(by_class[starts[:, None] + np.arange(shots)]).to(labels.device)

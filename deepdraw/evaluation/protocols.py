@@ -1,90 +1,72 @@
-"""The ways to turn a model and a split into numbers; each config of `conf/protocol` names one.
-
-A protocol takes the model in eval mode, the loader of a split, the precision, the names of the classes that the head
-was trained on and how many batches to look at (None: all), and returns metrics without the split's prefix.
-"""
+"""The ways to turn a model and a split into numbers; each config of `conf/protocol` names one, or one of `shots`."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
-from deepdraw.data.loader import Loader
-from deepdraw.evaluation.classify import outputs, score
-from deepdraw.evaluation.fewshot import Method, few_shot
-from deepdraw.evaluation.metrics import chance
-from deepdraw.models.classifier import Classifier
+from deepdraw.evaluation.classify import classify
+from deepdraw.evaluation.evaluation import Evaluation
+from deepdraw.evaluation.generalized import by_kind
+from deepdraw.evaluation.shots import FewShot
+from deepdraw.evaluation.task import Task
 from deepdraw.models.heads import cosine_logits
 from deepdraw.models.prompts import text_classifier
-from deepdraw.runtime.precision import Precision
-
-Metrics = dict[str, float]
 
 
-def auto(
-    model: Classifier,
-    loader: Loader,
-    precision: Precision,
-    classes: Sequence[str],
-    limit_batches: int | None,
-    *,
-    shots: Sequence[int],
-    tries: int,
-    seed: int,
-) -> Metrics:
-    """`classifier` on the classes trained on; on others `text` where the encoder reads text, else `fewshot`."""
-    if loader.classes == list(classes):
-        return classifier(model, loader, precision, classes, limit_batches)
-    if model.backbone.has_text:
-        return text(model, loader, precision, classes, limit_batches)
-    return fewshot(model, loader, precision, classes, limit_batches, shots=shots, tries=tries, seed=seed)
-
-
-def classifier(
-    model: Classifier, loader: Loader, precision: Precision, classes: Sequence[str], limit_batches: int | None
-) -> Metrics:
+@dataclass(frozen=True)
+class Head:
     """The trained head. Raises ValueError where the split is not of the classes that it was trained on."""
-    if loader.classes != list(classes):
-        raise ValueError(
-            "the head was trained on other classes than this split has: use protocol=auto, prototype, knn or text"
-        )
-    metrics = score(model, loader, precision, title="classifying", limit_batches=limit_batches)
-    return metrics | {"chance": chance(len(classes))}
+
+    def __call__(self, task: Task) -> Evaluation:
+        if task.loader.classes != list(task.classes):
+            raise ValueError(
+                "the head was trained on other classes than this split has: use protocol=auto, prototype, knn or text"
+            )
+        return classify(task, "classifier", task.model.head, title="classifying")
 
 
-def text(
-    model: Classifier, loader: Loader, precision: Precision, classes: Sequence[str], limit_batches: int | None
-) -> Metrics:
-    """Zero-shot: prompts over the names of the split's classes. Raises ValueError without a text tower."""
-    weights = text_classifier(model.backbone.encode_text, loader.classes)
+@dataclass(frozen=True)
+class Text:
+    """Zero-shot: prompts over the names of the split's classes, as CLIP's authors do it (arXiv 2103.00020).
 
-    def logits(images: Tensor) -> Tensor:
-        return cosine_logits(model.features(images), weights, scale=100.0)  # where CLIP's authors clip it
+    prompts: the name of a set in `deepdraw.models.prompts`, or templates of one's own. Raises ValueError without a text
+    tower, and where the encoder was trained on the very classes that it is asked about.
+    """
 
-    metrics = score(logits, loader, precision, title="reading against prompts", limit_batches=limit_batches)
-    return {f"text_{name}": value for name, value in metrics.items()} | {"chance": chance(len(loader.classes))}
+    prompts: str | Sequence[str]
+
+    def __call__(self, task: Task) -> Evaluation:
+        asked = task.loader.classes
+        weights = text_classifier(task.model.backbone.encode_text, asked, self.prompts)
+        met = set(asked) & set(task.classes)
+        if task.trained and met and not task.generalized:
+            raise ValueError(
+                f"the encoder was trained on {min(met)!r} and {len(met) - 1} more of these classes, so this would not "
+                "be zero-shot: use protocol=classifier, or split=zeroshot"
+            )
+
+        def logits(features: Tensor) -> Tensor:
+            return cosine_logits(features, weights, scale=100.0)  # where CLIP's authors clip it
+
+        found = classify(task, "text", logits, title="reading against prompts")
+        metrics = dict(found.metrics)
+        if task.generalized:
+            metrics |= by_kind(found.confusion, len(task.classes))
+        shared = {name: metrics.pop(name) for name in ("chance", "images_per_second")}
+        return replace(found, metrics={f"text_{name}": value for name, value in metrics.items()} | shared)
 
 
-def fewshot(
-    model: Classifier,
-    loader: Loader,
-    precision: Precision,
-    classes: Sequence[str],
-    limit_batches: int | None,
-    *,
-    shots: Sequence[int],
-    tries: int,
-    seed: int,
-    methods: Sequence[Method] = ("prototype", "knn"),
-) -> Metrics:
-    """k-shot, of classes new or known: prototypes and kNN from k labelled drawings each, all others asked."""
-    start = time.perf_counter()
-    batches = list(outputs(model.features, loader, precision, title="features", limit_batches=limit_batches))
-    features = torch.cat([features for _, features in batches])
-    labels = torch.cat([batch.labels for batch, _ in batches])
-    speed = len(labels) / (time.perf_counter() - start)
-    metrics = few_shot(features, labels, methods=methods, shots=shots, tries=tries, seed=seed)
-    return metrics | {"chance": chance(len(loader.classes)), "images_per_second": speed}
+@dataclass(frozen=True)
+class Auto:
+    """The trained head on the classes it was trained on; on others prompts where the encoder reads, else few-shot."""
+
+    text: Text
+    fewshot: FewShot
+
+    def __call__(self, task: Task) -> Evaluation:
+        if task.loader.classes == list(task.classes):
+            return Head()(task)
+        return self.text(task) if task.model.backbone.has_text else self.fewshot(task)

@@ -1,12 +1,17 @@
-"""Where metrics go: metrics.csv and Weights & Biases; a resumed run goes on in the same file and the same W&B run."""
+"""Where metrics go: metrics.csv, W&B and TensorBoard; a resumed run goes on in the same files and W&B run."""
 
 from __future__ import annotations
 
 import csv
-import os
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
+
+from deepdraw.runtime.tensorboard_logger import TensorBoardLogger
+from deepdraw.runtime.wandb_logger import WandbLogger
+
+__all__ = ["CSVLogger", "Logger", "TensorBoardLogger", "WandbLogger", "log_evaluation"]
 
 
 class Logger(Protocol):
@@ -16,12 +21,16 @@ class Logger(Protocol):
         """Take one row, measured after `step` optimizer steps in `epoch` (both count from 1)."""
         ...
 
+    def log_pictures(self, pictures: Mapping[str, Path], *, step: int) -> None:
+        """Take PNG files, each under a name such as `plots/curves`."""
+        ...
+
     def state_dict(self) -> dict[str, Any]:
         """What `load_state_dict` needs to go on after the last row."""
         ...
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Forget whatever was logged after that state was taken."""
+        """Forget whatever was logged after that state was taken; of an empty state, nothing."""
         ...
 
     def finish(self, summary: Mapping[str, Any]) -> None:
@@ -30,14 +39,18 @@ class Logger(Protocol):
 
 
 class CSVLogger:
-    """One row for each call in `<run>/metrics.csv`; a metric that was not measured leaves an empty cell."""
+    """One row for each call in `<run>/metrics.csv`; a metric that was not measured leaves an empty cell.
+
+    Of the times, `images_per_second` is kept and `epoch_time`, which says the same of whole epochs, left out.
+    """
 
     def __init__(self, run_dir: Path, config: Mapping[str, Any]) -> None:
         self._path = run_dir / "metrics.csv"
         self._rows: list[dict[str, str]] = []
 
     def log(self, metrics: Mapping[str, float], *, epoch: int, step: int) -> None:
-        row = {"epoch": str(epoch), "step": str(step), **{key: f"{value:.8g}" for key, value in metrics.items()}}
+        cells = {key: f"{value:.8g}" for key, value in metrics.items() if not key.endswith("/epoch_time")}
+        row = {"epoch": str(epoch), "step": str(step), **cells}
         known = self._columns()
         self._rows.append(row)
         if self._path.exists() and row.keys() <= set(known):
@@ -45,6 +58,9 @@ class CSVLogger:
                 csv.DictWriter(file, known).writerow(row)
         else:
             self._write()
+
+    def log_pictures(self, pictures: Mapping[str, Path], *, step: int) -> None:
+        pass
 
     def state_dict(self) -> dict[str, Any]:
         return {"num_rows": len(self._rows)}
@@ -75,40 +91,24 @@ class CSVLogger:
             writer.writerows(self._rows)
 
 
-class WandbLogger:
-    """The same rows in a W&B run: online after `wandb login`, else offline, to be sent by `wandb sync` later."""
+def log_evaluation(
+    run_dir: Path, config: Mapping[str, Any], metrics: Mapping[str, float], pictures: Mapping[str, Path]
+) -> None:
+    """Add an evaluation's `split/name` metrics and pictures to the W&B run and the event files of the training.
 
-    def __init__(self, run_dir: Path, config: Mapping[str, Any], project: str, group: str | None) -> None:
-        self._options: Any = {"dir": str(run_dir), "config": dict(config), "project": project, "group": group}
-        self._run: Any = None
-        self._id: str | None = None
+    config: the training's, which has been through `check_config`. While the run directory has no `summary.json`, the
+    training may still be writing there, and nothing is added. `metrics.csv` is left as it is: a run can be resumed.
+    """
+    from hydra.utils import instantiate
 
-    def log(self, metrics: Mapping[str, float], *, epoch: int, step: int) -> None:
-        self._start().log({**metrics, "epoch": epoch}, step=step)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"id": self._start().id}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._id = state["id"]
-
-    def finish(self, summary: Mapping[str, Any]) -> None:
-        self._start().summary.update(summary)
-        self._start().finish()
-
-    def _start(self) -> Any:
-        """The run, opened on first use: a refused run leaves nothing on W&B."""
-        if self._run is None:
-            import wandb
-
-            mode: Any = os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline")
-            self._run = wandb.init(id=self._id, resume="allow", mode=mode, **self._options)
-        return self._run
-
-
-def _logged_in() -> bool:
-    """Whether W&B would find an API key without asking for one."""
-    from requests.utils import get_netrc_auth
-
-    server = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
-    return bool(os.environ.get("WANDB_API_KEY") or get_netrc_auth(server))
+    summary = run_dir / "summary.json"
+    if not summary.exists():
+        return
+    training = json.loads(summary.read_text())
+    for name, logger_config in config.get("logger", {}).items():
+        if name != "csv":
+            logger = instantiate(logger_config)(run_dir, config)
+            logger.load_state_dict({})
+            logger.log(metrics, epoch=training["val/epoch"], step=training["steps"])
+            logger.log_pictures(pictures, step=training["steps"])
+            logger.finish({})

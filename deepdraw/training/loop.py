@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -173,7 +174,11 @@ def fit(
                     check_finite(state)
                     save_checkpoint(checkpoints / "last.pt", {**about, **state.state_dict()})
                 stop.raise_if_requested()
-        state.log(metrics := evaluate("val", val))
+        start = time.perf_counter()
+        metrics = evaluate("val", val)
+        num_images = last * train.batch_size * recipe.grad_accum
+        times = {"train/epoch_time": num_images / state.speed["train/images_per_second"]}  # of all, if resumed within
+        state.log({**metrics, **times, "val/epoch_time": time.perf_counter() - start})
         state.epoch, state.step_in_epoch = state.epoch + 1, 0
         if metrics["val/top1"] > state.best.get("val/top1", -math.inf):
             state.best = {**metrics, "val/epoch": state.epoch}

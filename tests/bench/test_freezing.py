@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from deepdraw.bench import freezing, in_fresh_process
-from deepdraw.bench.__main__ import main, parse
+from deepdraw.bench.__main__ import main
 from deepdraw.bench.freezing import Options, build, measure
 from deepdraw.models.classifier import Classifier
+from deepdraw.runtime.options import parse
 
 TINY = ("backbone=vit_tiny_patch16_224", "image_size=32", "blocks=6", "batch_size=2", "steps=1", "repeats=1")
 
@@ -104,8 +105,11 @@ def test_a_process_that_is_killed_is_one_line():
     ("arguments", "message"),
     [
         (["thawing"], "there is no benchmark thawing: choose data, freezing"),
-        (["freezing", "step=1"], "'step=' is no option with a value: write KEY=VALUE with out, backbone, blocks"),
-        (["freezing", "steps"], "'steps' is no option with a value"),
+        (
+            ["freezing", "step=1"],
+            "unknown option 'step': did you mean steps=...? The options are out, backbone",
+        ),
+        (["freezing", "steps"], "option steps has no value: write steps=..."),
         (["freezing", "steps=many"], "option steps: Value 'many'"),
         (["freezing", "repeats=0"], "repeats=0 measures nothing: give at least 1"),
         (["freezing", *TINY, "blocks=13"], "vit_tiny_patch16_224 has 12, give at most so many"),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from deepdraw.bench.__main__ import main, parse
+from deepdraw.bench.__main__ import main
 from deepdraw.bench.rendering import (
     C,
     Options,
@@ -26,6 +26,7 @@ from deepdraw.data.raster import Rasterizer
 from deepdraw.data.shards import BLOCK, Shards, write_shards
 from deepdraw.models.classifier import Classifier
 from deepdraw.models.timm_backbone import TimmBackbone
+from deepdraw.runtime.options import parse
 
 
 @pytest.fixture(scope="module")

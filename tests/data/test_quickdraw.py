@@ -12,8 +12,9 @@ import pytest
 from deepdraw.data import quickdraw
 from deepdraw.data.drawings import Drawings
 from deepdraw.data.packing import find_files, pack_file
-from deepdraw.data.quickdraw import convert, main, parse
+from deepdraw.data.quickdraw import Options, convert, main
 from deepdraw.data.shards import Shards
+from deepdraw.runtime.options import parse
 
 CATEGORIES = ("zebra", "yoga", "airplane", "ambulance")  # the last two are unseen
 NUM_EACH = 120
@@ -57,7 +58,7 @@ def source(tmp_path, in_this_process) -> Path:
 
 def run(*arguments: object) -> dict[str, Drawings]:
     """Split -> all its drawings."""
-    index = convert(parse([str(argument) for argument in arguments]))
+    index = convert(parse(Options, [str(argument) for argument in arguments]))
     root = next(str(argument)[5:] for argument in arguments if str(argument).startswith("root="))
     shards = Shards(root)
     assert list(index["splits"]) == shards.splits
@@ -175,7 +176,7 @@ def test_two_files_of_one_category_are_refused(source):
 def test_bad_input_is_answered_in_one_line(source, tmp_path, arguments, message):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=message) as raised:
-        convert(parse(arguments.format(tmp_path, tmp_path).split()))
+        convert(parse(Options, arguments.format(tmp_path, tmp_path).split()))
     assert "\n" not in str(raised.value)
     with pytest.raises(SystemExit, match=r"^error: "):
         main(arguments.format(tmp_path, tmp_path).split())

@@ -106,3 +106,20 @@ def test_damage_is_told_in_one_line_that_names_the_fix(root, damage, message):
 def test_an_unknown_split_is_answered_with_those_there_are(root):
     with pytest.raises(ValueError, match="no split 'tset': choose one of train"):
         Shards(str(root)).split("tset")
+
+
+def test_labels_and_complexity_are_told_without_drawing(tmp_path):
+    drawings = scribbles(1200)
+    write_shards(
+        tmp_path, {"train": (["a", "b", "c"], drawings), "none": (["a"], drawings.take(np.arange(0)))}, about={}
+    )
+    split, none = (Shards(str(tmp_path)).split(name) for name in ("train", "none"))
+    stored = Drawings.concatenate(list(split))
+    strokes = [stored.strokes(i) for i in range(len(stored))]
+    complexity = split.complexity()
+    assert split.labels.dtype == np.int64
+    assert split.labels.tolist() == stored.labels.tolist()
+    assert complexity.strokes.tolist() == [len(drawing) for drawing in strokes]
+    assert complexity.points.tolist() == [sum(map(len, drawing)) for drawing in strokes]
+    assert complexity.strokes.dtype == complexity.points.dtype == np.uint16
+    assert len(none.labels) == len(none.complexity().points) == 0

@@ -105,6 +105,9 @@ def test_every_image_comes_with_its_own_label_in_any_order(tmp_path):
     assert classes.dtype == np.int64
     assert key_ids.dtype == np.uint64
     assert key_ids.flags.c_contiguous
+    assert split.labels.tolist() == read_all(split)[1].tolist()
+    assert split.labels.dtype == np.int64
+    assert split.complexity() is None
     assert len(set(key_ids.tolist())) == 3
     again = pickle.loads(pickle.dumps(split))  # as spawned workers receive it
     assert np.array_equal(read_all(again)[0], read_all(split)[0])

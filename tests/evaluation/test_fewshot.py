@@ -1,23 +1,34 @@
-"""Few-shot accuracies against a naive reading of their definitions; support kept apart from queries."""
+"""Scores from few labelled drawings against a naive reading of their definitions; support kept apart from queries."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional as F
 
-from deepdraw.evaluation.fewshot import few_shot, knn_accuracy, prototype_accuracy, support_sets
+from deepdraw.evaluation.fewshot import (
+    is_query,
+    neighbours,
+    over_tries,
+    prototypes,
+    score_queries,
+    support_sets,
+    tip_adapter,
+)
 
-torch.set_num_threads(1)
+NEIGHBOURS = partial(neighbours, k=20, temperature=0.07)
 
 
 def clusters(spread: float, num_classes: int = 6, per_class: int = 12, dim: int = 16):
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(num_classes).repeat(per_class)
     centres = torch.randn(num_classes, dim, generator=generator)
-    return centres[labels] + spread * torch.randn(len(labels), dim, generator=generator), labels
+    features = centres[labels] + spread * torch.randn(len(labels), dim, generator=generator)
+    return F.normalize(features, dim=1), labels
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> float:
@@ -50,14 +61,40 @@ def naive_accuracy(features, labels, shots, tries, seed, predict) -> tuple[float
 def test_prototypes_equal_a_naive_reference(shots):
     features, labels = clusters(spread=1.5)
     expected = naive_accuracy(features, labels, shots, 3, 0, by_prototype)
-    assert prototype_accuracy(features, labels, shots, 3, 0) == pytest.approx(expected)
+    assert over_tries(features, labels, prototypes, shots=shots, tries=3, seed=0) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("k", [1, 5, 100])
 def test_knn_equals_a_naive_reference(k):
     features, labels = clusters(spread=1.5)
     expected = naive_accuracy(features, labels, 4, 3, 0, lambda x, support: by_vote(x, support, k, 0.07))
-    assert knn_accuracy(features, labels, 4, 3, 0, k=k, temperature=0.07) == pytest.approx(expected)
+    scorer = partial(neighbours, k=k, temperature=0.07)
+    assert over_tries(features, labels, scorer, shots=4, tries=3, seed=0) == pytest.approx(expected)
+
+
+def test_votes_are_shares_of_the_nearest_alone():
+    queries, _ = clusters(spread=1.5, per_class=400)  # more than are compared at once
+    support, labels = clusters(spread=1.0)
+    votes = neighbours(queries, support, labels, 7, k=5, temperature=0.1)
+    assert torch.allclose(votes.sum(dim=1), torch.ones(len(queries)))
+    assert (votes[:, 6] == 0).all()  # a class without a drawing
+    expected = np.zeros((len(queries), 7))
+    for i, cosines in enumerate((queries @ support.T).double().numpy()):
+        nearest = np.argsort(-cosines)[:5]
+        weights = np.exp(cosines[nearest] / 0.1)
+        np.add.at(expected[i], labels.numpy()[nearest], weights / weights.sum())
+    np.testing.assert_allclose(votes.numpy(), expected, atol=1e-5)
+
+
+def test_tip_adapter_equals_the_formula_of_its_paper():
+    queries, labels = clusters(spread=1.5)
+    support, text = queries[::4], F.normalize(torch.randn(6, 16, generator=torch.Generator().manual_seed(1)), dim=1)
+    logits = tip_adapter(queries, support, labels[::4], 6, text=text, alpha=1.3, beta=5.5)
+    for i, query in enumerate(queries.double().numpy()):
+        expected = [100 * query @ words for words in text.double().numpy()]
+        for cached, label in zip(support.double().numpy(), labels[::4].tolist(), strict=True):
+            expected[label] += 1.3 * math.exp(-5.5 * (1 - query @ cached))
+        np.testing.assert_allclose(logits[i].numpy(), expected, rtol=1e-4, atol=1e-4)
 
 
 @given(
@@ -67,7 +104,7 @@ def test_knn_equals_a_naive_reference(k):
     order=st.randoms(use_true_random=False),
 )
 @settings(deadline=None)
-def test_support_holds_shots_distinct_drawings_of_each_class(counts, shots, seed, order):
+def test_support_holds_shots_distinct_drawings_of_each_class_and_all_others_are_asked(counts, shots, seed, order):
     labels = [c for c, count in enumerate(counts) for _ in range(count)]
     order.shuffle(labels)
     labels = torch.tensor(labels)
@@ -75,16 +112,25 @@ def test_support_holds_shots_distinct_drawings_of_each_class(counts, shots, seed
         assert support.shape == (len(counts), shots)
         assert support.unique().numel() == support.numel()
         assert (labels[support] == torch.arange(len(counts))[:, None]).all()
+        asked = set(is_query(labels, support).nonzero().flatten().tolist())
+        assert asked == set(range(len(labels))) - set(support.flatten().tolist())
 
 
-@pytest.mark.parametrize("accuracy", [prototype_accuracy, knn_accuracy])
+@pytest.mark.parametrize("scorer", [prototypes, NEIGHBOURS])
 @given(per_class=st.integers(5, 9), shots=st.integers(1, 4), seed=st.integers(0, 2**32 - 1))
 @settings(deadline=None, max_examples=30)
-def test_support_is_never_a_query(accuracy, per_class, shots, seed):
+def test_support_is_never_a_query(scorer, per_class, shots, seed):
     # Each drawing resembles none but itself, so that only a support drawing among the queries beats chance.
     labels = torch.arange(5).repeat(per_class)
-    mean, standard_error = accuracy(torch.eye(len(labels)), labels, shots, 2, seed)
-    assert (mean, standard_error) == pytest.approx((1 / 5, 0))
+    found = over_tries(torch.eye(len(labels)), labels, scorer, shots=shots, tries=2, seed=seed)
+    assert found == pytest.approx((1 / 5, 0))
+
+
+def test_the_scorer_is_told_of_the_support_alone():
+    features, labels = clusters(spread=1.0)
+    support = next(support_sets(labels, 2, 1, 0))
+    expected = prototypes(features, features[support.flatten()], labels[support.flatten()], 6)
+    assert torch.equal(score_queries(features, labels, support, prototypes), expected)
 
 
 def test_fewer_shots_are_the_first_of_more():
@@ -101,51 +147,39 @@ def test_tries_differ_and_the_seed_repeats_them():
     assert not torch.equal(first[0], first[1])
 
 
-def test_separate_clusters_are_told_apart_from_one_drawing():
-    results = few_shot(*clusters(spread=0.01))
-    assert all(value == 1.0 for name, value in results.items() if name.endswith("top1"))
-    assert all(value == 0.0 for name, value in results.items() if name.endswith("stderr"))
+@pytest.mark.parametrize("scorer", [prototypes, NEIGHBOURS])
+def test_separate_clusters_are_told_apart_from_one_drawing(scorer):
+    assert over_tries(*clusters(spread=0.01), scorer, shots=1, tries=3, seed=0) == (1.0, 0.0)
 
 
-def test_noise_is_told_apart_by_chance():
-    features = torch.randn(2000, 8, generator=torch.Generator().manual_seed(0))
-    results = few_shot(features, torch.arange(2000) % 10, tries=5)
-    assert all(0.07 < value < 0.13 for name, value in results.items() if name.endswith("top1"))
-
-
-def test_results_are_named_by_method_and_shots():
-    assert list(few_shot(*clusters(spread=1.0), shots=(1, 5), tries=2)) == [
-        f"{method}_{shots}shot_{value}"
-        for method in ("prototype", "knn")
-        for shots in (1, 5)
-        for value in ("top1", "stderr")
-    ]
+@pytest.mark.parametrize("scorer", [prototypes, NEIGHBOURS])
+def test_noise_is_told_apart_by_chance(scorer):
+    features = F.normalize(torch.randn(2000, 8, generator=torch.Generator().manual_seed(0)), dim=1)
+    mean, error = over_tries(features, torch.arange(2000) % 10, scorer, shots=5, tries=5, seed=0)
+    assert 0.07 < mean < 0.13
+    assert 0 < error < 0.02
 
 
 def test_with_one_shot_the_nearest_neighbour_is_the_nearest_prototype():
-    results = few_shot(*clusters(spread=1.5), shots=(1,))
-    assert results["knn_1shot_top1"] == pytest.approx(results["prototype_1shot_top1"])
-
-
-def test_the_length_of_a_feature_does_not_matter():
-    features, labels = clusters(spread=1.5)
-    stretched = features * torch.linspace(0.1, 10, len(features))[:, None]
-    assert few_shot(stretched, labels) == pytest.approx(few_shot(features, labels))
+    clustered = clusters(spread=1.5)
+    by_neighbour, by_mean = (
+        over_tries(*clustered, scorer, shots=1, tries=3, seed=0) for scorer in (NEIGHBOURS, prototypes)
+    )
+    assert by_neighbour == pytest.approx(by_mean)
 
 
 def test_a_class_without_a_query_is_named():
     features, labels = clusters(spread=1.0, num_classes=4)
+    few = torch.cat([labels[labels < 3], labels[labels == 3][:5]])
     with pytest.raises(ValueError, match="class 3 has 5 drawings, but 5-shot needs at least 6"):
-        few_shot(features[:-7], torch.cat([labels[labels < 3], labels[labels == 3][:5]]), shots=(5,))
+        over_tries(features[:-7], few, prototypes, shots=5, tries=2, seed=0)
 
 
-def test_non_finite_features_are_refused():
-    features, labels = clusters(spread=1.0)
-    features[0, 0] = float("nan")
-    with pytest.raises(ValueError, match="NaN or infinity"):
-        few_shot(features, labels)
+def test_no_shot_is_refused():
+    with pytest.raises(ValueError, match="^protocol.shots=0 must be at least 1 labelled drawing of each class$"):
+        over_tries(*clusters(spread=1.0), prototypes, shots=0, tries=2, seed=0)
 
 
 def test_one_try_has_no_standard_error():
     with pytest.raises(ValueError, match="at least 2 tries"):
-        few_shot(*clusters(spread=1.0), tries=1)
+        over_tries(*clusters(spread=1.0), prototypes, shots=1, tries=1, seed=0)

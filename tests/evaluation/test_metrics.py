@@ -1,22 +1,29 @@
-"""Numbers of a classifier against scikit-learn, and against their definitions one drawing at a time."""
+"""Numbers of a classifier against scikit-learn, torchmetrics and their definitions one drawing at a time."""
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import balanced_accuracy_score, log_loss, top_k_accuracy_score
+from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score, log_loss, top_k_accuracy_score
+from torchmetrics.functional import classification as torchmetrics
 
 from deepdraw.evaluation.metrics import ClassificationMetrics, chance, true_ranks
 
 torch.set_num_threads(1)
 
 
-def score(logits: torch.Tensor, labels: torch.Tensor, batch_size: int = 32) -> dict[str, float]:
-    metrics = ClassificationMetrics(logits.shape[1])
+def count(
+    logits: torch.Tensor, labels: torch.Tensor, batch_size: int = 32, temperature: float | None = None
+) -> ClassificationMetrics:
+    metrics = ClassificationMetrics(logits.shape[1], temperature)
     for batch in zip(logits.split(batch_size), labels.split(batch_size), strict=True):
         metrics.update(*batch)
-    return metrics.compute()
+    return metrics
+
+
+def score(logits: torch.Tensor, labels: torch.Tensor, batch_size: int = 32) -> dict[str, float]:
+    return count(logits, labels, batch_size).compute()
 
 
 def random_logits(num_drawings: int, num_classes: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -34,8 +41,60 @@ def test_accuracies_and_loss_are_scikit_learns(num_classes):
     classes = np.arange(num_classes)
     assert result["top1"] == pytest.approx(top_k_accuracy_score(labels, logits, k=1, labels=classes))
     assert result["top5"] == pytest.approx(top_k_accuracy_score(labels, logits, k=5, labels=classes))
+    top10 = top_k_accuracy_score(labels, logits, k=10, labels=classes) if num_classes > 10 else 1.0
+    assert result["top10"] == pytest.approx(top10)
+    assert result["macro_f1"] == pytest.approx(f1_score(labels, logits.argmax(dim=1), average="macro", zero_division=0))
     assert result["mean_class_accuracy"] == pytest.approx(balanced_accuracy_score(labels, logits.argmax(dim=1)))
     assert result["loss"] == pytest.approx(log_loss(labels, logits.softmax(dim=1), labels=classes))
+
+
+@pytest.mark.parametrize("num_classes", [2, 7, 345])
+def test_all_that_torchmetrics_has_is_torchmetrics(num_classes):
+    logits, labels = random_logits(3000, num_classes)
+    result = score(logits, labels)
+    accuracy = {f"top{k}": {"average": "micro", "top_k": k} for k in (1, 5, 10) if k <= num_classes}
+    accuracy["mean_class_accuracy"] = {"average": "macro"}
+    for name, how in accuracy.items():
+        expected = torchmetrics.multiclass_accuracy(logits, labels, num_classes, **how)
+        assert result[name] == pytest.approx(expected.item(), abs=1e-6)
+    f1 = torchmetrics.multiclass_f1_score(logits, labels, num_classes)
+    assert result["macro_f1"] == pytest.approx(f1.item(), abs=1e-6)
+    error = torchmetrics.multiclass_calibration_error(logits, labels, num_classes)
+    assert result["ece"] == pytest.approx(error.item(), abs=1e-6)
+
+
+def test_the_confusion_matrix_has_true_classes_in_rows_and_the_first_of_ties_in_columns():
+    labels = torch.randint(6, (500,), generator=torch.Generator().manual_seed(1))
+    logits = torch.randint(3, (500, 6), generator=torch.Generator().manual_seed(0)).float()
+    expected = confusion_matrix(labels, logits.numpy().argmax(axis=1), labels=np.arange(6))
+    np.testing.assert_array_equal(count(logits, labels).confusion, expected)
+
+
+@given(st.integers(1, 6), st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=15))
+@settings(deadline=None)
+def test_f1_is_the_mean_over_classes_true_or_predicted_and_accuracy_over_those_true(num_classes, pairs):
+    labels, predicted = (torch.tensor(side) % num_classes for side in zip(*pairs, strict=True))
+    result = score(torch.nn.functional.one_hot(predicted, num_classes).float(), labels)
+    assert result["macro_f1"] == pytest.approx(f1_score(labels, predicted, average="macro", zero_division=0))
+    correct = (labels == predicted).double()
+    assert result["mean_class_accuracy"] == pytest.approx(
+        np.mean([correct[labels == c].mean() for c in labels.unique()])
+    )
+
+
+def test_of_one_class_alone_all_is_known():
+    result = score(torch.randn(20, 1), torch.zeros(20, dtype=torch.int64))
+    assert result == dict.fromkeys(result, 1.0) | {"loss": 0.0, "ece": 0.0}
+
+
+def test_a_temperature_scales_loss_and_calibration_and_leaves_the_rest():
+    logits, labels = random_logits(1000, 12)
+    plain, scaled = count(logits, labels).compute(), count(logits, labels, temperature=1.7).compute()
+    divided = score(logits / 1.7, labels)
+    assert scaled == plain | {
+        "loss_scaled": pytest.approx(divided["loss"], abs=1e-12),
+        "ece_scaled": pytest.approx(divided["ece"], abs=1e-12),
+    }
 
 
 def test_classes_without_drawings_do_not_enter_the_mean_class_accuracy():
@@ -102,12 +161,16 @@ def test_half_precision_logits_have_a_single_precision_loss():
 
 def test_the_sums_of_two_processes_add_up():
     logits, labels = random_logits(100, 12)
-    first, second = ClassificationMetrics(12), ClassificationMetrics(12)
-    first.update(logits[:30], labels[:30])
-    second.update(logits[30:], labels[30:])
-    for name in ("rank_counts", "loss_sum", "num_non_finite"):
-        setattr(first, name, getattr(first, name) + getattr(second, name))
-    assert first.compute() == pytest.approx(score(logits, labels))
+    first, second = (count(*half, temperature=2.0) for half in zip(logits.split(50), labels.split(50), strict=True))
+    for ours, theirs in zip(first.sums(), second.sums(), strict=True):
+        ours += theirs
+    assert first.compute() == pytest.approx(count(logits, labels, temperature=2.0).compute())
+
+
+def test_state_does_not_grow_with_the_drawings():
+    logits, labels = random_logits(300, 12)
+    sizes = [[tensor.shape for tensor in count(logits[:n], labels[:n]).sums()] for n in (10, 300)]
+    assert sizes[0] == sizes[1]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
@@ -125,9 +188,9 @@ def test_an_empty_split_has_no_score():
 
 def test_update_never_waits_for_the_device():
     # A meta tensor holds no values: whatever asked for one, as a wait for the device would, raises.
-    metrics = ClassificationMetrics(5)
+    metrics = ClassificationMetrics(5, temperature=2.0)
     metrics.update(torch.zeros(8, 5, device="meta"), torch.zeros(8, dtype=torch.int64, device="meta"))
-    assert metrics.rank_counts.is_meta
+    assert all(tensor.is_meta for tensor in metrics.sums())
 
 
 def test_chance_is_one_in_the_number_of_classes():

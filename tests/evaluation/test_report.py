@@ -1,136 +1,119 @@
-"""Tables as they are printed, JSON that is never half written, pictures that show what was measured."""
+"""report.html: one file that shows a run, in a real browser too."""
 
-import json
-import subprocess
-import sys
-from io import StringIO
+import shutil
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
-from rich.console import Console
 
-from deepdraw.evaluation.report import plot_curves, plot_sheet, print_table, write_json
+from deepdraw.evaluation.files import write_json
+from deepdraw.evaluation.pictures import write_pictures
+from deepdraw.evaluation.report import write_report
 
-
-def printed(metrics: dict[str, float]) -> list[list[str]]:
-    """The cells of each line of the table."""
-    console = Console(file=StringIO(), width=100)
-    print_table("test", metrics, console)
-    lines = console.file.getvalue().splitlines()
-    return [[cell.strip() for cell in line.strip("│").split("│")] for line in lines if line.startswith("│")]
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 
 
-def test_accuracies_are_printed_in_percent_and_the_split_is_dropped():
-    assert printed(
-        {
-            "test/top1": 0.6444,
-            "test/top5": 0.885,
-            "test/map3": 0.7,
-            "test/mean_class_accuracy": 0.6412,
-            "test/loss": 1.43214,
-            "test/chance": 1 / 345,
-            "test/images_per_second": 1234.5,
-        }
-    ) == [
-        ["top-1", "64.44 %"],
-        ["top-5", "88.50 %"],
-        ["MAP@3", "70.00 %"],
-        ["mean per-class accuracy", "64.12 %"],
-        ["loss", "1.4321"],
-        ["chance level", "0.29 %"],
-        ["images/s", "1,234"],
-    ]
+class Page(HTMLParser):
+    """The tags of a page with their attributes, its links and all text outside of its style."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(path.read_text("utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_data(self, text):
+        if self.tags and self.tags[-1][0] != "style" and text.strip():
+            self.words.append(" ".join(text.split()))
+
+    def attributes(self, tag: str, name: str) -> list[str | None]:
+        return [attributes[name] for found, attributes in self.tags if found == tag and name in attributes]
 
 
-def test_a_standard_error_stands_beside_its_accuracy():
-    metrics = {"zeroshot/prototype_5shot_top1": 0.5, "zeroshot/prototype_5shot_stderr": 0.0091}
-    assert printed(metrics) == [["prototype 5-shot top-1", "50.00 ± 0.91 %"]]
-
-
-def test_json_is_sorted_and_read_back(tmp_path):
-    path = tmp_path / "evaluations" / "test.json"
-    write_json(path, {"test/top5": 0.9, "test/top1": 0.1 + 0.2})
-    assert list(json.loads(path.read_text()).items()) == [("test/top1", 0.1 + 0.2), ("test/top5", 0.9)]
-
-
-@pytest.mark.parametrize("unwritable", [float("nan"), object()])
-def test_json_that_cannot_be_written_leaves_the_old_file(tmp_path, unwritable):
-    path = tmp_path / "summary.json"
-    write_json(path, {"val/top1": 0.5})
-    with pytest.raises((ValueError, TypeError)):
-        write_json(path, {"val/top1": unwritable})
-    assert json.loads(path.read_text()) == {"val/top1": 0.5}
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def dark_share(path) -> float:
-    return float((np.asarray(Image.open(path).convert("L")) < 200).mean())
-
-
-def test_curves_are_drawn_from_rows_with_empty_cells(tmp_path):
-    metrics_csv, out = tmp_path / "metrics.csv", tmp_path / "plots" / "curves.png"
-    rows = ["epoch,step,train/loss,train/top1,val/loss,val/top1,optim/lr,optim/backbone_lr"]
-    for step in range(1, 101):
-        rows.append(f"{step // 50},{step},{5 / step},{step / 100},,,{1e-3 / step},")
-        if step % 50 == 0:
-            rows.append(f"{step // 50},{step},,,{6 / step},{step / 120},,")
-    metrics_csv.write_text("\n".join(rows) + "\n")
-    plot_curves(metrics_csv, out)
-    drawn = dark_share(out)
-    metrics_csv.write_text(rows[0] + "\n")
-    plot_curves(metrics_csv, out)
-    assert drawn > dark_share(out) > 0
-
-
-def test_curves_need_steps(tmp_path):
-    metrics_csv = tmp_path / "metrics.csv"
-    metrics_csv.write_text("epoch,train/loss\n0,1.0\n")
-    with pytest.raises(ValueError, match="no column `step`"):
-        plot_curves(metrics_csv, tmp_path / "curves.png")
-
-
-def sheet(tmp_path, num_drawings: int, num_wrong: int, names=("fish", "house", "The Great Wall of China")):
-    """A picture of `num_drawings` white images, the first `num_wrong` of which are misread."""
-    labels = np.arange(num_drawings) % len(names)
-    logits = np.eye(len(names), dtype=np.float32)[(labels + (np.arange(num_drawings) < num_wrong)) % len(names)]
-    images = np.full((num_drawings, 32, 32), 255, dtype=np.uint8)
-    plot_sheet(images, labels, 5 * logits, names, tmp_path / "plots" / "sheet.png")
-    return np.asarray(Image.open(tmp_path / "plots" / "sheet.png").convert("RGB"))
-
-
-def num_pixels(picture: np.ndarray, color: tuple[int, int, int]) -> int:
-    return int((picture == color).all(axis=-1).sum())
-
-
-BLUE, VERMILION = (0, 0x72, 0xB2), (0xD5, 0x5E, 0)
-
-
-def test_right_and_wrong_readings_have_their_own_colours(tmp_path):
-    picture = sheet(tmp_path, 10, num_wrong=0)
-    assert num_pixels(picture, BLUE) > 0
-    assert num_pixels(picture, VERMILION) == 0
-    picture = sheet(tmp_path, 10, num_wrong=10)
-    assert num_pixels(picture, BLUE) == 0
-    assert num_pixels(picture, VERMILION) > 0
-
-
-def test_the_sheet_grows_by_the_mistakes_and_no_further_than_its_two_halves(tmp_path):
-    heights = [sheet(tmp_path, *counts).shape[0] for counts in ((8, 0), (8, 2), (30, 26), (40, 40))]
-    assert heights[0] < heights[1] < heights[2] == heights[3]
-
-
-def test_a_class_name_may_hold_dollar_signs(tmp_path):
-    sheet(tmp_path, 4, num_wrong=2, names=("$x", "$\\frac$", "_"))
-
-
-def test_reporting_loads_neither_torch_nor_pyplot(tmp_path):
-    program = (
-        "import sys, pathlib; from deepdraw.evaluation import report; "
-        "assert 'matplotlib' not in sys.modules and 'torch' not in sys.modules; "
-        f"root = pathlib.Path({str(tmp_path)!r}); "
-        "(root / 'metrics.csv').write_text('step,train/loss\\n1,2\\n'); "
-        "report.plot_curves(root / 'metrics.csv', root / 'curves.png'); "
-        "assert 'matplotlib.pyplot' not in sys.modules"
+@pytest.fixture
+def run(tmp_path) -> Path:
+    directory = tmp_path / "outputs" / "<em>&run"
+    write_json(
+        directory / "summary.json",
+        {"parameters": 698086, "seed": 42, "git_commit": "bca911120464e9d5-dirty", "test/top1": 0.75, "test/loss": 1.5},
     )
-    subprocess.run([sys.executable, "-c", program], check=True)
+    (directory / "config.yaml").write_text("backbone:\n  name: <b>tiny</b>\ndata:\n  root: data/doodles\n")
+    return directory
+
+
+def test_a_run_that_was_only_trained_has_a_report(run):
+    page = Page(write_report(run))
+    for words in ("outputs/<em>&run", "<b>tiny</b>", "698,086", "bca9111204-dirty", "75.00 %", "1.5000"):
+        assert words in page.words
+    assert not {"script", "em", "b", "img"} & {tag for tag, _ in page.tags}
+
+
+def test_a_directory_without_a_run_has_none(tmp_path):
+    with pytest.raises(ValueError, match="give the directory of a run"):
+        write_report(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_splits_follow_each_other_and_bear_their_numbers_and_pictures(run, few_pictures):
+    for split in ("val", "my_folder", "zeroshot", "test"):
+        metrics = {f"{split}/top1": 0.5, f"{split}/top1_low": 0.48, f"{split}/top1_high": 0.52}
+        write_json(run / f"evaluations/{split}.json", metrics)
+    shutil.copytree(few_pictures, run / "evaluations/zeroshot")
+    page = Page(write_report(run))
+    assert page.attributes("section", "id") == ["test", "zeroshot", "val", "my_folder", "configuration"]
+    assert {f"#{split}" for split in ("test", "zeroshot", "val", "my_folder")} == set(page.attributes("a", "href"))
+    assert "48.00 to 52.00 %" in page.words
+    assert len(page.attributes("img", "src")) == len(list(few_pictures.iterdir()))
+    assert all(page.attributes("img", "alt"))
+    assert "script" not in {tag for tag, _ in page.tags}
+
+
+def test_the_harmonic_mean_is_the_headline_of_seen_and_unseen(run):
+    metrics = {"top1": 0.6, "harmonic_mean": 0.444}
+    write_json(run / "evaluations/generalized.json", {f"generalized/{k}": v for k, v in metrics.items()})
+    words = Page(write_report(run)).words
+    assert words[words.index("generalized") + 1] == "44.40 %"
+
+
+def test_nothing_is_fetched_from_elsewhere(run, few_pictures):
+    shutil.copytree(few_pictures, run / "evaluations/test")
+    page = Page(write_report(run))
+    addresses = [*page.attributes("img", "src"), *page.attributes("link", "href"), *page.attributes("a", "href")]
+    assert all(address.startswith(("data:", "#")) for address in addresses)
+    assert "url(" not in (run / "report.html").read_text("utf-8")
+
+
+@pytest.fixture
+def chromium() -> Iterator:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright, which drives the browser, is absent")
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        pytest.skip(f"none of {', '.join(BROWSERS)} is installed")
+    with sync_api.sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+
+
+def test_a_browser_draws_the_report_of_345_classes(run, made_up, scribble, chromium):
+    evaluation = made_up()
+    write_json(run / "evaluations/test.json", {f"test/{name}": value for name, value in evaluation.metrics.items()})
+    write_pictures(evaluation, scribble, run / "evaluations/test")
+    path = write_report(run)
+    complaints: list[str] = []
+    for width in (1280, 400):
+        page = chromium.new_page(viewport={"width": width, "height": 900})
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("requestfailed", lambda request: complaints.append(f"not found: {request.url[:80]}"))
+        page.goto(path.as_uri(), wait_until="load")
+        widths = page.evaluate("[...document.images].map(image => image.complete ? image.naturalWidth : 0)")
+        milliseconds = page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
+        print(f"{path.stat().st_size / 1e6:.1f} MB loaded in {milliseconds:.0f} ms at {width} pixels")
+        assert len(widths) == len(list((run / "evaluations/test").iterdir()))
+        assert min(widths) > 100
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert complaints == []
+    assert path.stat().st_size < 10e6

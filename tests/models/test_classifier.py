@@ -13,7 +13,7 @@ import torch
 from deepdraw.models.classifier import Classifier
 from deepdraw.models.heads import Cosine, Linear, Text
 from deepdraw.models.open_clip_backbone import OpenClipBackbone
-from deepdraw.models.prompts import SKETCH_TEMPLATES, prompts
+from deepdraw.models.prompts import PROMPTS, prompts
 from deepdraw.models.timm_backbone import TimmBackbone
 
 
@@ -78,7 +78,7 @@ def text_model(clip: open_clip.CLIP, small_clip: str, tmp_path: Path) -> Classif
 def test_a_text_head_starts_as_open_clips_zero_shot_classifier(
     text_model: Classifier, clip: open_clip.CLIP, small_clip: str, images: torch.Tensor
 ):
-    templates = [lambda name, i=i: prompts(name)[i] for i in range(len(SKETCH_TEMPLATES))]
+    templates = [lambda name, i=i: prompts(name)[i] for i in range(len(PROMPTS["sketch"]))]
     weights = open_clip.build_zero_shot_classifier(clip, open_clip.get_tokenizer(small_clip), NAMES, templates)
     features = clip.encode_image(images[:, None] * text_model.scale + text_model.shift, normalize=True)
     text_model.load_pretrained(NAMES)
@@ -102,6 +102,29 @@ def test_a_trained_text_head_is_rebuilt_without_the_text_tower(
     evaluate(run / "checkpoints/best.pt")
     by_training = json.loads((run / "summary.json").read_text())["test/top1"]
     assert json.loads((run / "evaluations/test.json").read_text())["test/top1"] == by_training
+
+
+@pytest.mark.parametrize("freeze", ["all", "none"])
+def test_a_text_tower_answers_about_names_trained_on_only_while_its_backbone_is_frozen(
+    text_model: Classifier, small_clip: str, train: Callable[..., Path], evaluate: Callable[..., None], freeze: str
+):
+    file = Path(text_model.backbone.pretrained)
+    backbone = [f"backbone.{option}" for option in (f"name={small_clip}", f"pretrained={file}", "image_size=32")]
+    run = train("backbone=open_clip", *backbone, f"freeze={freeze}", "train.epochs=1")
+    best = run / "checkpoints/best.pt"
+
+    if freeze == "all":
+        evaluate(best, "protocol=text", "protocol.prompts=plain")
+        assert "test/text_top1" in json.loads((run / "evaluations/test.json").read_text())
+    else:
+        with pytest.raises(SystemExit, match="the encoder was trained on '.*' and 2 more of these classes"):
+            evaluate(best, "protocol=text", "protocol.prompts=plain")
+    evaluate(best, "split=generalized")
+    metrics = json.loads((run / "evaluations/generalized.json").read_text())
+    seen, unseen = metrics["generalized/text_seen"], metrics["generalized/text_unseen"]
+    assert metrics["generalized/text_harmonic"] == pytest.approx(2 * seen * unseen / max(seen + unseen, 1e-12))
+    evaluate(best, "split=zeroshot", "protocol=tip", "protocol.shots=[2]")
+    assert "zeroshot/tip_2shot_top1" in json.loads((run / "evaluations/zeroshot.json").read_text())
 
 
 @pytest.mark.parametrize("encoder", ["timm", "untrained CLIP"])

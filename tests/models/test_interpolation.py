@@ -118,7 +118,7 @@ def test_the_start_of_a_text_head_is_zero_shot_clip(
     options = (f"name={small_clip}", f"pretrained={model.backbone.pretrained}", "image_size=32")
     run = train("backbone=open_clip", *(f"backbone.{option}" for option in options), "head=text", "train.epochs=1")
     evaluate(run / "checkpoints/best.pt", "interpolate=[0,1]")
-    evaluate(run / "checkpoints/best.pt", "interpolate=[0,1]", "protocol=text")
+    evaluate(run / "checkpoints/best.pt", "interpolate=[0,1]", "protocol=text", "protocol.prompts=sketch")
     metrics = evaluations(run, "test")
     assert metrics["test/interpolate_0_loss"] == pytest.approx(metrics["test/interpolate_0_text_loss"], rel=1e-5)
     assert metrics["test/interpolate_1_loss"] != pytest.approx(metrics["test/interpolate_1_text_loss"], rel=1e-2)

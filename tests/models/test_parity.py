@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from deepdraw.models import open_clip_backbone
 from deepdraw.models.backbones import Backbone
 from deepdraw.models.heads import cosine_logits
-from deepdraw.models.prompts import SKETCH_TEMPLATES, prompts, text_classifier
+from deepdraw.models.prompts import PROMPTS, prompts, text_classifier
 from deepdraw.models.timm_backbone import TimmBackbone
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -183,7 +183,7 @@ def test_the_text_classifier_and_its_logits_are_open_clips(tmp_path: Path):
     backbone = built("clip", save(model, tmp_path))
     names = ["cat", "umbrella", "The Eiffel Tower", "scissors"]
     tokenizer = open_clip.get_tokenizer(backbone.name)
-    templates = [lambda name, i=i: prompts(name)[i] for i in range(len(SKETCH_TEMPLATES))]
+    templates = [lambda name, i=i: prompts(name)[i] for i in range(len(PROMPTS["sketch"]))]
     images = torch.randn(2, 3, 224, 224)
 
     expected = open_clip.build_zero_shot_classifier(model, tokenizer, names, templates)

@@ -1,9 +1,12 @@
 """Prompts in good English, and the text classifier against open_clip's own."""
 
+import re
+
 import pytest
 import torch
 
-from deepdraw.models.prompts import SKETCH_TEMPLATES, prompts, text_classifier
+from deepdraw.data.categories import CATEGORIES
+from deepdraw.models.prompts import PROMPTS, fill, find_templates, prompts, text_classifier
 
 torch.set_num_threads(1)
 
@@ -22,17 +25,61 @@ NAMES = ["The Eiffel Tower", "t-shirt", "animal migration", "umbrella", "bee"]
         ("onion", "an onion"),
         ("t-shirt", "a t-shirt"),
         ("The Eiffel Tower", "the Eiffel Tower"),
+        ("The Great Wall of China", "the Great Wall of China"),
+        ("The Mona Lisa", "the Mona Lisa"),
         ("scissors", "scissors"),
-        ("animal migration", "animal migration"),
+        ("animal migration", "migrating animals"),
+        ("rollerskates", "roller skates"),
+        ("firetruck", "a fire truck"),
+        ("see saw", "a seesaw"),
     ],
 )
-def test_prompts_name_the_class_as_one_would_say_it(name, phrase):
-    assert prompts(name)[0] == f"a sketch of {phrase}."
-    assert all(phrase in prompt for prompt in prompts(name))
+@pytest.mark.parametrize("templates", ["sketch", "ensemble"])
+def test_prompts_name_the_class_as_one_would_say_it(name, phrase, templates):
+    assert prompts(name, templates)[0] == f"a sketch of {phrase}."
+    assert all(phrase in prompt for prompt in prompts(name, templates))
 
 
-def test_every_prompt_of_a_class_is_another():
-    assert len(set(prompts("bee"))) == len(SKETCH_TEMPLATES)
+def test_a_name_without_an_article_in_the_template_gets_none():
+    assert fill("{} on white paper", "The Eiffel Tower") == "the Eiffel Tower on white paper"
+    assert fill("{} on white paper", "umbrella") == "umbrella on white paper"
+    assert fill("an {} on white paper", "bee") == "a bee on white paper"
+
+
+@pytest.mark.parametrize("templates", PROMPTS)
+@pytest.mark.parametrize("name", ["bee", "scissors", "The Eiffel Tower"])
+def test_every_prompt_of_a_class_is_another(name, templates):
+    assert len(set(prompts(name, templates))) == len(PROMPTS[templates])
+
+
+def test_the_sets_are_one_photo_then_sketches_then_all_of_these_and_more():
+    assert prompts("bee", "plain") == ["a photo of a bee."]
+    assert prompts("bee") == prompts("bee", "sketch")
+    assert {*PROMPTS["plain"], *PROMPTS["sketch"]} < set(PROMPTS["ensemble"])
+
+
+def test_no_prompt_says_an_article_twice_or_leaves_its_place_open():
+    wrong = re.compile(r"[{}]|\b(an?|the) (an?|the)\b|\ba [aeio]|\ban [^aeiouh]", re.IGNORECASE)
+    assert not [prompt for name in CATEGORIES for prompt in prompts(name, "ensemble") if wrong.search(prompt)]
+    assert len({prompts(name)[0] for name in CATEGORIES}) == len(CATEGORIES)
+
+
+def test_a_list_of_ones_own_is_a_set_too():
+    own = ["a scribble of a {}.", "{}"]
+    assert find_templates(own) == own
+    assert prompts("octopus", own) == ["a scribble of an octopus.", "octopus"]
+
+
+@pytest.mark.parametrize("templates", [[], ["a sketch"], ["a sketch of a {}.", "a {} and a {}"], [3]])
+def test_templates_without_one_place_for_the_name_are_refused(templates):
+    with pytest.raises(ValueError, match=r"must have one \{\} for the name of a class$") as refused:
+        find_templates(templates)
+    assert str(refused.value).startswith(f"protocol.prompts={templates}")
+
+
+def test_an_unknown_set_is_refused_with_those_there_are():
+    with pytest.raises(ValueError, match=r"^protocol.prompts=skecth is unknown: choose plain, sketch, ensemble, or"):
+        find_templates("skecth")
 
 
 def bag_of_letters(texts: list[str]) -> torch.Tensor:
@@ -47,7 +94,8 @@ def test_a_class_is_the_normalised_mean_of_its_normalised_prompts():
         torch.testing.assert_close(row, mean / mean.norm())
 
 
-def test_text_classifier_is_open_clips():
+@pytest.mark.parametrize("templates", [*PROMPTS, ["a scribble of a {}.", "{}"]])
+def test_text_classifier_is_open_clips(templates):
     open_clip = pytest.importorskip("open_clip")
     torch.manual_seed(0)
     clip = open_clip.CLIP(
@@ -56,9 +104,10 @@ def test_text_classifier_is_open_clips():
         text_cfg={"width": 32, "heads": 2, "layers": 2},
     ).eval()
     tokenizer = open_clip.SimpleTokenizer()
+    number = len(prompts("bee", templates))
     expected = open_clip.build_zero_shot_classifier(
-        clip, tokenizer, NAMES, [lambda name, i=i: prompts(name)[i] for i in range(len(SKETCH_TEMPLATES))]
+        clip, tokenizer, NAMES, [lambda name, i=i: prompts(name, templates)[i] for i in range(number)]
     )
-    weights = text_classifier(lambda texts: clip.encode_text(tokenizer(texts)), NAMES)
+    weights = text_classifier(lambda texts: clip.encode_text(tokenizer(texts)), NAMES, templates)
     assert not weights.requires_grad
     torch.testing.assert_close(weights, expected.T)

@@ -1,16 +1,27 @@
-"""Loggers: every row kept once, columns as they come, and a resumed run in the same file."""
+"""Loggers: every row kept once, columns as they come, and a resumed run in the same file and the same W&B run."""
 
 from __future__ import annotations
 
 import csv
+import json
 import os
+import shutil
+import signal
+import struct
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from deepdraw.runtime.loggers import CSVLogger, WandbLogger
+from deepdraw.runtime.dashboards import on_dashboard
+from deepdraw.runtime.loggers import CSVLogger, TensorBoardLogger, WandbLogger, log_evaluation
 
 
 def rows(run: Path) -> list[dict[str, str]]:
@@ -33,6 +44,11 @@ def test_new_metrics_open_new_columns_and_leave_the_others_empty(tmp_path):
         {"epoch": "1", "step": "5", "train/loss": "", "val/top1": "0.5"},
         {"epoch": "2", "step": "10", "train/loss": "0.5", "val/top1": ""},
     ]
+
+
+def test_how_long_an_epoch_took_is_for_dashboards_so_that_resumed_runs_have_equal_files(tmp_path):
+    CSVLogger(tmp_path, {}).log({"val/top1": 0.5, "val/epoch_time": 3.0}, epoch=1, step=5)
+    assert list(rows(tmp_path)[0]) == ["epoch", "step", "val/top1"]
 
 
 def test_every_row_is_in_the_file_as_soon_as_it_is_logged(tmp_path):
@@ -72,36 +88,168 @@ def test_a_file_that_lost_rows_is_refused(tmp_path, harm):
         CSVLogger(tmp_path, {}).load_state_dict(logger.state_dict())
 
 
+def test_dashboards_find_the_names_of_the_original_project_once_each():
+    metrics = {
+        "train/loss": 1,
+        "train/top1": 2,
+        "test/top1": 3,
+        "test/top1_low": 4,
+        "test/top5": 5,
+        "zeroshot/1shot_top1": 6,
+        "optim/lr": 7,
+        "optim/backbone_lr": 8,
+        "train/epoch_time": 9,
+    }
+    assert on_dashboard(metrics) == {
+        "train/loss": 1,
+        "train/accuracy": 2,
+        "test/accuracy": 3,
+        "test/accuracy_low": 4,
+        "test/top5": 5,
+        "zeroshot/1shot_top1": 6,
+        "charts/lr_classifier": 7,
+        "charts/lr_backbone": 8,
+        "train/epoch_time": 9,
+    }
+
+
+@pytest.fixture
+def picture(tmp_path) -> Path:
+    path = tmp_path / "curves.png"
+    Image.fromarray(np.arange(48, dtype=np.uint8).reshape(4, 4, 3)).save(path)
+    return path
+
+
 @pytest.fixture
 def offline(monkeypatch):
     """W&B as on a machine without login, sent nowhere, saying nothing."""
-    for variable in ("WANDB_API_KEY", "WANDB_BASE_URL"):
+    for variable in ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_RUN_GROUP", "WANDB_NAME"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
 
 
-def test_wandb_writes_the_rows_offline_and_a_resumed_run_keeps_its_id(tmp_path, offline):
+def wandb_logger(run: Path, **options: Any) -> WandbLogger:
+    return WandbLogger(run, {"seed": 42, "optimizer": {"lr": 0.5}}, project="deepdraw", **options)
+
+
+def records(file: Path) -> Iterator[Any]:
+    """What a .wandb file holds, which is a LevelDB log: chunks of CRC, length, kind and data in blocks of 32 KiB."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    content, place, data = file.read_bytes(), 7, b""
+    while place + 7 <= len(content):
+        if 32768 - place % 32768 < 7:
+            place += 32768 - place % 32768
+            continue
+        _, length, kind = struct.unpack_from("<IHB", content, place)
+        data += content[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (1, 4):  # whole, or the last chunk
+            yield Record.FromString(data)
+            data = b""
+
+
+def values(items: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for item in items:
+        *outer, key = item.nested_key or [item.key]
+        inside = found
+        for name in outer:
+            inside = inside.setdefault(name, {})
+        inside[key] = json.loads(item.value_json)
+    return found
+
+
+def kept(run: Path) -> SimpleNamespace:
+    """All that W&B has of the run directory: the parts in the order in which they were begun."""
     import wandb
 
-    logger = WandbLogger(tmp_path, {"seed": 42}, project="deepdraw", group=None)
-    assert not (tmp_path / "wandb").exists()  # a refused run leaves nothing
-    logger.log({"train/loss": 1.2345}, epoch=1, step=5)
-    state = logger.state_dict()
-    logger.finish({"test/top1": 0.5})
-    time.sleep(1.1)  # W&B names its folder by the second: one of the same second would be written over
-    again = WandbLogger(tmp_path, {"seed": 42}, project="deepdraw", group=None)
-    again.load_state_dict(state)
-    again.log({"val/top1": 0.6789}, epoch=2, step=10)
-    assert again.state_dict() == state
-    again.finish({})
     wandb.teardown()  # whose service writes what it still holds
+    found = SimpleNamespace(runs=[], rows=[], config={}, summary={}, axes={})
+    for file in sorted((run / "wandb").glob("offline-run-*/*.wandb")):
+        for record in records(file):
+            kind = record.WhichOneof("record_type")
+            if kind == "run":
+                found.runs.append(record.run)
+                found.config |= values(record.run.config.update)
+            elif kind == "history":
+                found.rows.append(values(record.history.item))
+            elif kind == "summary":
+                found.summary |= values(record.summary.update)
+            elif kind == "metric":
+                found.axes[record.metric.name or record.metric.glob_name] = record.metric.step_metric
+    return found
+
+
+def test_wandb_is_read_back_whole_and_a_resumed_run_is_the_same_run(tmp_path, offline, picture):
+    logger = wandb_logger(tmp_path, group="probes", name="first", tags=["linear", "doodles"])
+    assert not (tmp_path / "wandb").exists()  # a refused run leaves nothing
+    logger.log({"train/top1": 0.25, "optim/lr": 0.5}, epoch=1, step=5)
+    logger.log({"val/top1": 0.5, "val/epoch_time": 2.5}, epoch=1, step=5)
+    state = logger.state_dict()
+    logger.log({"train/top1": 0.3}, epoch=2, step=10)
+    logger.finish({})
+
+    again = wandb_logger(tmp_path, group="probes", name="first")
+    again.load_state_dict(state)
+    again.log({"train/top1": 0.3}, epoch=2, step=10)
+    again.log({"train/top1": 0.4}, epoch=2, step=15)
+    again.log_pictures({"plots/curves": picture}, step=15)
+    assert again.state_dict() == state
+    again.finish({"test/top1": 0.75, "versions": {"torch": "2"}})
+
+    found = kept(tmp_path)
     assert children_named("wandb-core") == []
-    written = sorted((tmp_path / "wandb").glob("offline-run-*/*.wandb"))
-    assert [file.name for file in written] == [f"run-{state['id']}.wandb"] * 2
-    content = b"".join(file.read_bytes() for file in written)
-    for text in (b"train/loss", b"1.2345", b"val/top1", b"0.6789", b"test/top1", b"seed"):
-        assert text in content
+    assert {run.run_id for run in found.runs} == {state["id"]}
+    first = found.runs[0]
+    assert (first.project, first.run_group, first.display_name) == ("deepdraw", "probes", "first")
+    assert list(first.tags) == ["linear", "doodles"]
+    assert (found.config["seed"], found.config["optimizer"]) == (42, {"lr": 0.5})
+    assert [(row["step"], row.get("train/accuracy"), row.get("val/accuracy")) for row in found.rows] == [
+        (5, 0.25, None),
+        (5, None, 0.5),
+        (10, 0.3, None),
+        (10, 0.3, None),  # done again after the checkpoint
+        (15, 0.4, None),
+        (15, None, None),
+    ]
+    assert (found.rows[0]["charts/lr_classifier"], found.rows[0]["epoch"]) == (0.5, 1)
+    assert found.rows[1]["val/epoch_time"] == 2.5
+    assert [row["_step"] for row in found.rows] == [5, 6, 10, 11, 15, 16]  # ever rising, else W&B drops rows
+    assert found.axes["*"] == "step"
+    shown = found.rows[-1]["plots/curves"]
+    assert (shown["_type"], shown["width"], shown["height"]) == ("image-file", 4, 4)
+    (copy,) = (tmp_path / "wandb").glob(f"offline-run-*/files/{shown['path']}")
+    assert copy.read_bytes() == picture.read_bytes()
+    assert (found.summary["test/accuracy"], found.summary["versions"]) == (0.75, {"torch": "2"})
+    assert "test/top1" not in found.summary
+
+
+def test_a_run_killed_before_its_first_checkpoint_goes_on_in_the_same_wandb_run(tmp_path, offline):
+    program = (
+        "import os, sys, time; from pathlib import Path; from deepdraw.runtime.loggers import WandbLogger; "
+        "config = {'seed': 42, 'optimizer': {'lr': 0.5}}; "
+        "logger = WandbLogger(Path(sys.argv[1]), config, project='deepdraw'); "
+        "logger.log({'train/loss': 1.5}, epoch=1, step=5); time.sleep(1); os.kill(os.getpid(), 9)"
+    )
+    killed = subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=Path(__file__).parents[2])
+    assert killed.returncode == -signal.SIGKILL
+    first = json.loads((tmp_path / "wandb.json").read_text())
+    again = wandb_logger(tmp_path)
+    again.log({"train/loss": 1.5}, epoch=1, step=5)
+    again.finish({})
+    found = kept(tmp_path)
+    assert {(run.run_id, run.display_name) for run in found.runs} == {(first["id"], first["name"])}
+    assert (found.rows[-1]["_step"], found.rows[-1]["train/loss"]) == (first["step"] + 1, 1.5)
+
+
+def test_a_directory_begun_anew_with_another_config_is_another_wandb_run(tmp_path, monkeypatch):
+    (tmp_path / "wandb.json").write_text('{"id": "former", "step": 10, "config": "another"}')
+    assert wandb_logger(tmp_path).state_dict() != {"id": "former"}
+    resumed = wandb_logger(tmp_path)
+    resumed.load_state_dict({"id": "former"})  # by a command that differs in train.log_every, say
+    assert resumed.state_dict() == {"id": "former"}
 
 
 def children_named(name: str) -> list[str]:
@@ -121,6 +269,13 @@ def children_named(name: str) -> list[str]:
             break
         time.sleep(0.1)
     return found
+
+
+class FakeRun(SimpleNamespace):
+    """A W&B run that takes everything and keeps nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *arguments, **options: None
 
 
 @pytest.mark.parametrize(
@@ -143,5 +298,141 @@ def test_wandb_is_online_only_after_a_login_and_as_its_own_variable_says(
     monkeypatch.delenv("WANDB_MODE")
     for variable, value in {"NETRC": str(tmp_path / "netrc"), **environment}.items():
         monkeypatch.setenv(variable, value)
-    monkeypatch.setattr(wandb, "init", lambda **options: SimpleNamespace(id=options["mode"]))
-    assert WandbLogger(tmp_path, {}, project="deepdraw", group="probes").state_dict() == {"id": mode}
+    opened = []
+    monkeypatch.setattr(wandb, "init", lambda **options: opened.append(options) or FakeRun())
+    logger = wandb_logger(tmp_path)
+    logger.log({"train/loss": 1.0}, epoch=1, step=1)
+    assert [options["mode"] for options in opened] == [mode]
+    assert opened[0]["name"] == f"{tmp_path.parent.name}/{tmp_path.name}"
+    assert opened[0]["group"] is None
+
+
+def test_where_wandb_cannot_be_reached_the_run_is_kept_offline(tmp_path, monkeypatch, offline, capsys):
+    monkeypatch.delenv("WANDB_MODE")
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("WANDB_INIT_TIMEOUT", "1")
+    logger = wandb_logger(tmp_path)
+    logger.log({"train/loss": 1.5}, epoch=1, step=5)
+    logger.finish({})
+    assert "W&B does not take the run" in capsys.readouterr().out
+    assert [row["train/loss"] for row in kept(tmp_path).rows] == [1.5]
+
+
+def test_training_goes_on_when_wandb_fails_in_its_middle(tmp_path, monkeypatch, offline, picture, capsys):
+    import wandb
+
+    def fail(*arguments: Any, **options: Any) -> None:
+        raise ConnectionResetError("Connection lost")
+
+    monkeypatch.setattr(wandb, "init", lambda **options: FakeRun(log=fail, finish=fail))
+    logger = wandb_logger(tmp_path)
+    for step in (5, 10):
+        logger.log({"train/loss": 1.5}, epoch=1, step=step)
+    logger.log_pictures({"plots/curves": picture}, step=10)
+    logger.finish({})
+    said = capsys.readouterr().out.splitlines()
+    assert said == ["W&B fails and hears no more of this run (Connection lost); training goes on"]
+
+
+def events(run: Path) -> Any:
+    """All event files of the run, read as TensorBoard reads them."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found = EventAccumulator(str(run / "tensorboard"), size_guidance={"scalars": 0, "images": 0, "tensors": 0})
+    found.Reload()
+    return found
+
+
+def scalars(run: Path, name: str) -> list[tuple[int, float]]:
+    return [(event.step, event.value) for event in events(run).Scalars(name)]
+
+
+def test_tensorboard_has_the_rows_the_pictures_the_config_and_the_summary(tmp_path, picture):
+    logger = TensorBoardLogger(tmp_path, {"seed": 42})
+    assert not (tmp_path / "tensorboard").exists()  # a refused run leaves nothing
+    logger.log({"train/top1": 0.25, "optim/backbone_lr": 0.5}, epoch=1, step=5)
+    assert scalars(tmp_path, "train/accuracy") == [(5, 0.25)]  # as soon as it is logged
+    logger.log({"train/top1": 0.75, "train/epoch_time": 2.5}, epoch=2, step=10)
+    logger.log_pictures({"plots/curves": picture}, step=10)
+    logger.finish({"steps": 10})
+    found = events(tmp_path)
+    tags = ["charts/lr_backbone", "epoch", "train/accuracy", "train/epoch_time"]
+    assert sorted(found.Tags()["scalars"]) == tags
+    assert [(event.step, event.value) for event in found.Scalars("epoch")] == [(5, 1), (10, 2)]
+    (image,) = found.Images("plots/curves")
+    assert (image.step, image.width, image.height) == (10, 4, 4)
+    texts = {tag: found.Tensors(f"{tag}/text_summary")[0].tensor_proto.string_val[0] for tag in ("config", "summary")}
+    assert b'"seed": 42' in texts["config"]
+    assert b'"steps": 10' in texts["summary"]
+
+
+def test_tensorboard_hides_what_was_logged_after_the_checkpoint(tmp_path):
+    logger = TensorBoardLogger(tmp_path, {})
+    for step in (5, 10):
+        logger.log({"train/loss": float(step)}, epoch=1, step=step)
+    state = logger.state_dict()
+    for step in (15, 20):
+        logger.log({"train/loss": -1.0}, epoch=2, step=step)
+    again = TensorBoardLogger(tmp_path, {})
+    again.load_state_dict(state)
+    again.log({"train/loss": 15.0}, epoch=2, step=15)
+    again.finish({})
+    assert scalars(tmp_path, "train/loss") == [(5, 5.0), (10, 10.0), (15, 15.0)]
+    assert len(events(tmp_path).Tensors("config/text_summary")) == 1
+
+
+def test_tensorboard_shows_a_run_begun_anew_alone(tmp_path):
+    for value in (1.0, 2.0):
+        logger = TensorBoardLogger(tmp_path, {})
+        logger.log({"train/loss": value}, epoch=1, step=5)
+        logger.finish({})
+    assert scalars(tmp_path, "train/loss") == [(5, 2.0)]
+
+
+def test_a_run_and_its_evaluation_reach_every_logger(train, monkeypatch, offline, picture):
+    import yaml
+
+    def draw(*arguments: Any) -> None:
+        arguments[-1].parent.mkdir(exist_ok=True)
+        shutil.copy(picture, arguments[-1])
+
+    for plot in ("curves.plot_curves", "sheets.plot_sheet"):  # which would take longer than the training
+        monkeypatch.setattr(f"deepdraw.evaluation.{plot}", draw)
+    run = train("logger=[csv,wandb,tensorboard]", "train.epochs=2", plots=True)
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    table = (run / "metrics.csv").read_bytes()
+    log_evaluation(run, config, {"zeroshot/top1": 0.125}, {"zeroshot/confusion": picture})
+    assert (run / "metrics.csv").read_bytes() == table
+    summary = json.loads((run / "summary.json").read_text())
+
+    names = {"train/loss", "test/loss", "train/accuracy", "val/accuracy", "test/accuracy", "charts/lr_classifier"}
+    names |= {"charts/lr_backbone", "train/epoch_time", "val/epoch_time", "test/epoch_time", "zeroshot/accuracy"}
+    pictures = {"plots/curves", "plots/drawings", "zeroshot/confusion"}
+    found = kept(run)
+    assert len({part.run_id for part in found.runs}) == 1
+    assert names | pictures <= {name for row in found.rows for name in row}
+    assert (found.summary["test/accuracy"], found.summary["zeroshot/accuracy"]) == (summary["test/top1"], 0.125)
+    seen = events(run)
+    assert names <= set(seen.Tags()["scalars"])
+    assert pictures == set(seen.Tags()["images"])
+    assert scalars(run, "zeroshot/accuracy") == [(summary["steps"], 0.125)]
+    for name in ("train/epoch_time", "val/epoch_time"):
+        assert len(scalars(run, name)) == 2
+        assert all(seconds > 0 for _, seconds in scalars(run, name))
+
+
+def test_an_evaluation_leaves_the_loggers_of_a_run_that_still_trains_alone(tmp_path):
+    log_evaluation(tmp_path, {"logger": {"wandb": {}}}, {"test/top1": 0.5}, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_each_job_of_a_sweep_is_a_wandb_run_of_the_sweeps_group(train, tmp_path, offline):
+    sweep = tmp_path / "sweeps" / "rates"
+    where = [f"hydra.sweep.dir={sweep}", "train.limit_steps=1", "logger=[wandb]"]
+    train("optimizer.lr=1e-3,2e-3", *where, "-m")
+    (first,) = kept(sweep / "0").runs[:1]
+    (second,) = kept(sweep / "1").runs[:1]
+    assert first.run_group == second.run_group == "sweeps/rates"
+    assert first.run_id != second.run_id
+    assert (first.display_name, second.display_name) == ("0 optimizer.lr=0.001", "1 optimizer.lr=0.002")

@@ -1,0 +1,186 @@
+"""A split given as a path: a folder of images with one sub-folder per class, or one of shards or image tars."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepdraw.data.drawings import Complexity, Drawings, hash_text, ranges
+from deepdraw.data.images import JPEG_SIGNATURE, PNG_SIGNATURE, fit, is_light_on_dark, read_image
+from deepdraw.data.raster import Rasterizer
+from deepdraw.data.shards import Shards
+from deepdraw.data.svg import read_svg
+from deepdraw.data.tars import FOLDERS, ImageTars
+
+if TYPE_CHECKING:
+    from deepdraw.data.loader import Split
+
+log = logging.getLogger(__name__)
+
+BLOCK = 16  # images; so small that shuffled blocks mix what is stored by class
+SUFFIXES = (".png", ".jpg", ".jpeg", ".svg")
+LEFT_BY_SYSTEMS = {"Thumbs.db", "desktop.ini", "__MACOSX"}
+SPECIMENS = 16  # images looked at for their polarity
+
+
+def open_folder(path: Path) -> Split:
+    """The split at `path`: one of these.
+
+    - ROOT/<split> of shards (a ROOT with an index.json), or ROOT itself where it has only one split;
+    - ROOT/<split> of image tars (see `deepdraw.data.tars`), or ROOT itself where it has only one split;
+    - a folder with one sub-folder of PNG, JPEG and SVG files for each class, named as the class is.
+
+    Raises ValueError, naming file or folder and the fix, where it is none of these or not in order.
+    """
+    split = _opened(path.expanduser())
+    if not split.block_sizes.sum():
+        raise ValueError(f"{path} holds no drawing: choose a split that has some")
+    return split
+
+
+class ImageFolder:
+    """Images in one sub-folder for each class, in the order of their paths: PNG, JPEG and SVG, mixed at will.
+
+    classes: the names of the sub-folders, sorted; key ids: a hash of each path within the folder. SVG files
+    are drawn as strokes are, with the rasterizer's line width. Raises ValueError, naming what is not in
+    order, for a file or folder that is none of these and for a class without an image.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.classes = _class_folders(root)
+        of_class = {name: _images(root / name) for name in self.classes}
+        self.labels = np.repeat(np.arange(len(of_class)), [len(names) for names in of_class.values()])
+        self._files = files = [f"{name}/{file}" for name, names in of_class.items() for file in names]
+        self._key_ids = np.array([hash_text(file) for file in files], np.uint64)
+        self._strokes: dict[int, list[NDArray[np.uint8]]] = {}
+        self.block_sizes = np.diff(np.append(np.arange(0, len(files), BLOCK), len(files)))
+        seen = [(file, *_size_and_time(root / file)) for file in files]
+        self.fingerprint = sha256(json.dumps(seen).encode()).hexdigest()
+        self._tell_polarity()
+
+    def complexity(self) -> Complexity | None:
+        """Strokes and points of all drawings where every file is an SVG, else None."""
+        if not all(map(_is_svg, self._files)):
+            return None
+        return self._drawings(np.arange(len(self._files))).complexity()
+
+    def read(
+        self, blocks: NDArray[np.int64], rows: NDArray[np.int64], rasterizer: Rasterizer, images: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+        """Draw those at `rows` [N] of the concatenated `blocks` into images [N, size, size]: labels and key ids.
+
+        Raises ValueError, naming the file, for an image that does not decode or has no strokes.
+        """
+        blocks = np.asarray(blocks)
+        positions = ranges(blocks * BLOCK, self.block_sizes[blocks])[rows]
+        drawn = np.array([_is_svg(self._files[position]) for position in positions], bool)
+        for i in np.flatnonzero(~drawn):
+            images[i] = fit(read_image(self._root / self._files[positions[i]]), rasterizer)
+        if drawn.any():
+            images[drawn] = rasterizer(self._drawings(positions[drawn]))
+        return self.labels[positions], self._key_ids[positions]
+
+    def _drawings(self, positions: NDArray[np.int64]) -> Drawings:
+        """What the SVG files at `positions` hold; each is read once, since that takes longer than drawing it."""
+        for position in positions.tolist():
+            if position not in self._strokes:
+                self._strokes[position] = read_svg(self._root / self._files[position])
+        strokes = [self._strokes[position] for position in positions.tolist()]
+        return Drawings.pack(strokes, self.labels[positions], self._key_ids[positions])
+
+    def _tell_polarity(self) -> None:
+        """Warn where most images are light on dark: they are taken to be dark on light."""
+        pictures = [file for file in self._files if not _is_svg(file)]
+        looked_at = pictures[:: max(1, len(pictures) // SPECIMENS)]
+        if sum(is_light_on_dark(read_image(self._root / file)) for file in looked_at) > len(looked_at) / 2:
+            log.warning(
+                "most images of %s are light on dark, but are taken to be dark on light: invert them first", self._root
+            )
+
+
+def _opened(path: Path) -> Split:
+    if source := _source(path):
+        return _only_split(source, path)
+    source = _source(path.parent)
+    if source and (path.name in _names(source) or not path.is_dir()):
+        return source.split(_names(source).get(path.name, path.name))
+    if not path.is_dir():
+        siblings = [sibling.name for sibling in path.parent.iterdir()] if path.parent.is_dir() else []
+        near = difflib.get_close_matches(path.name, siblings, n=1)
+        hint = f"did you mean {path.parent / near[0]}?" if near else "check the path"
+        raise ValueError(f"{path} is no folder: {hint}")
+    return ImageFolder(path)
+
+
+def _source(root: Path) -> Shards | ImageTars | None:
+    """The shards or image tars under `root`; None where there are none."""
+    if (root / "index.json").is_file():
+        return Shards(str(root))
+    holds_tars = any(next((root / folder).glob("*.tar"), None) for folder in FOLDERS.values())
+    return ImageTars(str(root)) if holds_tars else None
+
+
+def _only_split(source: Shards | ImageTars, path: Path) -> Split:
+    if len(source.splits) > 1:
+        choices = ", ".join(f"split={path / name}" for name in source.splits)
+        raise ValueError(f"{path} holds {len(source.splits)} splits: choose one of {choices}")
+    return source.split(source.splits[0])
+
+
+def _names(source: Shards | ImageTars) -> dict[str, str]:
+    """The splits there are, by what they may be called: those of tars also by the names of their folders."""
+    names = {split: split for split in source.splits}
+    return names if isinstance(source, Shards) else {FOLDERS[split]: split for split in names} | names
+
+
+def _class_folders(root: Path) -> list[str]:
+    """The names of the class folders under `root`, sorted."""
+    layout = f"lay images out as {root / '<class>' / '<name>.png'} (or .jpg, .svg)"
+    entries = _visible(root)
+    folders = [entry.name for entry in entries if entry.is_dir()]
+    if not folders:
+        raise ValueError(f"{root} has no class folders: {layout}")
+    if stray := [entry.name for entry in entries if not entry.is_dir()]:
+        raise ValueError(f"{root / stray[0]} lies in no class folder: {layout}, and take other files away")
+    return folders
+
+
+def _images(folder: Path) -> list[str]:
+    """The names of the images of a class, sorted."""
+    entries = _visible(folder)
+    for entry in entries:
+        if entry.is_dir():
+            raise ValueError(f"{entry} is a folder within a class: put images right into {folder}")
+        if entry.suffix.lower() not in SUFFIXES:
+            raise ValueError(f"{entry} is neither PNG, JPG nor SVG: convert it or take it away")
+    if not entries:
+        raise ValueError(f"{folder} holds no image: put PNG, JPG or SVG files there or remove the folder")
+    return [entry.name for entry in entries]
+
+
+def _visible(folder: Path) -> list[Path]:
+    """What lies in a folder, sorted by name, without hidden files and what operating systems leave there."""
+    entries = [entry for entry in folder.iterdir() if entry.name not in LEFT_BY_SYSTEMS]
+    return sorted(entry for entry in entries if not entry.name.startswith("."))
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    """Bytes and time of change of a file, after a look at its first bytes."""
+    with path.open("rb") as file:
+        start = file.read(len(PNG_SIGNATURE))
+    if not start or not (_is_svg(path.name) or start.startswith((PNG_SIGNATURE, JPEG_SIGNATURE))):
+        raise ValueError(f"{path} {'is no PNG or JPEG image' if start else 'is empty'}: fetch it anew or take it away")
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def _is_svg(file: str) -> bool:
+    return file.lower().endswith(".svg")

@@ -1,0 +1,76 @@
+"""How training went: loss, accuracy and learning rates over steps, from a run's metrics.csv."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from deepdraw.evaluation.style import BLUE, INK, VERMILION, WIDE, dress, finished, new_figure, percent
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_CROWDED = 60  # points on a curve
+
+
+def plot_curves(metrics_csv: Path, out: Path) -> None:
+    """Draw loss, top-1 and learning rates over optimizer steps from a run's `metrics.csv` into the PNG `out`.
+
+    Columns read: `step`, `train/loss`, `val/loss`, `train/top1`, `val/top1`, `optim/lr`, `optim/backbone_lr`;
+    all but `step` may be absent and cells may be empty. Raises ValueError if there is no `step`.
+    """
+    curves = _read_curves(metrics_csv)
+    figure = new_figure(WIDE, 3.8)
+    loss, accuracy, rates = figure.subplots(1, 3, width_ratios=[3, 3, 2])
+    for axes, name in ((loss, "loss"), (accuracy, "top1")):
+        for split, color in (("train", BLUE), ("val", VERMILION)):
+            if f"{split}/{name}" in curves:
+                _plot_measured(axes, *curves[f"{split}/{name}"], color=color, label=split)
+    about = "Loss, top-1 accuracy and learning rate over the steps of training."
+    if "val/top1" in curves:
+        steps, values = curves["val/top1"]
+        best = int(np.argmax(values))
+        label = f"best val {100 * values[best]:.1f} %"
+        accuracy.plot(steps[best], values[best], "o", markersize=9, mfc="none", mec=INK, label=label)
+        about += f" Validation was best at step {steps[best]:,.0f} with {100 * values[best]:.1f} % top-1."
+    for name, color in (("lr", BLUE), ("backbone_lr", VERMILION)):
+        if f"optim/{name}" in curves:
+            rates.plot(*curves[f"optim/{name}"], color=color, label=name.replace("_", " "))
+    for axes, title in ((loss, "loss"), (accuracy, "top-1 accuracy"), (rates, "learning rate")):
+        dress(axes, title, x="step")
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.locator_params(axis="x", nbins=5, integer=True)
+    accuracy.yaxis.set_major_formatter(percent)
+    finished(figure, "How training went", about).save(out)
+
+
+def _read_curves(metrics_csv: Path) -> dict[str, tuple[list[float], list[float]]]:
+    """The steps and values of each column, of those rows where it was measured and finite."""
+    curves: dict[str, tuple[list[float], list[float]]] = {}
+    with metrics_csv.open(newline="", encoding="utf-8") as file:
+        rows = csv.DictReader(file)
+        if "step" not in (rows.fieldnames or ()):
+            raise ValueError(f"{metrics_csv} has no column `step`: give the metrics.csv of a run")
+        for row in rows:
+            for name, cell in row.items():
+                if "/" in name and cell and math.isfinite(value := float(cell)):
+                    steps, values = curves.setdefault(name, ([], []))
+                    steps.append(float(row["step"]))
+                    values.append(value)
+    return curves
+
+
+def _plot_measured(axes: Axes, steps: Sequence[float], values: Sequence[float], *, color: str, label: str) -> None:
+    """A line with a point per value; where these would crowd, a faint line under its moving average."""
+    if len(values) <= _CROWDED:
+        axes.plot(steps, values, color=color, marker="o", markersize=3, label=label)
+        return
+    window = np.ones(len(values) // 30)
+    average = np.convolve(values, window, "same") / np.convolve(np.ones(len(values)), window, "same")
+    axes.plot(steps, values, color=color, alpha=0.25, linewidth=0.8)
+    axes.plot(steps, average, color=color, label=label)

@@ -1,0 +1,71 @@
+"""How sure the numbers are: bootstrap intervals of one model, and whether two models differ by more than luck."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.stats import binomtest
+
+from deepdraw.evaluation.metrics import ClassificationMetrics, class_metrics, rank_metrics
+
+_CELLS_AT_ONCE = 2**20
+
+
+def intervals(metrics: ClassificationMetrics, resamples: int = 1000, seed: int = 0) -> dict[str, float]:
+    """95 % bootstrap intervals `<name>_low` and `<name>_high`, in 0..1, of the accuracies and macro F1.
+
+    The percentile bootstrap (Efron and Tibshirani, 1993): the split's drawings are drawn anew with replacement,
+    `resamples` times. All that these metrics know of a drawing is the cell of a table that it was counted in,
+    so the counts of the cells are drawn instead, from the multinomial distribution: the same in law, and the
+    cost is that of the cells that are not empty. Raises ValueError as `ClassificationMetrics.num_drawings` does.
+    """
+    metrics.num_drawings()
+    rng = np.random.default_rng(seed)
+    ranks = metrics.rank_counts.sum(dim=0).cpu().numpy()
+    resampled = rank_metrics(rng.multinomial(ranks.sum(), ranks / ranks.sum(), size=resamples))
+    resampled |= _resampled_class_metrics(metrics.confusion.cpu().numpy(), resamples, rng)
+    results: dict[str, float] = {}
+    for name, values in resampled.items():
+        low, high = np.quantile(values, [0.025, 0.975])
+        results |= {f"{name}_low": float(low), f"{name}_high": float(high)}
+    return results
+
+
+def mcnemar(first_right: NDArray[np.bool_], second_right: NDArray[np.bool_]) -> float:
+    """The p-value that two models are right equally often, from the same drawings [N] put to both.
+
+    McNemar's exact test, two-sided: of the drawings that only one of the two has right, either has half by
+    chance. 1 where they agree on all. Raises ValueError where the numbers of drawings differ.
+    """
+    if first_right.shape != second_right.shape:
+        raise ValueError(
+            f"{len(first_right)} and {len(second_right)} drawings cannot be paired: evaluate both models on one split"
+        )
+    num_first = int((first_right & ~second_right).sum())
+    num_second = int((second_right & ~first_right).sum())
+    if num_first + num_second == 0:
+        return 1.0
+    return float(binomtest(num_first, num_first + num_second).pvalue)
+
+
+def _resampled_class_metrics(
+    confusion: NDArray[np.int64], resamples: int, rng: np.random.Generator
+) -> dict[str, NDArray[np.float64]]:
+    """`class_metrics` [resamples] of confusion matrices resampled from `confusion` [C, C]."""
+    true, predicted = confusion.nonzero()
+    cells = confusion[true, predicted]
+    by_true, by_predicted = (_membership(classes, len(confusion)) for classes in (true, predicted))
+    by_hit = _membership(true, len(confusion), where=true == predicted)
+    parts = []
+    at_once = max(1, _CELLS_AT_ONCE // len(cells))
+    for start in range(0, resamples, at_once):
+        counts = rng.multinomial(cells.sum(), cells / cells.sum(), size=min(at_once, resamples - start))
+        parts.append(class_metrics(counts @ by_hit, counts @ by_true, counts @ by_predicted))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _membership(classes: NDArray[np.int64], num_classes: int, where: NDArray[np.bool_] | None = None) -> csr_array:
+    """1 where cell k [K] counts towards class c [C], else 0: counts of cells times this are counts of classes."""
+    ones = np.ones(len(classes), np.int64) if where is None else where.astype(np.int64)
+    return csr_array((ones, (np.arange(len(classes)), classes)), shape=(len(classes), num_classes))

@@ -1,0 +1,136 @@
+"""What a model said of every drawing of a split, and the questions that only this table can answer."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from deepdraw.evaluation.metrics import true_ranks
+
+_ANY = np.iinfo(np.uint16).max
+_STROKE_BINS = {"1": (1, 1), "2": (2, 2), "3": (3, 3), "4-5": (4, 5), "6-9": (6, 9), "10+": (10, _ANY)}
+_POINT_BINS = {"1-10": (1, 10), "11-20": (11, 20), "21-40": (21, 40), "41-80": (41, 80), "81+": (81, _ANY)}
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """A row for each of N drawings, in the split's stored order, about 24 bytes each.
+
+    classes: label k means classes[k]; key_ids: uint64 [N]; labels, predicted: uint16 [N]; confidences: float32
+    [N], the probability of the predicted class; ranks: uint16 [N], of the true class, 0 wins; strokes, points:
+    uint16 [N], how many the drawing has, or None where it is an image.
+    """
+
+    classes: list[str]
+    key_ids: NDArray[np.uint64]
+    labels: NDArray[np.uint16]
+    predicted: NDArray[np.uint16]
+    confidences: NDArray[np.float32]
+    ranks: NDArray[np.uint16]
+    strokes: NDArray[np.uint16] | None = None
+    points: NDArray[np.uint16] | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """bool [N], where the predicted class is the true one."""
+        return self.ranks == 0
+
+    def save(self, path: Path) -> None:
+        """Write an npz without pickles; a reader finds the old file or the new one, never a half."""
+        columns = {name: column for name, column in vars(self).items() if column is not None}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.tmp")
+        with beside.open("wb") as file:
+            np.savez(file, **columns | {"classes": np.array(self.classes, np.str_)})
+        os.replace(beside, path)
+
+    @classmethod
+    def load(cls, path: Path) -> Predictions:
+        """Read what `save` wrote. Raises ValueError where the file is absent or is something else."""
+        if not path.is_file():
+            raise ValueError(f"no predictions at {path}: run evaluate.py on the run first")
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                columns = {field.name: file[field.name] for field in fields(cls) if field.name in file}
+            return cls(**columns | {"classes": columns["classes"].tolist()})
+        except (OSError, EOFError, KeyError, TypeError, ValueError, AttributeError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{path} is no table of predictions: run evaluate.py on the run again") from error
+
+    def by_complexity(self) -> dict[str, float]:
+        """Top-1 of drawings with so many strokes and points: `top1_strokes_4-5`, ..., `top1_points_81+`.
+
+        Only where there are drawings; nothing at all of images.
+        """
+        results = {}
+        for name, values, bins in (("strokes", self.strokes, _STROKE_BINS), ("points", self.points, _POINT_BINS)):
+            if values is not None:
+                for span, (low, high) in bins.items():
+                    within = (low <= values) & (values <= high)
+                    if within.any():
+                        results[f"top1_{name}_{span}"] = float(self.right[within].mean())
+        return results
+
+    def risk_coverage(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The error rate when only the most confident answers are given: coverages and risks, both 0..1 [N'].
+
+        One point for each of the N' different confidences, the highest first: drawings of the same confidence
+        are answered together or not at all. Geifman and El-Yaniv, 2017, arXiv 1705.08500.
+        """
+        order = np.argsort(-self.confidences, kind="stable")
+        confidences, num_wrong = self.confidences[order], np.cumsum(~self.right[order])
+        last = np.flatnonzero(np.append(confidences[1:] != confidences[:-1], True))
+        return (last + 1) / len(self), num_wrong[last] / (last + 1)
+
+    def aurc(self) -> float:
+        """Area under the risk-coverage curve, 0..1, less is better.
+
+        The mean over all drawings of the error rate among those at least as confident.
+        """
+        coverages, risks = self.risk_coverage()
+        return float(risks @ np.diff(coverages, prepend=0.0))
+
+    def selective_accuracy(self, coverage: float = 0.8) -> float:
+        """Top-1 of the most confident share of drawings, the smallest that `risk_coverage` has from `coverage` on."""
+        coverages, risks = self.risk_coverage()
+        return 1.0 - float(risks[np.searchsorted(coverages, coverage)])
+
+
+class PredictionsBuilder:
+    """Gathers predictions batch by batch, 40 bytes a drawing on the logits' device, and never waits for it."""
+
+    def __init__(self, classes: list[str]) -> None:
+        assert len(classes) <= 2**16, len(classes)
+        self._classes = classes
+        self._integers: list[Tensor] = []
+        self._confidences: list[Tensor] = []
+
+    @torch.no_grad()
+    def add(self, logits: Tensor, labels: Tensor, key_ids: Tensor) -> None:
+        """Take a batch of `logits` [B, C], any float, and as a batch has them `labels` and `key_ids`, int64 [B]."""
+        self._integers.append(torch.stack([key_ids, labels, logits.argmax(dim=1), true_ranks(logits, labels)]))
+        self._confidences.append(logits.float().softmax(dim=1).amax(dim=1))
+
+    def build(self, strokes: NDArray[np.uint16] | None = None, points: NDArray[np.uint16] | None = None) -> Predictions:
+        """The table so far; `strokes` and `points` are the whole split's, of which as many are taken as were added."""
+        assert self._integers, "no batch was added"
+        key_ids, labels, predicted, ranks = torch.cat(self._integers, dim=1).cpu().numpy()
+        return Predictions(
+            self._classes,
+            np.ascontiguousarray(key_ids).view(np.uint64),
+            labels.astype(np.uint16),
+            predicted.astype(np.uint16),
+            torch.cat(self._confidences).cpu().numpy(),
+            ranks.astype(np.uint16),
+            None if strokes is None else strokes[: len(labels)],
+            None if points is None else points[: len(labels)],
+        )

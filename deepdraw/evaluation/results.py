@@ -1,0 +1,39 @@
+"""What an evaluation leaves in the run directory: numbers, answers, pictures, and the page that shows it all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from deepdraw.evaluation.evaluation import Evaluation
+from deepdraw.evaluation.files import write_json
+from deepdraw.evaluation.pictures import write_pictures
+from deepdraw.evaluation.report import write_report
+from deepdraw.evaluation.sheets import Draw
+
+
+def write_evaluation(run: Path, name: str, found: Evaluation, draw: Draw | None) -> dict[str, Path]:
+    """Write what was found on split `name` into `<run>/evaluations/` and `<run>/report.html`.
+
+    draw: positions in the stored order of the split, int64 [n], and a size to uint8 [n, size, size]; None for no
+    pictures. Returns the pictures' paths.
+    """
+    write_metrics(run, name, found.metrics)
+    found.predictions.save(run / f"evaluations/{name}.predictions.npz")
+    pictures = {}
+    if draw is not None:
+        at = found.positions
+        pictures = write_pictures(
+            found, draw if at is None else lambda rows, size: draw(at[rows], size), run / "evaluations" / name
+        )
+    print(f"all of it in {write_report(run)}")
+    return pictures
+
+
+def write_metrics(run: Path, name: str, metrics: Mapping[str, float]) -> None:
+    """Write `<name>/<metric>` into `<run>/evaluations/<name>.json`, beside what other protocols found."""
+    path = run / f"evaluations/{name}.json"
+    former = json.loads(path.read_text()) if path.exists() else {}
+    write_json(path, former | {f"{name}/{metric}": value for metric, value in metrics.items()})
+    print(f"written to {path}")

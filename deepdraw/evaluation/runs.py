@@ -1,0 +1,141 @@
+"""Finished runs as they lie on disk: their results on a split, and the settings that tell them apart."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from deepdraw.runtime.run import FREE
+
+_HYDRA_KEYS = ("_partial_", "_convert_", "_recursive_")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run and what it found on a split.
+
+    settings: its config by dotted keys; metrics: without the split's prefix, and the number of trainable_parameters.
+    """
+
+    directory: Path
+    split: str
+    settings: dict[str, Any]
+    metrics: dict[str, float]
+
+    @property
+    def answers(self) -> Path:
+        """Where evaluate.py keeps what the run said of every drawing."""
+        return self.directory / "evaluations" / f"{self.split}.predictions.npz"
+
+
+def find_runs(directory: Path) -> tuple[list[Path], list[Path]]:
+    """`directory` itself if it is a run, else those of a sweep: the finished ones, and those without any results.
+
+    Raises ValueError where there is no run.
+    """
+    if (directory / "config.yaml").is_file():
+        return [directory], []
+    runs = [path.parent for path in sorted(directory.glob("*/config.yaml"))]
+    if not runs:
+        raise ValueError(f"{directory} is neither a run nor a sweep: give a directory with a config.yaml, or one above")
+    finished = [run for run in runs if (run / "summary.json").exists() or (run / "evaluations").exists()]
+    return finished, [run for run in runs if run not in finished]
+
+
+def read_run(directory: Path, split: str) -> Run:
+    """What evaluations/<split>.json says, and where it says nothing, summary.json.
+
+    Raises ValueError where this is no run, it has no results of the split, or one of them is no finite number.
+    """
+    try:
+        config = OmegaConf.to_container(OmegaConf.load(directory / "config.yaml"))
+    except (OSError, YAMLError, OmegaConfBaseException) as error:
+        raise ValueError(f"{directory} has no config.yaml that can be read: give the directory of a run") from error
+    summary = _read_json(directory / "summary.json")
+    results = summary | _read_json(directory / "evaluations" / f"{split}.json")
+    metrics = {key.removeprefix(f"{split}/"): x for key, x in results.items() if key.startswith(f"{split}/")}
+    if not metrics:
+        there = sorted({key.rpartition("/")[0] for key in results if "/" in key} | _evaluated(directory))
+        others = f", only of {', '.join(there)}" if there else ""
+        raise ValueError(f"{directory} has no results of split {split}{others}: {command(directory, split)}")
+    for name, value in metrics.items():
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError(f"{directory} has {split}/{name} = {value}: leave it out, or {command(directory, split)}")
+    size = {"trainable_parameters": summary["trainable_parameters"]} if "trainable_parameters" in summary else {}
+    return Run(directory, split, dict(_flat(config)), metrics | size)
+
+
+def command(directory: Path, split: str) -> str:
+    """What evaluates the run on `split`."""
+    return f"python evaluate.py ckpt={directory / 'checkpoints' / 'best.pt'} split={split}"
+
+
+def short_names(directories: Sequence[Path]) -> list[str]:
+    """What tells these directories apart: their paths below the deepest one that holds all."""
+    paths = [directory.resolve() for directory in directories]
+    above = os.path.commonpath([path.parent for path in paths])
+    return [path.relative_to(above).as_posix() for path in paths]
+
+
+def differing(settings: Sequence[Mapping[str, Any]]) -> dict[str, list[str | None]]:
+    """The keys whose values are not the same everywhere, each with its values as text; None: a run has no such key.
+
+    A group goes by the last word of its `_target_`, or by all of it where two would read the same.
+    """
+    columns = {}
+    for key in dict.fromkeys(key for setting in settings for key in setting):
+        values = [setting.get(key) for setting in settings]
+        texts = [_text(setting[key]) if key in setting else None for setting in settings]
+        if any(isinstance(value, _Target) for value in values):
+            words = [text and text.rpartition(".")[2] for text in texts]
+            texts = words if len(set(words)) == len(set(texts)) else texts
+        if len(set(texts)) > 1:
+            columns[key] = texts
+    return columns
+
+
+def _evaluated(directory: Path) -> set[str]:
+    return {path.stem for path in (directory / "evaluations").glob("*.json")}
+
+
+class _Target(str):
+    """The `_target_` of a group."""
+
+
+def _flat(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values of what changes the result; a group's own key holds its `_target_`."""
+    if any(path == key or path.startswith(f"{key}.") for key in FREE):
+        return
+    if not isinstance(node, Mapping) or not node:
+        yield path, node
+        return
+    for key, value in node.items():
+        if key == "_target_":
+            yield path, _Target(value)
+        elif key not in _HYDRA_KEYS:
+            yield from _flat(value, f"{path}.{key}" if path else str(key))
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} is no JSON: delete it, and train or evaluate the run again") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} holds no metrics: delete it, and train or evaluate the run again")
+    return found

@@ -1,0 +1,108 @@
+"""Which drawings an evaluation asks about, which it may learn from, and how they are looked at again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepdraw.data.folders import open_folder
+from deepdraw.data.loader import Split
+from deepdraw.data.raster import Rasterizer
+from deepdraw.data.subset import Joined, Relabelled, Subset
+
+GENERALIZED = "generalized"
+
+
+class Source(Protocol):
+    """What a config of `conf/data` opens."""
+
+    splits: list[str]
+
+    def split(self, name: str) -> Split:
+        """One of `splits`."""
+        ...
+
+
+def open_split(name: str, source: Source, classes: Sequence[str]) -> Split:
+    """The split that is called so: one of the source's own, `generalized`, or a folder (see `open_folder`).
+
+    classes: those that the head was trained on. A split of none but them has labels that number `classes`; one of none
+    of them has classes of its own; `generalized` is test and zeroshot together, the classes trained on first. Raises
+    ValueError where there is no such split, it is empty, or only some of its classes were trained on.
+    """
+    if name == GENERALIZED:
+        return Joined(_known_or_new(_filled(source, "test"), classes), _new(_filled(source, "zeroshot"), classes))
+    if name == "zeroshot":
+        return _new(_filled(source, name), classes)
+    if is_path(name, source):
+        return _known_or_new(open_folder(Path(name)), classes)
+    return _known_or_new(_filled(source, name), classes)
+
+
+def is_path(name: str, source: Source) -> bool:
+    """Whether split `name` is none of the source's, but a folder."""
+    if name in (*source.splits, GENERALIZED, "zeroshot"):
+        return False
+    return Path(name).name != name or Path(name).exists()
+
+
+def result_name(name: str, source: Source) -> str:
+    """What the results of split `name` are called: a folder's last two names, for "test" alone is a split's."""
+    return "-".join(Path(name).resolve().parts[-2:]) if is_path(name, source) else name
+
+
+def seen_drawings(source: Source, classes: Sequence[str], per_class: int) -> Split | None:
+    """Up to `per_class` drawings of each class of split train, the first ones; None where there is no such split."""
+    if per_class < 1:
+        raise ValueError(f"seen_per_class={per_class} leaves nothing to learn from: give at least 2")
+    if "train" not in source.splits:
+        return None
+    train = source.split("train")
+    if train.classes != list(classes):
+        return None
+    by_class = np.argsort(train.labels, kind="stable")
+    counts = np.bincount(train.labels, minlength=len(classes))
+    ranks = np.arange(len(by_class)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return Subset(train, np.sort(by_class[ranks < per_class]))
+
+
+def redraw(split: Split, rasterizer: Rasterizer) -> Callable[[NDArray[np.int64], int], NDArray[np.uint8]]:
+    """What draws those at positions [n] of a split's stored order into uint8 [n, size, size], as `rasterizer` would."""
+
+    def draw(positions: NDArray[np.int64], size: int) -> NDArray[np.uint8]:
+        width = max(0.5, rasterizer.line_width * size / rasterizer.size)
+        images = np.empty((len(positions), size, size), np.uint8)
+        if len(positions):
+            chosen = Subset(split, positions)
+            smaller = Rasterizer(size, width, rasterizer.margin, rasterizer.polarity)
+            chosen.read(np.arange(len(chosen.block_sizes)), np.arange(len(positions)), smaller, images)
+        return images
+
+    return draw
+
+
+def _filled(source: Source, name: str) -> Split:
+    split = source.split(name)
+    if not split.block_sizes.sum():
+        raise ValueError(f"split {name} holds no drawing: choose another, or set data.root to data that have some")
+    return split
+
+
+def _known_or_new(split: Split, classes: Sequence[str]) -> Split:
+    known = set(classes)
+    if split.classes == list(classes) or not known & set(split.classes):
+        return split
+    return Relabelled(split, classes)
+
+
+def _new(split: Split, classes: Sequence[str]) -> Split:
+    if met := sorted(set(classes) & set(split.classes)):
+        raise ValueError(
+            f"{len(met)} of the {len(split.classes)} classes of split zeroshot were trained on, such as {met[0]!r}, so "
+            "this would not be zero-shot: use split=test, or set data.root to shards that hold these classes out"
+        )
+    return split

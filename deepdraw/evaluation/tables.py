@@ -1,0 +1,158 @@
+"""Metrics as people read them: titles, percents and intervals, and the tables in the terminal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+GROUPS = ("accuracy", "calibration", "accuracy by complexity", "speed")
+
+_TITLES = {  # of metrics, which a protocol's name may precede: text_map3
+    "top1": "top-1",
+    "top5": "top-5",
+    "top10": "top-10",
+    "map3": "MAP@3",
+    "mean_class_accuracy": "mean per-class accuracy",
+    "macro_f1": "macro F1",
+    "chance": "chance level",
+    "loss": "negative log-likelihood",
+    "loss_scaled": "negative log-likelihood, scaled",
+    "ece": "calibration error",
+    "ece_scaled": "calibration error, scaled",
+    "temperature": "temperature",
+    "aurc": "area under risk-coverage",
+    "images_per_second": "images/s",
+}
+_WORDS = {"knn": "kNN", "tip": "Tip-Adapter", "zeroshot": "zero-shot", "aurc": "AURC", "f1": "F1"}
+_CALIBRATION = ("loss", "ece", "scaled", "temperature", "aurc", "coverage", "selective")
+_COMPLEXITY = re.compile(r"(?P<metric>.*)_(?P<unit>strokes|points)_(?P<bounds>.+)")
+_NO_PERCENT = ("loss", "loss_scaled", "temperature", "offset", "images_per_second")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One metric of a table; `interval` is empty where none was computed."""
+
+    group: str
+    title: str
+    value: str
+    interval: str
+
+
+def lines(metrics: Mapping[str, float]) -> list[Line]:
+    """The lines of a table of `metrics`, group by group and else in the order given.
+
+    Keys may carry a split ("test/top1"). Accuracies and calibration errors (0..1) are in percent. `..._low` and
+    `..._high` become the interval of the metric they belong to, `..._stderr` stands beside its value.
+    """
+    plain = {key.rpartition("/")[2]: value for key, value in metrics.items()}
+    found = [
+        Line(_group(name), title(name), _value(name, value, plain), _interval(name, plain))
+        for name, value in plain.items()
+        if not _belongs_to_another(name, plain)
+    ]
+    return sorted(found, key=lambda line: GROUPS.index(line.group))
+
+
+def title(name: str) -> str:
+    """What a reader calls the metric `name`: "top-1", "text MAP@3", "prototype 5-shot top-1"."""
+    if match := _COMPLEXITY.fullmatch(name):
+        unit = match["unit"].removesuffix("s") if match["bounds"] == "1" else match["unit"]
+        return f"{title(match['metric'])}, {match['bounds']} {unit}"
+    for metric in sorted(_TITLES, key=len, reverse=True):
+        if name == metric or name.endswith(f"_{metric}"):
+            return f"{_words(name.removesuffix(metric))} {_TITLES[metric]}".strip()
+    return _words(name)
+
+
+def print_table(title: str, metrics: Mapping[str, float], console: Console | None = None) -> None:
+    """Print one metric per line, a rule between groups; `lines` says which keys are understood."""
+    from rich.table import Table
+
+    shown = lines(metrics)
+    with_intervals = any(line.interval for line in shown)
+    table = Table("metric", show_header=with_intervals)
+    table.add_column("value", justify="right")
+    if with_intervals:
+        table.add_column("95 % interval", justify="right")
+    for line, following in zip(shown, [*shown[1:], None], strict=True):
+        cells = [line.title, line.value, line.interval][: len(table.columns)]
+        table.add_row(*cells, end_section=following is not None and following.group != line.group)
+    _print(title, table, console)
+
+
+_COMPARED = ("top1", "stderr", "harmonic", "loss", "ece")
+
+
+def print_comparison(
+    title: str, name: str, metrics_of: Mapping[str, Mapping[str, float]], console: Console | None = None
+) -> None:
+    """Print one line for each key of `metrics_of`, under the heading `name`, with the same metrics side by side.
+
+    Few enough to stand side by side: top-1 of each kind, harmonic means, loss and calibration error.
+    """
+    from rich.table import Table
+
+    cells_of = {
+        key: {
+            line.title: line.value
+            for line in lines({name: value for name, value in metrics.items() if name.endswith(_COMPARED)})
+        }
+        for key, metrics in metrics_of.items()
+    }
+    table = Table(name)
+    for heading in next(iter(cells_of.values())):
+        table.add_column(heading, justify="right")
+    for key, cells in cells_of.items():
+        table.add_row(key, *cells.values())
+    _print(title, table, console)
+
+
+def _print(title: str, table: Table, console: Console | None) -> None:
+    from rich.console import Console
+
+    console = console or Console()
+    console.print(title, style="bold", soft_wrap=True, highlight=False)
+    console.print(table)
+
+
+def _belongs_to_another(name: str, metrics: Mapping[str, float]) -> bool:
+    owner, _, kind = name.rpartition("_")
+    return (kind in ("low", "high") and owner in metrics) or kind == "stderr"
+
+
+def _group(name: str) -> str:
+    if name.endswith("images_per_second"):
+        return "speed"
+    if _COMPLEXITY.fullmatch(name):
+        return "accuracy by complexity"
+    return "calibration" if set(name.split("_")) & set(_CALIBRATION) else "accuracy"
+
+
+def _words(name: str) -> str:
+    spaced = " ".join(_WORDS.get(word, word) for word in name.split("_"))
+    return re.sub(r"(?<=top)(?=\d)|(?<=\d)(?=shot)", "-", spaced).strip()  # top-1, 5-shot
+
+
+def _value(name: str, value: float, metrics: Mapping[str, float]) -> str:
+    if name.endswith("images_per_second"):
+        return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if name.endswith(_NO_PERCENT):
+        return f"{value:.4f}"
+    error = metrics.get(f"{name}_stderr", metrics.get(f"{name.removesuffix('_top1')}_stderr"))
+    return f"{100 * value:.2f}{'' if error is None else f' ± {100 * error:.2f}'} %"
+
+
+def _interval(name: str, metrics: Mapping[str, float]) -> str:
+    low, high = metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
+    if low is None or high is None:
+        return ""
+    return f"{low:.4f} to {high:.4f}" if name.endswith(_NO_PERCENT) else f"{100 * low:.2f} to {100 * high:.2f} %"

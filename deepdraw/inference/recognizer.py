@@ -1,0 +1,97 @@
+"""A trained classifier that is asked about drawings of any form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from deepdraw.inference.inputs import draw, listed
+from deepdraw.inference.trained import Trained
+
+
+class Guess(NamedTuple):
+    """What a drawing may be, and how likely that is, in 0..1."""
+
+    name: str
+    probability: float
+
+
+class Recognizer:
+    """What `deepdraw.load` returns.
+
+    Its methods take one drawing or many. A drawing is the path of an image (PNG, JPG, SVG), a PIL image, an array
+    [H, W], [H, W, 3] or [H, W, 4] (uint8, uint16, or float in 0..1), or a list of strokes; a path that ends in .ndjson
+    or .bin stands for all drawings of an official file. Images are taken to be dark on light.
+
+    A stroke is an array [n, 2] of points, y downwards, or lists as Quick, Draw! writes them, [[x, ...], [y, ...]] or
+    [[x, ...], [y, ...], [t, ...]]. Strokes of whole numbers in 0..255 without times are taken to be simplified already;
+    all else is in any unit, and is scaled and simplified as Quick, Draw! does it.
+
+    All of them raise ValueError, in one line, for what is no drawing.
+    """
+
+    def __init__(self, trained: Trained) -> None:
+        self.trained = trained
+
+    def __repr__(self) -> str:
+        return f"Recognizer({self.trained.path}: {self.trained.model.backbone.name}, {len(self.classes)} classes)"
+
+    @property
+    def classes(self) -> list[str]:
+        """The names that it knows; column k of the logits means `classes[k]`."""
+        return self.trained.classes
+
+    def predict(self, drawings: Any, top: int = 5, batch_size: int = 64) -> list[list[Guess]]:
+        """The `top` likeliest names of each drawing, best first, a list for each drawing even of one.
+
+        Probabilities are those of the temperature that was fitted on val, where the checkpoint has one.
+        """
+        return self.guesses(self.logits(drawings, batch_size), top)
+
+    def guesses(self, logits: NDArray[np.float32], top: int = 5) -> list[list[Guess]]:
+        """What logits [N, C] say in words, as `predict` does."""
+        if top < 1:
+            raise ValueError(f"top={top} asks for nothing: give at least 1")
+        probabilities = torch.softmax(torch.from_numpy(logits) / (self.trained.temperature or 1.0), dim=1).numpy()
+        order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+        sorted_ = np.take_along_axis(probabilities, order, axis=1)
+        return [
+            [Guess(self.classes[k], p) for k, p in zip(*row, strict=True)]
+            for row in zip(order.tolist(), sorted_.tolist(), strict=True)
+        ]
+
+    def logits(self, drawings: Any, batch_size: int = 64) -> NDArray[np.float32]:
+        """Logits float32 [N, C], without the temperature."""
+        return self._computed(self.trained.model, len(self.classes), drawings, batch_size)
+
+    def features(self, drawings: Any, batch_size: int = 64) -> NDArray[np.float32]:
+        """The backbone's features float32 [N, D]."""
+        model = self.trained.model
+        return self._computed(model.features, model.backbone.num_features, drawings, batch_size)
+
+    def images(self, drawings: Any) -> NDArray[np.uint8]:
+        """The images uint8 [N, size, size] in which the network sees the drawings."""
+        return draw(listed(drawings), self.trained.rasterizer)
+
+    @torch.inference_mode()
+    def _computed(
+        self, compute: Callable[[Tensor], Tensor], width: int, drawings: Any, batch_size: int
+    ) -> NDArray[np.float32]:
+        """What `compute` makes of the images, float32 [N, width]."""
+        if batch_size < 1:
+            raise ValueError(f"batch_size={batch_size} computes nothing: give at least 1")
+        precision, all_of_them = self.trained.precision, listed(drawings)
+        computed = np.empty((len(all_of_them), width), np.float32)
+        for start in range(0, len(all_of_them), batch_size):
+            images = draw(all_of_them[start : start + batch_size], self.trained.rasterizer, first=start)
+            with precision.autocast():
+                outputs = compute(torch.from_numpy(images).to(precision.device))
+            computed[start : start + batch_size] = outputs.float().cpu().numpy()
+        if not np.isfinite(computed).all():
+            raise ValueError(f"the network computed what is no finite number in {precision.name}: use precision=fp32")
+        return computed

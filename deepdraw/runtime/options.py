@@ -1,0 +1,72 @@
+"""The `key=value` options of a command: a dataclass says which there are, of what type, and what they mean."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from difflib import get_close_matches
+from textwrap import fill
+from typing import Any, TypeVar
+
+from omegaconf import MISSING, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from deepdraw.runtime.signals import sigterm_as_ctrl_c
+
+Options = TypeVar("Options")
+
+
+def parse(options: type[Options], arguments: Sequence[str]) -> Options:
+    """The dataclass `options` made of `key=value` arguments; a field whose default is MISSING must be given.
+
+    Raises ValueError, in one line, for an unknown key or a value that does not fit, as does its `__post_init__`.
+    """
+    keys = _names(options)
+    pairs = [argument.partition("=") for argument in arguments]
+    for key, equals, _ in pairs:
+        if key not in keys:
+            nearest = get_close_matches(key, keys, n=1, cutoff=0)[0]
+            raise ValueError(f"unknown option {key!r}: did you mean {nearest}=...? The options are {', '.join(keys)}")
+        if not equals:
+            raise ValueError(f"option {key} has no value: write {key}=...")
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(options), {key: value for key, _, value in pairs})
+    except OmegaConfBaseException as error:
+        raise ValueError(f"option {error.full_key}: {str(error).splitlines()[0]}") from error
+    for key, meaning in keys.items():
+        if OmegaConf.is_missing(merged, key):
+            raise ValueError(f"option {key} is missing: write {key}=... ({meaning})")
+    parsed = OmegaConf.to_object(merged)
+    assert isinstance(parsed, options)
+    return parsed
+
+
+def usage(options: type[Any], line: str) -> str:
+    """The text of --help: the line that shows the command, then every option, what it means and its default."""
+    lines = [f"usage: {line}"]
+    defaults = {field.name: field.default for field in fields(options)}
+    for key, meaning in _names(options).items():
+        told = defaults[key] in (MISSING, None, "") or "default:" in meaning
+        text = meaning if told else f"{meaning}; default: {defaults[key]}"
+        lines.append(fill(text, 100, initial_indent=f"  {key}=".ljust(16), subsequent_indent=" " * 16))
+    return "\n".join(lines)
+
+
+@contextmanager
+def one_line_end(interrupted: str) -> Iterator[None]:
+    """End the command with one line where the input is bad, and with `interrupted` on Ctrl-C or SIGTERM."""
+    try:
+        with sigterm_as_ctrl_c():
+            yield
+    except ValueError as error:
+        message = str(error).rpartition("\nValueError: ")[2]  # a worker process sends its traceback ahead of it
+        sys.exit(f"error: {' '.join(message.split())}")
+    except KeyboardInterrupt:
+        sys.exit(interrupted)
+
+
+def _names(options: type[Any]) -> dict[str, str]:
+    """Every option and what it means, in order."""
+    return {field.name: field.metadata["help"] for field in fields(options)}

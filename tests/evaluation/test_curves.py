@@ -1,0 +1,34 @@
+"""Curves of training, drawn from metrics.csv."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deepdraw.evaluation.curves import plot_curves
+
+
+def dark_share(path) -> float:
+    return float((np.asarray(Image.open(path).convert("L")) < 200).mean())
+
+
+def test_curves_are_drawn_from_rows_with_empty_cells(tmp_path):
+    metrics_csv, out = tmp_path / "metrics.csv", tmp_path / "plots" / "curves.png"
+    rows = ["epoch,step,train/loss,train/top1,val/loss,val/top1,optim/lr,optim/backbone_lr"]
+    for step in range(1, 101):
+        rows.append(f"{step // 50},{step},{5 / step},{step / 100},,,{1e-3 / step},")
+        if step % 50 == 0:
+            rows.append(f"{step // 50},{step},,,{6 / step},{step / 120},,")
+    metrics_csv.write_text("\n".join(rows) + "\n")
+    plot_curves(metrics_csv, out)
+    drawn = dark_share(out)
+    assert "best at step 100 with 83.3 %" in Image.open(out).text["Description"]
+    metrics_csv.write_text(rows[0] + "\n")
+    plot_curves(metrics_csv, out)
+    assert drawn > dark_share(out) > 0
+
+
+def test_curves_need_steps(tmp_path):
+    metrics_csv = tmp_path / "metrics.csv"
+    metrics_csv.write_text("epoch,train/loss\n0,1.0\n")
+    with pytest.raises(ValueError, match="no column `step`"):
+        plot_curves(metrics_csv, tmp_path / "curves.png")

@@ -1,0 +1,74 @@
+"""Options of a command, written as key=value: typed, explained, and refused in one line."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass, field
+
+import pytest
+from omegaconf import MISSING
+
+from deepdraw.runtime.options import one_line_end, parse, usage
+
+
+@dataclass
+class Options:
+    root: str = field(default=MISSING, metadata={"help": "directory of the drawings"})
+    size: int = field(default=3, metadata={"help": "pixels"})
+    limit: int | None = field(default=None, metadata={"help": "drawings; default: all"})
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError(f"size={self.size} is too small: give at least 1")
+
+
+def test_values_take_the_types_of_their_options():
+    assert parse(Options, ["root=a=b", "size=4"]) == Options(root="a=b", size=4, limit=None)
+    assert parse(Options, ["root=~/x y", "limit=7"]) == Options(root="~/x y", size=3, limit=7)
+
+
+def test_the_last_of_two_values_counts():
+    assert parse(Options, ["root=a", "root=b"]).root == "b"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("siez=3", r"unknown option 'siez': did you mean size=...\? The options are root, size, limit"),
+        ("--help-me", "unknown option '--help-me'"),
+        ("root", r"option root has no value: write root=..."),
+        ("root=a size=many", "option size: Value 'many'"),
+        ("size=1", r"option root is missing: write root=... \(directory of the drawings\)"),
+        ("root=a size=0", "size=0 is too small: give at least 1"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_in_one_line(arguments, message):
+    with pytest.raises(ValueError, match=message) as refused:
+        parse(Options, arguments.split())
+    assert "\n" not in str(refused.value)
+
+
+def test_help_gives_every_option_its_meaning_and_its_default_once():
+    assert usage(Options, "python -m deepdraw root=DIR").splitlines() == [
+        "usage: python -m deepdraw root=DIR",
+        "  root=         directory of the drawings",
+        "  size=         pixels; default: 3",
+        "  limit=        drawings; default: all",
+    ]
+
+
+def test_bad_input_ends_the_command_with_one_line():
+    with pytest.raises(SystemExit, match=r"^error: no such drawing$"), one_line_end("stopped"):
+        raise ValueError("no such\ndrawing")
+
+
+def test_bad_input_that_a_worker_met_is_the_same_line():
+    with pytest.raises(SystemExit, match=r"^error: no such drawing$"), one_line_end("stopped"):
+        raise ValueError("Caught ValueError in worker 0.\nTraceback ...\nValueError: no such drawing")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_command_with_what_it_leaves(number):
+    with pytest.raises(SystemExit, match="nothing was written"), one_line_end("stopped: nothing was written"):
+        os.kill(os.getpid(), number)
