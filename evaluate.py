@@ -26,7 +26,7 @@ def main(cfg: DictConfig) -> None:
     from deepdraw.evaluation.splits import open_split, redraw, result_name, seen_drawings
     from deepdraw.evaluation.tables import print_comparison, print_table
     from deepdraw.evaluation.task import Task
-    from deepdraw.inference.trained import rebuild
+    from deepdraw.inference.trained import build, rebuild
     from deepdraw.models.interpolation import check_alphas, interpolate, pretrained_weights
     from deepdraw.runtime.loggers import log_evaluation
     from deepdraw.runtime.memory import keep_freed_memory
@@ -89,7 +89,7 @@ def main(cfg: DictConfig) -> None:
         log_evaluation(run, config, {f"{name}/{metric}": value for metric, value in found.metrics.items()}, shown)
     else:
         weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        pretrained = pretrained_weights(model, trained.classes)
+        pretrained = pretrained_weights(build(trained.config, len(trained.classes)).to(device), trained.classes)
         metrics_of = {}
         for alpha in cfg.interpolate:
             interpolate(model, pretrained, weights, alpha)

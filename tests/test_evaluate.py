@@ -262,7 +262,7 @@ def test_classes_trained_on_are_not_asked_about_as_unseen(trained, evaluate, pol
     write_shards(tmp_path / "other", {"zeroshot": (["line", seen.split("test").classes[0]], drawings)}, about={})
     arguments = ["split=zeroshot", f"data.root={tmp_path / 'other'}"]
     message = refusal(evaluate, trained / "checkpoints/best.pt", *arguments)
-    assert message.startswith("error: 1 of 2 classes of split zeroshot were trained on (")
+    assert message.startswith("error: 1 of the 2 classes of split zeroshot were trained on")
 
 
 def test_a_split_without_drawings_is_refused(trained, evaluate, tmp_path):

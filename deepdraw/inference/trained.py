@@ -78,9 +78,7 @@ def rebuild(
         config.data.root = config.data.source.root = str(root)
     on = find_device(device)
     computing = Precision(precision, on)  # type: ignore[arg-type]  # which refuses other names
-    backbone = _made(config.backbone)
-    head = _made(config.head, num_features=backbone.num_features, num_classes=len(checkpoint["classes"]))
-    model = Classifier(backbone, head)
+    model = build(config, len(checkpoint["classes"]))
     try:
         model.load_state_dict(merged(checkpoint["model"]))
     except RuntimeError as error:
@@ -100,6 +98,12 @@ def rebuild(
         # a last.pt tells of the best weights, which are not its own
         temperature=None if "optimizer" in checkpoint else best.get("val/temperature"),
     )
+
+
+def build(config: DictConfig, num_classes: int) -> Classifier:
+    """The classifier that a run's config names, with random weights, as training built it."""
+    backbone = _made(config.backbone)
+    return Classifier(backbone, _made(config.head, num_features=backbone.num_features, num_classes=num_classes))
 
 
 def _made(config: DictConfig, **arguments: Any) -> Any:

@@ -124,7 +124,7 @@ def test_what_is_neither_split_nor_folder_is_refused_with_what_there_is(source, 
 
 @pytest.mark.parametrize("name", ["zeroshot", "generalized"])
 def test_classes_trained_on_are_not_asked_about_as_unseen(source, name):
-    with pytest.raises(ValueError, match=r"^1 of the 2 classes of split zeroshot were trained on, such as .line") as refused:
+    with pytest.raises(ValueError, match="^1 of the 2 classes of split zeroshot were trained on") as refused:
         open_split(name, source, ["line", *source.split("test").classes])
     assert "use split=test, or set data.root to shards that hold these classes out" in str(refused.value)
 
