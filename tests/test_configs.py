@@ -42,6 +42,7 @@ def composed(group: str, option: str):
     evaluation = group == "protocol"
     with initialize_config_dir(str(CONF), version_base="1.3"):
         choice = f"{group}=[{option}]" if group == "logger" else f"{group}={option}"
+        choice = f"+{choice}" if group == "sweep" else choice
         overrides = [*NEEDED.get((group, option), []), choice]
         name = "evaluate" if evaluation else "train"
         return compose(name, [*overrides, "ckpt=best.pt"] if evaluation else overrides)

@@ -254,7 +254,7 @@ def _free_cores() -> int:
 
 
 def _settle_worker(worker: int) -> None:
-    """Let this process draw on one thread and leave Ctrl-C and SIGTERM, sent to all, to the main process."""
+    """Let this process draw on one thread and leave Ctrl-C and SLURM's signals, sent to all, to the main process."""
     cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)

@@ -73,6 +73,12 @@ class Lock:
         self.release()
 
     @property
+    def is_taken(self) -> bool:
+        """Whether another process holds the lock, which of one on another machine is not known at once."""
+        sign = self._look()
+        return sign is not None and not self._is_dead(sign)
+
+    @property
     def owner(self) -> str:
         """Who holds the lock, for messages."""
         owner = _parse(self._read())

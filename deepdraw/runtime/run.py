@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 import platform
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
@@ -18,6 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 
 from deepdraw.runtime.signals import sigterm_as_ctrl_c
+from deepdraw.runtime.snapshot import git_commit
 
 if TYPE_CHECKING:
     from torch import nn
@@ -79,18 +79,8 @@ def describe_run(config: DictConfig, model: nn.Module) -> dict[str, Any]:
         "seed": config.seed,
         "device": str(next(model.parameters()).device),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
-        "git_commit": _git_commit(),
+        "git_commit": git_commit(),
     }
-
-
-def _git_commit() -> str | None:
-    """The commit of the code that runs, with `-dirty` where files differ from it; None outside a clone."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
 
 
 def one_line_errors(main: Callable[[DictConfig], Result]) -> Callable[[DictConfig], Result]:

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from deepdraw.runtime.signals import StopSignal, sigterm_as_ctrl_c
+from deepdraw.runtime.signals import FROM_SLURM, Preempted, StopSignal, preemptible, sigterm_as_ctrl_c
 
 
 def send(number: signal.Signals) -> None:
@@ -27,9 +27,12 @@ def terminated():
     signal.signal(signal.SIGTERM, before)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_is_noted_and_granted_when_asked(number, terminated):
-    with pytest.raises(KeyboardInterrupt), StopSignal() as stop:
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit), (signal.SIGUSR2, KeyboardInterrupt)],
+)
+def test_the_first_signal_is_noted_and_does_when_asked_what_it_does_elsewhere(number, error, terminated):
+    with pytest.raises(error), StopSignal() as stop:
         stop.raise_if_requested()
         assert not stop.requested
         send(number)
@@ -45,10 +48,34 @@ def test_a_second_ctrl_c_interrupts_at_once():
             send(signal.SIGINT)
 
 
-def test_a_second_sigterm_acts_as_it_always_did(terminated):
-    with StopSignal(), pytest.raises(SystemExit):
+def test_a_second_sigterm_of_which_slurm_sends_several_is_a_wish_as_the_first(terminated):
+    with pytest.raises(SystemExit), StopSignal() as stop:
         send(signal.SIGTERM)
         send(signal.SIGTERM)
+        stop.raise_if_requested()
+
+
+@pytest.mark.parametrize("order", [[signal.SIGUSR2, signal.SIGTERM], [signal.SIGTERM, signal.SIGUSR2, signal.SIGTERM]])
+def test_slurms_signals_in_any_order_are_granted_once_and_then_do_nothing(order):
+    before = [signal.getsignal(number) for number in FROM_SLURM]
+    with pytest.raises(Preempted), preemptible(), sigterm_as_ctrl_c(), StopSignal() as stop:
+        for number in order:
+            send(number)
+        try:
+            stop.raise_if_requested()
+        finally:
+            for number in order:
+                send(number)
+    for number, handler in zip(FROM_SLURM, before, strict=True):
+        signal.signal(number, handler)
+
+
+def test_outside_of_the_loop_slurms_signals_act_at_once():
+    before = [signal.getsignal(number) for number in FROM_SLURM]
+    with pytest.raises(Preempted, match="SIGTERM"), preemptible(), sigterm_as_ctrl_c():
+        send(signal.SIGTERM)
+    for number, handler in zip(FROM_SLURM, before, strict=True):
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("signals", [[], [signal.SIGINT]])
@@ -82,13 +109,24 @@ def test_other_threads_which_python_sends_no_signals_may_enter_it():
     assert entered == [False]
 
 
-def test_between_epochs_sigterm_interrupts_as_ctrl_c_does(terminated):
+@pytest.fixture
+def unhandled():
+    """SIGTERM as a shell's command has it."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_between_epochs_sigterm_interrupts_as_ctrl_c_does(unhandled):
     with pytest.raises(KeyboardInterrupt), sigterm_as_ctrl_c():
         send(signal.SIGTERM)
-    assert signal.getsignal(signal.SIGTERM) == terminated
-    with sigterm_as_ctrl_c():
-        with StopSignal() as stop:
-            send(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    with pytest.raises(KeyboardInterrupt), sigterm_as_ctrl_c(), StopSignal() as stop:
+        send(signal.SIGTERM)
         assert stop.requested
-        with pytest.raises(KeyboardInterrupt):
-            send(signal.SIGTERM)
+        stop.raise_if_requested()
+
+
+def test_who_handles_sigterm_already_keeps_it(terminated):
+    with pytest.raises(SystemExit), sigterm_as_ctrl_c():
+        send(signal.SIGTERM)

@@ -1,0 +1,88 @@
+"""A sweep as it is submitted: a directory of its own, its jobs' configs and the code they run."""
+
+from __future__ import annotations
+
+import atexit
+import inspect
+from collections.abc import Callable, Sequence
+from itertools import chain, count
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn, JobStatus, setup_globals
+from hydra.errors import CompactHydraException
+from hydra.types import HydraContext
+from omegaconf import DictConfig, read_write
+
+from deepdraw.runtime.composing import QuickLoader, write_config
+from deepdraw.runtime.snapshot import copy_code, digest, git_commit
+from deepdraw.runtime.sweeps import Job, JobState, Sweep, claim, write_sweep
+
+
+def open_sweep(config: DictConfig, context: HydraContext) -> None:
+    """Before the sweeper starts: make `hydra.sweep.dir` a directory that no other sweep has, and composing quick.
+
+    A directory that the command names is refused, with a ValueError, where it holds a sweep; one that the clock named
+    gets a number after it where another sweep began in the same second.
+    """
+    context.config_loader = QuickLoader(context.config_loader)  # type: ignore[arg-type, assignment]
+    wanted = Path(config.hydra.sweep.dir).absolute()
+    named = any(override.startswith("hydra.sweep.dir=") for override in config.hydra.overrides.hydra)
+    for directory in chain([wanted], (wanted.with_name(f"{wanted.name}_{number}") for number in count(2))):
+        try:
+            claim(directory)
+            break
+        except ValueError:
+            if named:
+                raise
+    atexit.register(withdraw, directory)
+    with read_write(config):
+        config.hydra.sweep.dir = str(directory)
+
+
+def withdraw(directory: Path) -> None:
+    """Give the directory back of a sweep that came to nothing before it had jobs."""
+    file = directory / "sweep.json"
+    if file.exists() and not file.stat().st_size:
+        file.unlink()
+
+
+def write_jobs(
+    config: DictConfig,
+    context: HydraContext,
+    task_function: Callable[[DictConfig], Any],
+    job_overrides: Sequence[Sequence[str]],
+    first: int,
+    *,
+    launcher: str,
+    objective: str,
+    snapshot: bool,
+) -> tuple[Sweep, list[Job]]:
+    """Write the configs of a batch of jobs, numbered from `first`, with the first batch the code, and sweep.json."""
+    setup_globals()
+    directory = Path(config.hydra.sweep.dir)
+    task = Path(inspect.getfile(inspect.unwrap(task_function))).absolute()
+    jobs = []
+    for number, overrides in enumerate(job_overrides, first):
+        composed = context.config_loader.load_sweep_config(config, list(overrides))
+        jobs.append(Job(number, list(overrides), write_config(directory, composed, number)))
+    if snapshot:
+        task = copy_code(task, directory / "code") if first == 0 else directory / "code" / task.name
+    code = {"commit": git_commit(), "digest": digest(task)}
+    return write_sweep(directory, launcher, objective, jobs, task=str(task), code=code), jobs
+
+
+class JobFailed(CompactHydraException):
+    """A job that has no result; Hydra shows its line alone and exits with status 1."""
+
+
+def returns(jobs: Sequence[JobState]) -> list[JobReturn]:
+    """What a sweeper is told of jobs that have ended."""
+    return [
+        JobReturn(
+            overrides=job.overrides,
+            status=JobStatus.COMPLETED if job.is_good else JobStatus.FAILED,
+            _return_value=job.metric if job.is_good else JobFailed(f"job {job.number} has no result"),
+        )
+        for job in jobs
+    ]

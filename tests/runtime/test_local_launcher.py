@@ -1,0 +1,188 @@
+"""`hydra/launcher=local`: a process for each job, as many at once as there are GPUs, and nothing lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from deepdraw.runtime.local import visible_gpus
+from deepdraw.runtime.sweeps import JobState, read_sweep, states
+
+ROOT = Path(__file__).parents[2]
+
+# Stands in for train.py: raises for x=2 and dies for x=3, until there is a file "mended"; x=0 never ends by itself.
+STUB = """
+import json, os, signal, time
+from pathlib import Path
+import hydra
+from deepdraw.runtime.run import one_line_errors, run_directory
+
+@hydra.main(version_base="1.3", config_path=None)
+@one_line_errors
+def main(cfg):
+    names = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
+    told = {"start": time.time(), "cwd": os.getcwd(), **{name: os.environ.get(name) for name in names}}
+    mended = Path("mended").exists()
+    if cfg.x == 2 and not mended:
+        raise RuntimeError("two is not good")
+    if cfg.x == 3 and not mended:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if cfg.x == 0:
+        time.sleep(300)
+    (run_directory() / "told.json").write_text(json.dumps(told | {"end": time.time()}))
+    return cfg.x / 10
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+def environment(**more: str) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    return {**inherited, "PYTHONPATH": str(ROOT), **more}
+
+
+def launch(folder: Path, *overrides: str, **variables: str) -> subprocess.Popen[str]:
+    (folder / "stub.py").write_text(STUB)
+    (folder / "elsewhere").mkdir(exist_ok=True)
+    return subprocess.Popen(
+        [sys.executable, "../stub.py", "-m", "hydra/launcher=deepdraw_local", "hydra.sweep.dir=sweep", *overrides],
+        cwd=folder / "elsewhere",
+        env=environment(**variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def command(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "deepdraw.sweep", name, "sweep"],
+        cwd=folder / "elsewhere",
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def found(folder: Path) -> list[JobState]:
+    return states(read_sweep(folder / "elsewhere/sweep"))
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory) -> tuple[Path, int, str]:
+    """A sweep of four jobs on two GPUs of which one job raised and one was killed: folder, exit status, output."""
+    folder = tmp_path_factory.mktemp("local")
+    process = launch(folder, "+x=1,2,3,4", CUDA_VISIBLE_DEVICES="5,7")
+    output, _ = process.communicate(timeout=300)
+    return folder, process.returncode, output
+
+
+def test_a_failing_job_ends_no_other_and_fails_the_sweep(ended):
+    folder, status, output = ended
+    assert status == 1
+    assert [(job.state, job.cause) for job in found(folder)] == [
+        ("COMPLETED", ""),
+        ("FAILED", ""),
+        ("FAILED", "SIGKILL"),
+        ("COMPLETED", ""),
+    ]
+    assert "RuntimeError: two is not good" in output
+    assert "[4/4]" in output
+    rows = (folder / "elsewhere/sweep/results.csv").read_text().splitlines()
+    assert [row.split(",")[1] for row in rows] == ["+x", "4", "1", "2", "3"]
+
+
+def test_each_job_has_a_gpu_of_its_own_among_those_that_are_visible(ended):
+    folder, *_ = ended
+    told = [json.loads((folder / f"elsewhere/sweep/{number}/told.json").read_text()) for number in (0, 3)]
+    assert {each["CUDA_VISIBLE_DEVICES"] for each in told} <= {"5", "7"}
+    assert {each["cwd"] for each in told} == {str(folder / "elsewhere")}
+    assert {each["OMP_NUM_THREADS"] for each in told} == {str(max(1, len(os.sched_getaffinity(0)) // 2))}
+
+
+def test_resume_runs_again_only_what_has_no_good_result(ended):
+    folder, *_ = ended
+    first = (folder / "elsewhere/sweep/0/told.json").read_bytes()
+    (folder / "elsewhere/mended").touch()
+    (folder / "stub.py").write_text("raise SystemExit('the code of a sweep is that of its submission')")
+    done = command(folder, "resume")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [job.metric for job in found(folder)] == [0.1, 0.2, 0.3, 0.4]
+    assert (folder / "elsewhere/sweep/0/told.json").read_bytes() == first
+
+
+def wait_for(folder: Path, wanted: list[str]) -> None:
+    for _ in range(600):
+        with suppress(ValueError):  # not submitted yet
+            if [job.state for job in found(folder)] == wanted:
+                return
+        time.sleep(0.2)
+    pytest.fail(f"not {wanted}")
+
+
+@pytest.mark.parametrize("ended_by", ["Ctrl-C", "cancel"])
+def test_a_stopped_sweep_ends_its_jobs_and_says_how_to_go_on(tmp_path, ended_by):
+    process = launch(tmp_path, "+x=0", "+y=1,2,3", "hydra.launcher.n_jobs=2", CUDA_VISIBLE_DEVICES="")
+    wait_for(tmp_path, ["RUNNING", "RUNNING", "PENDING"])
+    if ended_by == "cancel":
+        assert command(tmp_path, "resume").returncode == 1
+        assert command(tmp_path, "cancel").returncode == 0
+    else:
+        process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert [job.state for job in found(tmp_path)] == ["STOPPED"] * 3
+    assert f"python -m deepdraw.sweep resume {tmp_path / 'elsewhere/sweep'}" in output
+
+
+def test_jobs_whose_launcher_was_killed_are_still_known(tmp_path):
+    process = launch(tmp_path, "+x=0", "+y=1,2", "hydra.launcher.n_jobs=1", CUDA_VISIBLE_DEVICES="")
+    wait_for(tmp_path, ["RUNNING", "PENDING"])
+    process.kill()
+    process.communicate()
+    assert [job.state for job in found(tmp_path)] == ["RUNNING", "STOPPED"]
+    assert command(tmp_path, "cancel").returncode == 0
+    wait_for(tmp_path, ["STOPPED", "STOPPED"])
+
+
+def test_a_directory_with_a_sweep_is_refused(ended):
+    folder, *_ = ended
+    again = launch(folder, "+x=1,2")
+    output, _ = again.communicate(timeout=60)
+    assert again.returncode == 1
+    assert "holds a sweep" in output
+    assert "Traceback" not in output
+
+
+def test_gpus_are_those_that_cuda_visible_devices_names(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, 5")
+    assert visible_gpus() == ["2", "5"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert visible_gpus() == []
+
+
+def test_gpus_are_all_that_the_driver_lists(monkeypatch, tmp_path):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho 'GPU 0: A'\necho '  MIG 1g'\necho 'GPU 1: B'\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert visible_gpus() == ["0", "1"]
+
+
+@pytest.mark.parametrize("sweep", ["lr", "lr_by_freeze"])
+def test_the_sweeps_need_no_numbers_typed(sweep):
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config = compose("train", [f"+sweep={sweep}", "hydra/launcher=local"], return_hydra_config=True)
+    assert "optimizer.lr" in config.hydra.sweeper.params
+    assert config.hydra.launcher.objective == "val/top1"
