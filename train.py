@@ -8,9 +8,10 @@ import time
 import hydra
 from omegaconf import DictConfig
 
-from deepdraw.runtime.run import describe_run, one_line_errors, open_run, run_directory
+from deepdraw.runtime.run import describe_run, one_directory, one_line_errors, open_run, run_directory
 
 
+@one_directory
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 @one_line_errors
 def main(cfg: DictConfig) -> float:
@@ -22,12 +23,14 @@ def main(cfg: DictConfig) -> float:
     from deepdraw.data.raster import Rasterizer
     from deepdraw.evaluation.classify import sample, score
     from deepdraw.evaluation.curves import plot_curves
-    from deepdraw.evaluation.files import write_json
     from deepdraw.evaluation.report import write_report
     from deepdraw.evaluation.sheets import plot_sheet
     from deepdraw.evaluation.tables import print_table
+    from deepdraw.models.batch_norm import synchronise
     from deepdraw.models.classifier import Classifier
     from deepdraw.models.freezing import freeze, print_layers
+    from deepdraw.runtime.distributed import from_first, join_ranks, leave_ranks
+    from deepdraw.runtime.files import write_json
     from deepdraw.runtime.memory import keep_freed_memory
     from deepdraw.runtime.precision import find_device
     from deepdraw.training.averaging import average
@@ -36,10 +39,11 @@ def main(cfg: DictConfig) -> float:
     from deepdraw.training.loop import Recipe, State
 
     keep_freed_memory()
-    run = run_directory()
+    rank, world_size = join_ranks()
+    run = from_first(run_directory)
     checkpoints = run / "checkpoints"
-    former = load_last(checkpoints)
-    config = open_run(run, cfg, former and former["config"])
+    former = from_first(lambda: load_last(checkpoints))
+    config = open_run(run, cfg, former and former["config"], write=rank == 0)
     recipe, caching = Recipe(**cfg.train), FeatureOptions(**cfg.features)
     fit = instantiate(cfg.fit, _convert_="all")
     device = find_device(cfg.device)
@@ -59,6 +63,7 @@ def main(cfg: DictConfig) -> float:
     splits = {name: source.split(name) for name in ("train", "val", "test")}
     augments = {"train": augment, "val": None, "test": None}
     loading = {"batch_size": cfg.data.batch_size, "device": device, "seed": cfg.seed}
+    loading |= {"rank": rank, "world_size": world_size}
     rasterizer, num_workers = Rasterizer(**cfg.render), cfg.data.num_workers
     train, val, test = (
         Loader(split, rasterizer, shuffle=name == "train", augment=augments[name], num_workers=num_workers, **loading)
@@ -70,9 +75,13 @@ def main(cfg: DictConfig) -> float:
         model.load_pretrained(train.classes)
     freeze(model, frozen)
     print_layers(model)
+    if world_size > 1:
+        synchronise(model)
+        torch.manual_seed(cfg.seed + rank)  # ranks start alike, then drop and mix each in its own way
     if hasattr(fit, "check"):
         fit.check(model, recipe)
 
+    loggers = cfg.get("logger", {}) if rank == 0 else {}
     optimizer = instantiate(cfg.optimizer, model, _convert_="all", pretrained=bool(cfg.backbone.pretrained))
     state = State(
         model=model,
@@ -80,7 +89,7 @@ def main(cfg: DictConfig) -> float:
         optimizer=optimizer,
         schedule=instantiate(cfg.schedule, optimizer, recipe.total_steps(train)),
         scaler=precision.scaler(),
-        loggers={name: instantiate(logger)(run, config) for name, logger in cfg.get("logger", {}).items()},
+        loggers={name: instantiate(logger)(run, config) for name, logger in loggers.items()},
         recent=torch.zeros(3, device=device),
     )
     if recipe.compile:
@@ -110,11 +119,14 @@ def main(cfg: DictConfig) -> float:
     about = {"config": config, "classes": train.classes, "preprocessing": preprocessing}
     fit(state, train, val, evaluate, recipe, precision, checkpoints, about)
 
-    state.judged.load_state_dict(load_checkpoint(checkpoints / "best.pt")["model"])
+    state.judged.load_state_dict(from_first(lambda: load_checkpoint(checkpoints / "best.pt")["model"]))
     start = time.perf_counter()
     metrics = evaluate("test", test)
     state.log({**metrics, "test/epoch_time": time.perf_counter() - start})
-    summary = describe_run(cfg, model) | {"steps": state.step} | state.speed | state.best | metrics
+    leave_ranks()
+    if rank > 0:  # what follows is the first one's
+        return state.best["val/top1"]
+    summary = describe_run(cfg, model) | {"ranks": world_size, "steps": state.step} | state.speed | state.best | metrics
     write_json(run / "summary.json", summary)
     pictures = {"plots/drawings": run / "plots/drawings.png"}
     drawings = sample(state.judged, test_images, precision, num_batches=min(recipe.limit_steps or 8, 8))

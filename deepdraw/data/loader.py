@@ -13,6 +13,7 @@ import math
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import chain
 from typing import Literal, NamedTuple, Protocol
 
@@ -130,14 +131,54 @@ class Batches(Dataset[Batch]):
         return Batch(images, torch.from_numpy(labels), torch.from_numpy(key_ids.view(np.int64)))
 
 
-class Loader:
-    """Batches of one split on the device.
+@dataclass(frozen=True)
+class Share:
+    """What one of the ranks takes of an epoch.
 
     batch_size counts the drawings of a step over all ranks. With `shuffle` the last, smaller batch of an
     epoch is left out and every rank takes an equal part of each batch; without, every drawing comes once, in
-    stored order, and ranks take turns. augment: changes the drawings, in every epoch in another way.
+    stored order, and ranks take turns. Raises ValueError where a batch has no equal parts, or no step is full.
+    """
+
+    num_drawings: int
+    batch_size: int
+    shuffle: bool
+    rank: int = 0
+    world_size: int = 1
+
+    def __post_init__(self) -> None:
+        if self.batch_size % self.world_size:
+            raise ValueError(
+                f"data.batch_size={self.batch_size} must be a multiple of the number of ranks, {self.world_size}"
+            )
+        if self.num_drawings < (self.batch_size if self.shuffle else 1):
+            raise ValueError(
+                f"the split holds {self.num_drawings} drawings, too few for a step of {self.batch_size}: "
+                "choose a smaller data.batch_size or write more drawings"
+            )
+
+    def __len__(self) -> int:
+        """Steps in an epoch, or, without shuffling, batches of this rank."""
+        if self.shuffle:
+            return self.num_drawings // self.batch_size
+        return len(range(self.rank * self.batch_size, self.num_drawings, self.batch_size * self.world_size))
+
+    def bounds(self, index: int) -> tuple[int, int]:
+        """The positions in the order of the epoch where this rank's batch of that number starts and stops."""
+        if self.shuffle:
+            part = self.batch_size // self.world_size
+            start = index * self.batch_size + self.rank * part
+            return start, start + part
+        start = (index * self.world_size + self.rank) * self.batch_size
+        return start, min(start + self.batch_size, self.num_drawings)
+
+
+class Loader:
+    """Batches of one split on the device, of which a rank takes its `Share`.
+
+    augment: changes the drawings, in every epoch in another way.
     num_workers: processes that read and draw, 0 for none beside this one, "auto" for one less than the cores
-    at hand, at most 8. Raises ValueError where the split is too small for one step.
+    at hand, at most 8. Raises ValueError as `Share` does.
     """
 
     def __init__(
@@ -155,16 +196,8 @@ class Loader:
         world_size: int = 1,
     ) -> None:
         self.num_drawings = int(split.block_sizes.sum())
-        if batch_size % world_size:
-            raise ValueError(f"data.batch_size={batch_size} must be a multiple of the number of ranks, {world_size}")
-        if self.num_drawings < (batch_size if shuffle else 1):
-            raise ValueError(
-                f"the split holds {self.num_drawings} drawings, too few for a step of {batch_size}: "
-                "choose a smaller data.batch_size or write more drawings"
-            )
-        self.classes = split.classes
-        self.batch_size, self._shuffle, self._device = batch_size, shuffle, device
-        self._rank, self._world_size = rank, world_size
+        self._share = Share(self.num_drawings, batch_size, shuffle, rank, world_size)
+        self.classes, self.batch_size, self._device = split.classes, batch_size, device
         self._keys = _Keys()
         self._workers = _free_cores() if num_workers == "auto" else num_workers
         self._started = False
@@ -181,13 +214,11 @@ class Loader:
 
     def __len__(self) -> int:
         """Steps in an epoch, or, without shuffling, batches of this rank."""
-        if self._shuffle:
-            return self.num_drawings // self.batch_size
-        return len(range(self._rank * self.batch_size, self.num_drawings, self.batch_size * self._world_size))
+        return len(self._share)
 
     def epoch(self, epoch: int = 0, first: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from number `first` on."""
-        self._keys[:] = [(epoch, *self._bounds(index)) for index in range(first, len(self))]
+        self._keys[:] = [(epoch, *self._share.bounds(index)) for index in range(first, len(self))]
         batches = iter(self._batches)
         if self._workers and not self._started:
             atexit.register(batches._shutdown_workers)  # type: ignore[attr-defined]  # they do not heed SIGTERM
@@ -206,14 +237,6 @@ class Loader:
             atexit.unregister(shut_down)
             shut_down()
             self._batches._iterator, self._started = None, False
-
-    def _bounds(self, index: int) -> tuple[int, int]:
-        if self._shuffle:
-            share = self.batch_size // self._world_size
-            start = index * self.batch_size + self._rank * share
-            return start, start + share
-        start = (index * self._world_size + self._rank) * self.batch_size
-        return start, min(start + self.batch_size, self.num_drawings)
 
 
 class _Keys(list[tuple[int, int, int]], Sampler[tuple[int, int, int]]):
@@ -250,7 +273,8 @@ def _copied_ahead(batches: Iterator[Batch], device: torch.device) -> Iterator[Ba
 def _free_cores() -> int:
     """The cores that this process may use, less one for itself: at least 1, at most 8."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(8, cores - 1))
+    ranks = int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # of torchrun, which share the cores; Slurm deals them out
+    return max(1, min(8, cores // ranks - 1))
 
 
 def _settle_worker(worker: int) -> None:

@@ -18,6 +18,7 @@ from deepdraw.evaluation.metrics import ClassificationMetrics, chance
 from deepdraw.evaluation.predictions import PredictionsBuilder
 from deepdraw.evaluation.task import Task, outputs
 from deepdraw.models.classifier import Classifier
+from deepdraw.runtime.distributed import summed
 from deepdraw.runtime.precision import Precision
 
 
@@ -29,14 +30,17 @@ def score(
     title: str,
     limit_batches: int | None = None,
 ) -> dict[str, float]:
-    """The metrics of the logits that `compute` gives for a split, and the images_per_second of the pass."""
+    """The metrics of the logits that `compute` gives for a split, over all ranks, and the images_per_second."""
     metrics = ClassificationMetrics(len(loader.classes))
     start = time.perf_counter()
-    num_drawings = 0
+    num_drawings = torch.zeros((), dtype=torch.int64)
     for batch, logits in outputs(compute, loader, precision, title=title, limit_batches=limit_batches):
         metrics.update(logits.float(), batch.labels)
         num_drawings += len(logits)
-    return metrics.compute() | {"images_per_second": num_drawings / (time.perf_counter() - start)}
+    parts = [num_drawings, *metrics.sums()]
+    for part, whole in zip(parts, summed(parts), strict=True):
+        part.copy_(whole)
+    return metrics.compute() | {"images_per_second": num_drawings.item() / (time.perf_counter() - start)}
 
 
 def sample(

@@ -34,8 +34,8 @@ def run(directories: Sequence[Path], options: Options) -> None:
     """Print the table of the runs in `directories`, and write it if asked to. Raises ValueError for bad input."""
     from deepdraw.evaluation.comparison import compare  # heavy imports wait until --help has answered
     from deepdraw.evaluation.comparison_forms import print_runs, to_csv, to_html, to_markdown
-    from deepdraw.evaluation.files import write_text
     from deepdraw.evaluation.runs import find_runs
+    from deepdraw.runtime.files import write_text
 
     finished, unfinished = [], []
     for directory in directories:

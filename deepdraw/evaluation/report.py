@@ -12,9 +12,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from deepdraw.evaluation.files import write_text
 from deepdraw.evaluation.pictures import ORDER
 from deepdraw.evaluation.tables import Line, lines
+from deepdraw.runtime.files import write_text
 
 _SPLITS = ("test", "zeroshot", "generalized", "val", "train")  # in this order, others behind them
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from deepdraw.evaluation.evaluation import Evaluation
-from deepdraw.evaluation.files import write_json
 from deepdraw.evaluation.pictures import write_pictures
 from deepdraw.evaluation.report import write_report
 from deepdraw.evaluation.sheets import Draw
+from deepdraw.runtime.files import write_json
 
 
 def write_evaluation(run: Path, name: str, found: Evaluation, draw: Draw | None) -> dict[str, Path]:

@@ -14,6 +14,7 @@ from torch import Tensor
 from deepdraw.data.drawings import Complexity
 from deepdraw.data.loader import Batch, Epochs
 from deepdraw.models.classifier import Classifier
+from deepdraw.runtime.distributed import rank, world_size
 from deepdraw.runtime.precision import Precision
 from deepdraw.runtime.progress import Bar
 
@@ -81,10 +82,15 @@ def outputs(
     title: str,
     limit_batches: int | None = None,
 ) -> Iterator[tuple[Batch, Computed]]:
-    """Every batch of a split, or the first `limit_batches`, and what `compute` makes of its images."""
+    """Every batch of a split, or the first `limit_batches`, and what `compute` makes of its images.
+
+    Of several ranks each has those that its loader gives it.
+    """
     if limit_batches is not None and limit_batches < 1:
         raise ValueError(f"limit_batches={limit_batches} must be at least 1, or null for the whole split")
-    num_batches = min(len(loader), limit_batches or len(loader))
+    num_batches = len(loader)
+    if limit_batches is not None:
+        num_batches = min(num_batches, len(range(rank(), limit_batches, world_size())))
     with Bar(title, num_batches, loader.batch_size) as bar:
         for batch in islice(loader.epoch(), num_batches):
             with precision.autocast():

@@ -20,8 +20,8 @@ from hydra.core.utils import JobRuntime, run_job, setup_globals
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from deepdraw.evaluation.report import write_json
 from deepdraw.runtime import slurm
+from deepdraw.runtime.files import write_json
 from deepdraw.runtime.signals import Preempted, preemptible
 from deepdraw.runtime.snapshot import check_code
 from deepdraw.runtime.sweeps import read_sweep

@@ -13,8 +13,8 @@ from typing import Any
 
 from hydra.core.utils import JobReturn
 
-from deepdraw.evaluation.report import write_json
 from deepdraw.runtime import processes
+from deepdraw.runtime.files import write_json
 from deepdraw.runtime.results import conclude, describe
 from deepdraw.runtime.signals import sigterm_as_ctrl_c
 from deepdraw.runtime.snapshot import PACKAGE

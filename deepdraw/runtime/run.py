@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hydra.core.hydra_config import HydraConfig
@@ -38,13 +39,29 @@ LIBRARIES = (
 Result = TypeVar("Result")
 
 
+def one_directory(main: Callable[[], None]) -> Callable[[], None]:
+    """Of the processes that torchrun starts, let the first alone have a directory from Hydra."""
+
+    @functools.wraps(main)
+    def wrapped() -> None:
+        if os.environ.get("RANK", "0") == "0":
+            return main()
+        with TemporaryDirectory() as aside:
+            sys.argv += [f"hydra.run.dir={aside}", f"hydra.sweep.dir={aside}", "hydra.output_subdir=null"]
+            return main()
+
+    return wrapped
+
+
 def run_directory() -> Path:
     """The directory that Hydra chose for this job."""
     return Path(HydraConfig.get().runtime.output_dir)
 
 
-def open_run(directory: Path, config: DictConfig, former: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Write `<run>/config.yaml` and return the config resolved to plain values.
+def open_run(
+    directory: Path, config: DictConfig, former: Mapping[str, Any] | None, write: bool = True
+) -> dict[str, Any]:
+    """Write `<run>/config.yaml`, unless another rank does, and return the config resolved to plain values.
 
     former: the config of the run that the directory holds already, if it holds one. Raises ValueError, naming the keys
     and touching nothing, where the two differ in what changes the result.
@@ -56,7 +73,8 @@ def open_run(directory: Path, config: DictConfig, former: Mapping[str, Any] | No
             f"{directory} holds a run of another config ({'; '.join(differing)}): "
             "repeat its settings to resume it, or choose another hydra.run.dir"
         )
-    (directory / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(resolved)))
+    if write:
+        (directory / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(resolved)))
     return {str(key): value for key, value in resolved.items()}
 
 

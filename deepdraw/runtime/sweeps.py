@@ -11,8 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from deepdraw.evaluation.report import write_json
 from deepdraw.runtime import processes, slurm
+from deepdraw.runtime.files import write_json
 from deepdraw.runtime.tails import last_lines, latest, read_json
 
 ENDED = {"COMPLETED", "FAILED", "STOPPED"}

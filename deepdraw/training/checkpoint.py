@@ -11,12 +11,18 @@ from typing import Any
 import torch
 
 from deepdraw.models.weights import UNREADABLE
+from deepdraw.runtime.distributed import rank
 
 TRUSTED = ("deepdraw", "torch.optim", "timm.optim")
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write beside `path`, then rename: a reader finds the old checkpoint or the new one, never half of one."""
+    """Write beside `path`, then rename: a reader finds the old checkpoint or the new one, never half of one.
+
+    Of several ranks the first alone writes.
+    """
+    if rank() > 0:
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     with part.open("wb") as file:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from deepdraw.data.augment import Augment
-from deepdraw.data.loader import Batch, Loader, Order, Split
+from deepdraw.data.loader import Batch, Loader, Order, Share, Split
 from deepdraw.data.raster import Rasterizer
 from deepdraw.models.classifier import Classifier
 from deepdraw.models.folding import fold_batch_norms
@@ -238,24 +238,26 @@ class FeatureLoader:
         shuffle: bool,
         device: torch.device,
         seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         self.classes, self.batch_size, self.num_drawings = split.classes, batch_size, len(features.labels)
         self._features, self._shuffle, self._device, self._seed = features, shuffle, device, seed
+        self._share = Share(self.num_drawings, batch_size, shuffle, rank, world_size)
         self._views = features.features.view(-1, *features.features.shape[-2:])
         self._block_sizes = split.block_sizes
         self._block_starts = np.cumsum(split.block_sizes) - split.block_sizes
 
     def __len__(self) -> int:
-        """Steps in an epoch, or, without shuffling, batches."""
-        return self.num_drawings // self.batch_size if self._shuffle else -(-self.num_drawings // self.batch_size)
+        """Steps in an epoch, or, without shuffling, batches of this rank."""
+        return len(self._share)
 
     def epoch(self, epoch: int = 0, first: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from number `first` on."""
         order = Order(self._block_sizes, self._seed, epoch, self._shuffle)
         features = self._views[epoch % len(self._views)]
         for index in range(first, len(self)):
-            start = index * self.batch_size
-            parts = order.take(start, min(start + self.batch_size, self.num_drawings))
+            parts = order.take(*self._share.bounds(index))
             places = torch.from_numpy(np.concatenate([self._places(*part) for part in parts]))
             batch = (array[places] for array in (features, self._features.labels, self._features.key_ids))
             images, labels, key_ids = (tensor.to(self._device, non_blocking=True) for tensor in batch)

@@ -20,6 +20,7 @@ from torch.optim.swa_utils import AveragedModel
 from deepdraw.data.loader import Epochs
 from deepdraw.models.classifier import Classifier
 from deepdraw.models.freezing import thaw
+from deepdraw.runtime.distributed import gathered, on_any_rank, rank, replicated, summed, world_size
 from deepdraw.runtime.loggers import Logger
 from deepdraw.runtime.precision import Precision
 from deepdraw.runtime.progress import Bar, Forecast
@@ -41,12 +42,16 @@ class State:
     schedule: LRScheduler
     scaler: torch.amp.GradScaler
     loggers: Mapping[str, Logger]
-    recent: Tensor  # float32 [3] on the device: loss, hits and drawings, summed since the last row of metrics
+    recent: Tensor  # float32 [3] on the device: loss, hits and drawings of this rank since the last row of metrics
     epoch: int = 0
     step_in_epoch: int = 0
     step: int = 0
     best: dict[str, float] = field(default_factory=dict)  # validation metrics of the best epoch
     speed: dict[str, float] = field(default_factory=dict)  # train/images_per_second of the last epoch
+    network: Any = field(init=False)  # the model, or what leaves it the mean gradient of all ranks
+
+    def __post_init__(self) -> None:
+        self.network = self.model
 
     @property
     def judged(self) -> nn.Module:
@@ -54,7 +59,9 @@ class State:
         return self.model if self.averaged is None else self.averaged.module
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain values alone."""
+        """Tensors and plain values alone; all ranks have to call it."""
+        cuda = torch.cuda.get_rng_state() if self.recent.is_cuda else None
+        own = {"recent": self.recent.cpu(), "rng": {"cpu": torch.get_rng_state(), "cuda": cuda}}
         return {
             "model": self.model.state_dict(),
             "averaged": self.averaged and self.averaged.state_dict(),
@@ -62,11 +69,10 @@ class State:
             "schedule": self.schedule.state_dict(),
             "scaler": self.scaler.state_dict(),
             "loggers": {name: logger.state_dict() for name, logger in self.loggers.items()},
-            "recent": self.recent,
             "progress": {"epoch": self.epoch, "step_in_epoch": self.step_in_epoch, "step": self.step},
             "best": self.best,
             "speed": self.speed,
-            "rng": {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()},
+            "ranks": gathered(own),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -78,12 +84,23 @@ class State:
         for name, logger in self.loggers.items():
             if name in state["loggers"]:
                 logger.load_state_dict(state["loggers"][name])
-        self.recent.copy_(state["recent"])
         for name, value in state["progress"].items():
             setattr(self, name, value)
         self.best, self.speed = state["best"], state["speed"]
-        torch.set_rng_state(state["rng"]["cpu"])
-        torch.cuda.set_rng_state_all(state["rng"]["cuda"])
+        self._load_own(state["ranks"])
+
+    def _load_own(self, ranks: list[dict[str, Any]]) -> None:
+        """Take what each rank has for itself; where there are more or fewer than then, the first takes their sums."""
+        if len(ranks) != world_size():
+            print(f"the run had {len(ranks)} ranks: from here on dropout, mixup and cutmix draw other numbers")
+            if rank() == 0:
+                self.recent.copy_(sum(own["recent"] for own in ranks))
+            return
+        own = ranks[rank()]
+        self.recent.copy_(own["recent"])
+        torch.set_rng_state(own["rng"]["cpu"])
+        if self.recent.is_cuda and own["rng"]["cuda"] is not None:
+            torch.cuda.set_rng_state(own["rng"]["cuda"])
 
     def log(self, metrics: Mapping[str, float]) -> None:
         """Hand one row to every logger."""
@@ -159,6 +176,7 @@ def fit(
         bar = Bar(title, last, train.batch_size * recipe.grad_accum, first=state.step_in_epoch)
         thaw(state.model, state.epoch)
         state.model.train()
+        state.network = replicated(state.model)
         with bar, StopSignal() as stop:
             while state.step_in_epoch < last:
                 rates = learning_rates(state.optimizer)
@@ -170,10 +188,13 @@ def fit(
                     state.speed = {"train/images_per_second": bar.images_per_second()}
                     state.log({**row, **state.speed})
                     bar.show(row)
-                if stop.requested or state.step % recipe.checkpoint_every == 0 or state.step_in_epoch == last:
-                    check_finite(state)
+                stopping = on_any_rank(stop.requested)
+                if stopping or state.step % recipe.checkpoint_every == 0 or state.step_in_epoch == last:
+                    recent_sums(state)
                     save_checkpoint(checkpoints / "last.pt", {**about, **state.state_dict()})
-                stop.raise_if_requested()
+                if stopping:
+                    stop.requested = True  # whichever rank was asked
+                    stop.raise_if_requested()
         start = time.perf_counter()
         metrics = evaluate("val", val)
         num_images = last * train.batch_size * recipe.grad_accum
@@ -189,10 +210,11 @@ def fit(
 
 def train_step(state: State, batches: Iterator[tuple[Tensor, Tensor]], recipe: Recipe, precision: Precision) -> None:
     """One optimizer step over `grad_accum` batches of images and labels, or class probabilities."""
-    for _ in range(recipe.grad_accum):
+    for number in range(1, recipe.grad_accum + 1):
         images, targets = next(batches)
+        state.network.require_backward_grad_sync = number == recipe.grad_accum  # as no_sync() has it, without a block
         with precision.autocast():
-            logits = state.model(images)
+            logits = state.network(images)
             loss = cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
         state.scaler.scale(loss / recipe.grad_accum).backward()
         labels = targets if targets.ndim == 1 else targets.argmax(dim=1)
@@ -212,17 +234,18 @@ def train_step(state: State, batches: Iterator[tuple[Tensor, Tensor]], recipe: R
 
 
 def recent_metrics(state: State) -> dict[str, float]:
-    """Mean loss and accuracy over the drawings since the last row."""
-    check_finite(state)
-    loss, hits, drawings = state.recent.tolist()
+    """Mean loss and accuracy over the drawings of all ranks since the last row."""
+    loss, hits, drawings = recent_sums(state)
     state.recent.zero_()
     return {"train/loss": loss / drawings, "train/top1": hits / drawings}
 
 
-def check_finite(state: State) -> None:
-    """Raise FloatingPointError where a loss since the last row was infinite or not a number."""
-    if not state.recent.isfinite().all():
+def recent_sums(state: State) -> list[float]:
+    """`recent`, of all ranks; raises FloatingPointError where a loss was infinite or not a number."""
+    (recent,) = summed([state.recent])
+    if not recent.isfinite().all():
         raise FloatingPointError(
             f"the loss is not finite at step {state.step}: lower optimizer.lr or use precision=fp32; "
             "the checkpoints are from before"
         )
+    return recent.tolist()

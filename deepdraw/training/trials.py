@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from deepdraw.data.loader import Epochs
 from deepdraw.models.classifier import Classifier
 from deepdraw.models.freezing import will_train
+from deepdraw.runtime.distributed import world_size
 from deepdraw.training.checkpoint import save_checkpoint
 from deepdraw.training.loop import Evaluate, Recipe, State
 
@@ -23,6 +24,8 @@ Row = dict[str, Any]  # a head: what it was trained with, and its metrics on val
 
 def linear_head(model: Classifier, recipe: Recipe) -> nn.Linear:
     """The head that is to be fitted; ValueError where more than it would train, or batches would not stay whole."""
+    if world_size() > 1:
+        raise ValueError(f"head=grid and head=logistic are the work of one process, not of {world_size()}: start one")
     if will_train(model) & set(model.backbone.parameters()):
         raise ValueError("heads are tried side by side on a backbone that does not train: set freeze=all")
     if not isinstance(model.head, nn.Linear):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from deepdraw.evaluation.files import write_json
 from deepdraw.evaluation.pictures import write_pictures
 from deepdraw.evaluation.report import write_report
+from deepdraw.runtime.files import write_json
 
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 

@@ -153,8 +153,8 @@ FOREIGN = [
     "timm.models.load_state_dict",  # takes weights_only=False
     "open_clip.load_state_dict",
     "deepdraw.runtime.run.os.system",  # what our own modules import
-    "deepdraw.runtime.run.subprocess.run",
-    "deepdraw.runtime.run.subprocess",
+    "deepdraw.runtime.snapshot.subprocess.run",
+    "deepdraw.runtime.snapshot.subprocess",
     "deepdraw.data.download.urlopen",
     "deepdraw.training.loop.torch.load",
     "torch.optim.optimizer.torch.load",

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from deepdraw.evaluation.files import write_json
+from deepdraw.runtime.files import write_json
 
 
 def test_json_is_sorted_and_read_back(tmp_path):
