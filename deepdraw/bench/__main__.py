@@ -22,6 +22,7 @@ from deepdraw.runtime.options import one_line_end, parse
 
 BENCHMARKS = {
     "data": "images per second on one core: strokes, against the original project's image shards",
+    "evaluation": "an evaluation with all its metrics and pictures, against the bare forward pass",
     "freezing": "a training step with frozen blocks, against the original project's way of freezing",
     "model": "images per second forward and in training, as a share of what the device can do, and cores to feed it",
     "probe": "linear probes by one pass and many heads at once, against a pass for each epoch of each head",
