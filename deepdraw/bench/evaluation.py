@@ -40,7 +40,7 @@ def run(options: Options) -> dict[str, Any]:
     trained = rebuild(options.ckpt, device=options.device, root=options.root)
     split = open_split(options.split, trained.source(), trained.classes)
     device = trained.precision.device
-    backbone = OmegaConf.to_container(trained.config)["backbone"]  # type: ignore[call-overload, index]
+    backbone: Any = OmegaConf.to_container(trained.config.backbone)
     encoder = Encoder(trained.model, backbone, trained.rasterizer, trained.precision)
     loader = Loader(split, trained.rasterizer, batch_size=options.batch_size, shuffle=False, device=device)
     with torch.inference_mode():
