@@ -110,8 +110,7 @@ def pack_files(
     pool = ProcessPoolExecutor(
         min(len(files), max(2, cpu_count() or 2)),
         get_context("spawn"),
-        signal.signal,
-        (signal.SIGINT, signal.SIG_IGN),
+        _ignore_signals,
     )
     try:
         pending = {
@@ -124,3 +123,9 @@ def pack_files(
     finally:
         pool.shutdown(cancel_futures=True)
     return parts, counts
+
+
+def _ignore_signals() -> None:
+    """Leave Ctrl-C and SLURM's warning, sent to all processes, to the main one."""
+    for number in (signal.SIGINT, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)

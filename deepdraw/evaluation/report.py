@@ -97,8 +97,11 @@ def _sections(run: Path, summary: Mapping[str, Any]) -> Iterator[Section]:
 
 
 def _headline(found: list[Line]) -> Line:
-    """The harmonic mean where there is one, as of seen and unseen classes; else the first metric."""
-    return next((line for line in found if "harmonic mean" in line.title), found[0])
+    """The harmonic mean where there is one, as of seen and unseen classes; else the first metric; with most shots."""
+    method = found[0].title.split()[0]
+    several = [line for line in found if "-shot" in line.title and line.title.startswith(method)]
+    means = [line for line in several or found if "harmonic mean" in line.title]
+    return (means or several or found[:1])[-1]
 
 
 def _facts(summary: Mapping[str, Any], config: Path) -> dict[str, str]:

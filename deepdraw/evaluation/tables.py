@@ -20,6 +20,7 @@ _TITLES = {  # of metrics, which a protocol's name may precede: text_map3
     "map3": "MAP@3",
     "mean_class_accuracy": "mean per-class accuracy",
     "macro_f1": "macro F1",
+    "harmonic": "harmonic mean",
     "chance": "chance level",
     "loss": "negative log-likelihood",
     "loss_scaled": "negative log-likelihood, scaled",
@@ -31,7 +32,9 @@ _TITLES = {  # of metrics, which a protocol's name may precede: text_map3
 }
 _WORDS = {"knn": "kNN", "tip": "Tip-Adapter", "zeroshot": "zero-shot", "aurc": "AURC", "f1": "F1"}
 _CALIBRATION = ("loss", "ece", "scaled", "temperature", "aurc", "coverage", "selective")
-_COMPLEXITY = re.compile(r"(?P<metric>.*)_(?P<unit>strokes|points)_(?P<bounds>.+)")
+_COMPLEXITY = re.compile(r"(?P<metric>.*)_(?P<unit>strokes|points)_(?P<bounds>(?P<least>\d+).*)")
+_METHODS = ("text", "whitened", "prototype", "knn", "tip")  # in this order, behind the trained head
+_SHOTS = re.compile(r"([a-z]+)_(\d+)shot_")
 _NO_PERCENT = ("loss", "loss_scaled", "temperature", "offset", "images_per_second")
 
 
@@ -46,7 +49,7 @@ class Line:
 
 
 def lines(metrics: Mapping[str, float]) -> list[Line]:
-    """The lines of a table of `metrics`, group by group and else in the order given.
+    """The lines of a table of `metrics`: group by group, protocol by protocol, the most telling first.
 
     Keys may carry a split ("test/top1"). Accuracies and calibration errors (0..1) are in percent. `..._low` and
     `..._high` become the interval of the metric they belong to, `..._stderr` stands beside its value.
@@ -54,10 +57,26 @@ def lines(metrics: Mapping[str, float]) -> list[Line]:
     plain = {key.rpartition("/")[2]: value for key, value in metrics.items()}
     found = [
         Line(_group(name), title(name), _value(name, value, plain), _interval(name, plain))
-        for name, value in plain.items()
+        for name, value in sorted(plain.items(), key=lambda item: _place(item[0]))
         if not _belongs_to_another(name, plain)
     ]
     return sorted(found, key=lambda line: GROUPS.index(line.group))
+
+
+def _place(name: str) -> tuple[int, ...]:
+    """Where a metric stands in its group: by protocol, shots, metric, and the least that was drawn."""
+    shots = _SHOTS.match(name)
+    method = shots[1] if shots else name.partition("_")[0]
+    metrics = [metric for metric in _TITLES if name == metric or name.endswith(f"_{metric}")]
+    bounds = _COMPLEXITY.fullmatch(name)
+    return (
+        name == "chance",
+        _METHODS.index(method) if method in _METHODS else -1,
+        int(shots[2]) if shots else 0,
+        list(_TITLES).index(max(metrics, key=len)) if metrics else len(_TITLES),
+        bounds["unit"] == "points" if bounds else 0,
+        int(bounds["least"]) if bounds else 0,
+    )
 
 
 def title(name: str) -> str:

@@ -116,10 +116,18 @@ def one_line_errors(main: Callable[[DictConfig], Result]) -> Callable[[DictConfi
                 raise
             sys.exit(f"error: {line}")
         except KeyboardInterrupt:
-            print(f"stopped; the same command with hydra.run.dir={run_directory()} goes on from its last checkpoint")
+            print(f"stopped; {_way_back()} goes on from its last checkpoint")
             sys.exit(130)
 
     return wrapped
+
+
+def _way_back() -> str:
+    """What to type for a run that was stopped, alone or as a job of a sweep."""
+    hydra = HydraConfig.get()
+    if hydra.mode == RunMode.MULTIRUN and (Path(hydra.sweep.dir) / "sweep.json").exists():
+        return f"`python -m deepdraw.sweep resume {hydra.sweep.dir}`"
+    return f"the same command with hydra.run.dir={run_directory()}"
 
 
 def _line_for(error: BaseException | None) -> str | None:

@@ -30,8 +30,10 @@ OURS = {"_target_", "objective", "snapshot", "wait", "submitit_folder", "max_num
 def submit(directory: Path, jobs: Sequence[Job], parameters: Mapping[str, Any]) -> list[str]:
     """Submit jobs of a sweep, as one array or, where SLURM allows none so large, as several; their ids in order.
 
-    parameters: the node `hydra.launcher` of the config. Raises ValueError, in one line, for what sbatch refuses.
+    parameters: the node `hydra.launcher` of the config. Raises ValueError, in one line, for what sbatch refuses; then,
+    as after Ctrl-C, no job is left in the queue that nobody knows of.
     """
+    from submitit.core.utils import FailedJobError
     from submitit.helpers import clean_env
 
     from deepdraw.runtime.jobs import run_on_slurm
@@ -39,11 +41,20 @@ def submit(directory: Path, jobs: Sequence[Job], parameters: Mapping[str, Any]) 
     executor = _executor(directory, parameters)
     size = largest_array()
     ids: list[str] = []
-    with clean_env():
-        for start in range(0, len(jobs), size):
-            numbers = [job.number for job in jobs[start : start + size]]
-            submitted = executor.map_array(run_on_slurm, [str(directory)] * len(numbers), numbers)
-            ids += [job.job_id for job in submitted]
+    try:
+        with clean_env():
+            for start in range(0, len(jobs), size):
+                numbers = [job.number for job in jobs[start : start + size]]
+                submitted = executor.map_array(run_on_slurm, [str(directory)] * len(numbers), numbers)
+                ids += [job.job_id for job in submitted]
+    except BaseException as error:
+        cancel(sorted({number.partition("_")[0] for number in ids}))
+        if not isinstance(error, FailedJobError):
+            raise
+        raise ValueError(
+            f"SLURM took {len(ids)} of {len(jobs)} jobs, which are cancelled, and refused the next ({_said(str(error))}): "
+            f"wait until it takes so many, then `python -m deepdraw.sweep resume {directory}`"
+        ) from None
     return ids
 
 
@@ -61,16 +72,15 @@ def check(directory: Path, parameters: Mapping[str, Any]) -> None:
         raise ValueError("there is no sbatch here: submit from a login node, or use hydra/launcher=local")
     if done.returncode:
         asked = " ".join(f"{name}={parameters[name]}" for name in ASKED if parameters.get(name) is not None)
-        answer = " ".join(done.stderr.replace("sbatch: error:", "").replace("allocation failure:", "").split())
-        raise ValueError(f"SLURM refuses these jobs ({answer}): change hydra.launcher ({asked}) to what `sinfo` shows")
+        raise ValueError(f"SLURM refuses these jobs ({_said(done.stderr)}): change hydra.launcher ({asked}) to what `sinfo` shows")
 
 
 def largest_array() -> int:
-    """The number of jobs that one array may have."""
+    """The number of jobs that one array may have; 1 where SLURM is set up without arrays."""
     done = _ask("scontrol", "show", "config")
     settings = (line.partition("=") for line in (done.stdout.splitlines() if done else []))
     sizes = [int(value) for name, _, value in settings if name.strip() == "MaxArraySize"]
-    return sizes[0] if sizes else 1000
+    return max(1, sizes[0]) if sizes else 1000
 
 
 def queue_states(ids: Sequence[str]) -> dict[str, str] | None:
@@ -157,6 +167,11 @@ def _executor(directory: Path, parameters: Mapping[str, Any]) -> SlurmExecutor:
     executor = SlurmExecutor(folder=directory / "logs")
     executor.update_parameters(**executor._convert_parameters(chosen))
     return executor
+
+
+def _said(errors: str) -> str:
+    """What sbatch wrote of its reason, in one line."""
+    return " ".join(errors.replace("sbatch: error:", "").replace("allocation failure:", "").split())
 
 
 def _signal(exit_code: str) -> int:

@@ -13,7 +13,10 @@ TAIL = 1 << 16  # bytes that are looked at
 
 
 def latest(metrics_csv: Path, names: Sequence[str]) -> dict[str, float]:
-    """The latest value of each of these columns, of those that have one near the end of the file."""
+    """The latest value of each of these columns, of those that have one near the end of the file.
+
+    The row of the test, which is logged as an epoch after the last one, is passed over.
+    """
     try:
         with metrics_csv.open("rb") as file:
             columns = next(csv.reader([file.readline().decode()]), [])
@@ -22,11 +25,13 @@ def latest(metrics_csv: Path, names: Sequence[str]) -> dict[str, float]:
         return {}
     found: dict[str, float] = {}
     missing = {name: columns.index(name) for name in names if name in columns}
+    tests = [place for place, name in enumerate(columns) if name.startswith("test/")]
     for line in reversed(lines):
         if not missing:
             break
         cells = line.split(",")
-        if len(cells) == len(columns):  # a row that is not being written
+        complete = len(cells) == len(columns)  # not being written
+        if complete and not any(cells[place] for place in tests):
             found |= {name: float(cells[place]) for name, place in missing.items() if cells[place]}
             missing = {name: place for name, place in missing.items() if name not in found}
     return found

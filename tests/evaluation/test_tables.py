@@ -93,3 +93,11 @@ def test_a_comparison_leaves_out_what_does_not_compare():
     print_comparison("alphas", "alpha", {"0": metrics, "1": metrics | {"top1": 0.6}}, console)
     assert "top-1" in console.file.getvalue()
     assert cells(console) == [["0", "50.00 %", "2.0000"], ["1", "60.00 %", "2.0000"]]
+
+
+def test_metrics_stand_by_protocol_and_number_whatever_order_they_are_stored_in():
+    names = ["top1", "top1_strokes_2", "top1_strokes_10+", "top1_points_11-20", "chance"]
+    shots = [f"{method}_{k}shot_top1" for method in ("whitened", "prototype", "knn") for k in (1, 5, 20)]
+    found = [line.title for line in lines(dict.fromkeys(sorted(names + shots), 0.5))]
+    assert found[:10] == [title(name) for name in ("top1", *shots)]
+    assert found[10:] == [title(name) for name in ("chance", *names[1:4])]

@@ -25,6 +25,18 @@ def run(*command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
 
 
+def disturb(how: str, job: str) -> None:
+    """Do to a job that runs what SLURM and its users do: `requeue` it, send it `usr2`, take its node for `high`."""
+    if how == "requeue":
+        assert run("scontrol", "requeue", job).returncode == 0
+    elif how == "usr2":
+        assert run("scancel", "--signal=USR2", job).returncode == 0
+    else:
+        node = run("squeue", "-h", "-j", job, "-o", "%N").stdout.strip()
+        whole = ["sbatch", "-p", "high", f"--nodelist={node}", "--exclusive", "-o", "/dev/null", "--wrap", "sleep 5"]
+        subprocess.run(whole, check=True, capture_output=True)
+
+
 @pytest.fixture(scope="session")
 def cluster() -> None:
     """A SLURM controller that answers."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 
 import pytest
 
-from tests.slurm.conftest import run
+from tests.slurm.conftest import disturb
 
 DISTURBANCES = ("requeue", "usr2", "high")
 
@@ -23,14 +22,3 @@ def test_a_disturbed_job_goes_on_from_its_last_step(submit, how):
     assert progress["step"] == 60
     assert len(progress["starts"]) == 2 and progress["starts"][1] > 0, progress
     assert sweep.command("collect").returncode == 0
-
-
-def disturb(how: str, job: str) -> None:
-    if how == "requeue":
-        assert run("scontrol", "requeue", job).returncode == 0
-    elif how == "usr2":
-        assert run("scancel", "--signal=USR2", job).returncode == 0
-    else:
-        node = run("squeue", "-h", "-j", job, "-o", "%N").stdout.strip()
-        whole = ["sbatch", "-p", "high", f"--nodelist={node}", "--exclusive", "-o", "/dev/null", "--wrap", "sleep 5"]
-        subprocess.run(whole, check=True, capture_output=True)

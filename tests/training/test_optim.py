@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from deepdraw.models.backbones import LayerGroup
 from deepdraw.models.classifier import Classifier
+from deepdraw.models.freezing import freeze, gradual, thaw
 from deepdraw.models.timm_backbone import TimmBackbone
 from deepdraw.training.optim import build_optimizer, constant, cosine, learning_rates, onecycle
 
@@ -45,7 +46,7 @@ class Model(nn.Module):
 
 def build(model: nn.Module, **options):
     defaults = {"lr": 0.1, "backbone_lr": 0.01, "layer_decay": 1.0, "weight_decay": 0.5, "pretrained": False}
-    return build_optimizer(model, algorithm=partial(SGD, momentum=0.9), **{**defaults, **options})
+    return build_optimizer(model, **{"algorithm": partial(SGD, momentum=0.9), **defaults, **options})
 
 
 def options(optimizer, model: nn.Module) -> dict[str, tuple[float, float]]:
@@ -72,6 +73,28 @@ def test_each_part_has_its_rate_and_biases_norms_and_scalars_no_decay():
         "head.1.weight": (0.1, 0.5),
         "head.1.bias": (0.1, 0.0),
     }
+
+
+@pytest.mark.parametrize("nesterov", [True, False])
+def test_layers_that_thaw_later_train_by_fused_momentum_as_by_any_other(nesterov):
+    def trained(fused: bool) -> list[torch.Tensor]:
+        torch.manual_seed(0)
+        model = Model()
+        freeze(model, gradual(model.backbone.layer_groups(), probe_epochs=1, blocks_per_epoch=1, epochs=3))
+        algorithm = partial(SGD, momentum=0.9, nesterov=nesterov, fused=fused)
+        optimizer = build(model, algorithm=algorithm)
+        for epoch in range(3):
+            thaw(model, epoch)
+            for _ in range(2):
+                sum(parameter.square().sum() for parameter in model.parameters() if parameter.requires_grad).backward()
+                optimizer.step()
+                optimizer.zero_grad()
+        return list(model.parameters())
+
+    start = Model()
+    for fused, plain in zip(trained(True), trained(False), strict=True):
+        torch.testing.assert_close(fused, plain)
+    assert all(not torch.equal(now, then) for now, then in zip(trained(True), start.parameters(), strict=True) if now.any())
 
 
 def test_frozen_parameters_are_left_out():
