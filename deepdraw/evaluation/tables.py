@@ -73,6 +73,7 @@ def _place(name: str) -> tuple[int, ...]:
         name == "chance",
         _METHODS.index(method) if method in _METHODS else -1,
         int(shots[2]) if shots else 0,
+        "_calibrated_" in name,
         list(_TITLES).index(max(metrics, key=len)) if metrics else len(_TITLES),
         bounds["unit"] == "points" if bounds else 0,
         int(bounds["least"]) if bounds else 0,

@@ -6,7 +6,8 @@ import math
 import re
 from collections.abc import Callable
 
-from torch.optim import Optimizer
+import torch
+from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
 from deepdraw.models.classifier import Classifier
@@ -52,7 +53,21 @@ def build_optimizer(
         ):
             if chosen:
                 groups.append({"params": chosen, "lr": rate, "weight_decay": decay, "name": name})
-    return algorithm(groups)
+    optimizer = algorithm(groups)
+    if isinstance(optimizer, SGD):
+        _start_momentum(optimizer)
+    return optimizer
+
+
+def _start_momentum(optimizer: SGD) -> None:
+    """Let each parameter's momentum start at 0, as if at its first gradient.
+
+    torch's fused SGD wants the momenta of all parameters of a group or of none, and layers that thaw come later.
+    """
+    for group in optimizer.param_groups:
+        if group["fused"] and group["momentum"]:
+            for parameter in group["params"]:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 def learning_rates(optimizer: Optimizer) -> dict[str, float]:
