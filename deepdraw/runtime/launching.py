@@ -12,6 +12,7 @@ from typing import Any
 from hydra.core.utils import JobReturn
 
 from deepdraw.runtime import slurm
+from deepdraw.runtime.estimate import estimate
 from deepdraw.runtime.results import conclude, describe
 from deepdraw.runtime.submission import returns, write_jobs
 from deepdraw.runtime.sweeps import Job, Sweep, states, write_sweep
@@ -35,6 +36,8 @@ def launch(
         sweep, jobs = write_jobs(*batch, **about)
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
+    if cost := estimate(directory, jobs, parameters, Path(batch[0].hydra.runtime.cwd)):
+        print(cost, flush=True)
     try:
         ids = slurm.submit(directory, jobs, parameters)
     except ValueError as error:

@@ -111,7 +111,7 @@ class Forecast:
         share = self._waited / elapsed
         hint = "; more data.num_workers would shorten it" if share > 0.2 else ""
         self._console.print(
-            f"training takes about {_duration(left)} from here: {self._steps - self._done:,} steps, "
+            f"training takes about {duration(left)} from here: {self._steps - self._done:,} steps, "
             f"{measured * self._images / elapsed:,.0f} images/s, {share:.0%} of it waiting for drawings{hint}",
             soft_wrap=True,
             highlight=False,
@@ -119,7 +119,7 @@ class Forecast:
         self._steps = 0  # told
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """Hours and minutes, minutes, or seconds."""
     minutes = round(seconds / 60)
     if minutes >= 60:

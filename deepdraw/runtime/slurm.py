@@ -52,7 +52,7 @@ def submit(directory: Path, jobs: Sequence[Job], parameters: Mapping[str, Any]) 
         if not isinstance(error, FailedJobError):
             raise
         raise ValueError(
-            f"SLURM took {len(ids)} of {len(jobs)} jobs, which are cancelled, and refused the next ({_said(str(error))}): "
+            f"SLURM took {len(ids)} of {len(jobs)} jobs, which are cancelled, and no more ({_said(str(error))}): "
             f"wait until it takes so many, then `python -m deepdraw.sweep resume {directory}`"
         ) from None
     return ids
@@ -72,7 +72,9 @@ def check(directory: Path, parameters: Mapping[str, Any]) -> None:
         raise ValueError("there is no sbatch here: submit from a login node, or use hydra/launcher=local")
     if done.returncode:
         asked = " ".join(f"{name}={parameters[name]}" for name in ASKED if parameters.get(name) is not None)
-        raise ValueError(f"SLURM refuses these jobs ({_said(done.stderr)}): change hydra.launcher ({asked}) to what `sinfo` shows")
+        raise ValueError(
+            f"SLURM refuses these jobs ({_said(done.stderr)}): change hydra.launcher ({asked}) to what `sinfo` shows"
+        )
 
 
 def largest_array() -> int:

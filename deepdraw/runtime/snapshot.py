@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +40,20 @@ def check_code(task: Path, submitted: str) -> None:
         raise ValueError(
             f"the code in {PACKAGE.parent} or {task.parent} has changed since this job was submitted: "
             "put it back and resume the sweep, or submit with hydra.launcher.snapshot=true, which keeps a copy"
+        )
+
+
+def check_import(code: Path) -> None:
+    """Raise ValueError where a job that starts in `code`, the parent of a package, would not import that package."""
+    command = [sys.executable, "-c", "import deepdraw.runtime.jobs as jobs; print(jobs.__file__)"]
+    paths = [str(code), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    done = subprocess.run(command, cwd=code, env=environment, capture_output=True, text=True)
+    if done.returncode or not Path(done.stdout.strip()).resolve().is_relative_to(code.resolve()):
+        reason = (done.stderr.strip().splitlines() or [f"it finds {done.stdout.strip()}"])[-1]
+        raise ValueError(
+            f"jobs could not import deepdraw from {code} ({reason}): "
+            f"put right what `cd {code} && {sys.executable} -c 'import deepdraw.runtime.jobs'` shows"
         )
 
 

@@ -15,7 +15,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, read_write
 
 from deepdraw.runtime.composing import QuickLoader, write_config
-from deepdraw.runtime.snapshot import copy_code, digest, git_commit
+from deepdraw.runtime.snapshot import PACKAGE, check_import, copy_code, digest, git_commit
 from deepdraw.runtime.sweeps import Job, JobState, Sweep, claim, write_sweep
 
 
@@ -58,7 +58,10 @@ def write_jobs(
     objective: str,
     snapshot: bool,
 ) -> tuple[Sweep, list[Job]]:
-    """Write the configs of a batch of jobs, numbered from `first`, with the first batch the code, and sweep.json."""
+    """Write the configs of a batch of jobs, numbered from `first`, with the first batch the code, and sweep.json.
+
+    Raises ValueError where the jobs could not import the code.
+    """
     setup_globals()
     directory = Path(config.hydra.sweep.dir)
     task = Path(inspect.getfile(inspect.unwrap(task_function))).absolute()
@@ -68,6 +71,8 @@ def write_jobs(
         jobs.append(Job(number, list(overrides), write_config(directory, composed, number)))
     if snapshot:
         task = copy_code(task, directory / "code") if first == 0 else directory / "code" / task.name
+    if first == 0:
+        check_import(directory / "code" if snapshot else PACKAGE.parent)
     code = {"commit": git_commit(), "digest": digest(task)}
     return write_sweep(directory, launcher, objective, jobs, task=str(task), code=code), jobs
 

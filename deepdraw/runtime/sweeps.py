@@ -93,8 +93,14 @@ def _settings(overrides: Sequence[str]) -> dict[str, str]:
 
 
 def claim(directory: Path) -> None:
-    """Take a directory for a new sweep; ValueError where it holds one, even if that began in the same instant."""
-    directory.mkdir(parents=True, exist_ok=True)
+    """Take a directory for a new sweep.
+
+    Raises ValueError where it holds one, even if that began in the same instant, and where nothing can be written.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(directory, error) from None
     try:
         (directory / "sweep.json").open("x").close()
     except FileExistsError:
@@ -102,6 +108,15 @@ def claim(directory: Path) -> None:
             f"{directory} holds a sweep: `python -m deepdraw.sweep resume {directory}` goes on with it; "
             "for a new one choose another hydra.sweep.dir"
         ) from None
+    except OSError as error:
+        raise _cannot_write(directory, error) from None
+
+
+def _cannot_write(directory: Path, error: OSError) -> ValueError:
+    return ValueError(
+        f"nothing can be written in {directory} ({error.strerror}): "
+        "choose as hydra.sweep.dir a directory that this machine and those that run the jobs can write"
+    )
 
 
 def write_sweep(directory: Path, launcher: str, objective: str, jobs: Sequence[Job], **about: Any) -> Sweep:

@@ -2,14 +2,17 @@
 
 import json
 import random
+import signal
 import struct
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from deepdraw.data import quickdraw
+from deepdraw.data import packing, quickdraw
 from deepdraw.data.drawings import Drawings
 from deepdraw.data.packing import find_files, pack_file
 from deepdraw.data.quickdraw import Options, convert, main
@@ -234,3 +237,9 @@ def test_real_drawings_raw_and_simplified_become_shards(shared, tmp_path, capsys
         assert counts["not_recognized"] > 0
     assert "drawings read" in capsys.readouterr().out
     assert np.all(Shards(str(tmp_path / "raw")).split("zeroshot").drawings([0]).stroke_lengths > 0)
+
+
+def test_processes_that_read_leave_ctrl_c_and_slurms_warning_to_the_main_one():
+    with ProcessPoolExecutor(1, get_context("spawn"), packing._ignore_signals) as pool:
+        for number in (signal.SIGINT, signal.SIGUSR2):
+            assert pool.submit(signal.getsignal, number).result() == signal.SIG_IGN

@@ -174,6 +174,13 @@ def test_ctrl_c_says_how_to_go_on(mode, capsys):
     assert "hydra.run.dir=outputs/run goes on from its last checkpoint" in capsys.readouterr().out
 
 
+def test_a_stopped_job_of_a_sweep_says_how_its_sweep_goes_on(mode, capsys, tmp_path):
+    mode.mode, mode.sweep = RunMode.MULTIRUN, SimpleNamespace(dir=str(tmp_path))
+    (tmp_path / "sweep.json").touch()
+    assert leaving(KeyboardInterrupt()) == 130
+    assert f"`python -m deepdraw.sweep resume {tmp_path}` goes on from its last" in capsys.readouterr().out
+
+
 def test_sigterm_at_any_time_is_answered_as_ctrl_c(mode, capsys):
     @one_line_errors
     def main(config):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
 
 from deepdraw.runtime import slurm
+from deepdraw.runtime.sweeps import Job
 
 SACCT = """7_0|COMPLETED|0:0
 7_1|FAILED|9:0
@@ -58,6 +61,59 @@ def test_the_queue_tells_a_job_that_is_gone_from_a_controller_that_is(answers):
     assert slurm.queue_states(["7_0"]) == {}
     answers["squeue"] = 0, "7_0|RUNNING\n7_1|PENDING\n", ""
     assert slurm.queue_states(["7_0", "7_2"]) == {"7_0": "RUNNING"}
+
+
+# Stands in for SLURM: no array of more than three jobs, no more than `$MOST` in the queue.
+SBATCH = """#!/bin/sh
+array=$(awk -F '[-%]' '/--array=/ {print $4}' "$1")
+echo "${array:-one}" >> "$HERE/submitted"
+number=$(wc -l < "$HERE/submitted")
+if [ "$number" -gt "$MOST" ]; then
+    echo "sbatch: error: QOSMaxSubmitJobPerUserLimit" >&2
+    exit 1
+fi
+echo "Submitted batch job $number"
+"""
+SCONTROL = """#!/bin/sh
+echo "MaxArraySize            = $SIZE"
+"""
+SCANCEL = """#!/bin/sh
+echo "$@" > "$HERE/cancelled"
+"""
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    for name, script in (("sbatch", SBATCH), ("scontrol", SCONTROL), ("scancel", SCANCEL), ("srun", "")):
+        (tmp_path / name).write_text(script)
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    for name, value in {"HERE": tmp_path, "SIZE": 3, "MOST": 99}.items():
+        monkeypatch.setenv(name, str(value))
+    return tmp_path
+
+
+def submitted(directory: Path) -> list[str]:
+    jobs = [Job(number, [f"x={number}"], directory / str(number)) for number in range(7)]
+    resources = {"nodes": 1, "tasks_per_node": 1, "cpus_per_task": 1, "timeout_min": 5, "signal_delay_s": 60}
+    return slurm.submit(directory, jobs, resources | {"array_parallelism": 256})
+
+
+def test_more_jobs_than_an_array_may_have_are_submitted_as_several(cluster):
+    assert submitted(cluster / "sweep") == ["1_0", "1_1", "1_2", "2_0", "2_1", "2_2", "3"]
+    assert (cluster / "submitted").read_text().split() == ["2", "2", "one"]
+
+
+def test_without_arrays_each_job_is_submitted_by_itself(cluster, monkeypatch):
+    monkeypatch.setenv("SIZE", "0")
+    assert submitted(cluster / "sweep") == ["1", "2", "3", "4", "5", "6", "7"]
+
+
+def test_of_a_sweep_that_slurm_takes_in_part_no_job_is_left_behind(cluster, monkeypatch):
+    monkeypatch.setenv("MOST", "2")
+    with pytest.raises(ValueError, match=r"took 6 of 7 jobs, which are cancelled, .*\(QOSMaxSubmit.*sweep resume "):
+        submitted(cluster / "sweep")
+    assert (cluster / "cancelled").read_text().split() == ["1", "2"]
 
 
 @pytest.mark.parametrize("state", ["PENDING", "REQUEUED", "COMPLETING"])

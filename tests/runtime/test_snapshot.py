@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deepdraw.runtime.snapshot import check_code, copy_code, digest
+from deepdraw.runtime.snapshot import check_code, check_import, copy_code, digest
 
 
 @pytest.fixture
@@ -30,3 +30,18 @@ def test_an_edit_of_the_code_or_of_an_option_is_refused(task, name):
     (task.parent / name).write_text("seed: 2")
     with pytest.raises(ValueError, match="has changed since this job was submitted"):
         check_code(task, submitted)
+
+
+def test_a_copy_can_be_imported_from_and_one_that_lacks_a_module_is_refused(task, tmp_path):
+    code = copy_code(task, tmp_path / "code").parent
+    check_import(code)
+    (code / "deepdraw/runtime/tails.py").unlink()
+    with pytest.raises(
+        ValueError, match=r"could not import deepdraw from .*(No module named .*tails.*): put right what"
+    ):
+        check_import(code)
+
+
+def test_another_package_of_that_name_is_not_taken_for_the_copy(tmp_path):
+    with pytest.raises(ValueError, match=r"could not import deepdraw from"):
+        check_import(tmp_path)

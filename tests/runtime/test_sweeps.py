@@ -72,6 +72,21 @@ def test_a_directory_is_claimed_once(tmp_path):
         claim(tmp_path / "sweep")
 
 
+def test_where_nothing_can_be_written_another_directory_is_asked_for(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        ValueError, match=r"nothing can be written in .*file/sweep \(Not a directory\): choose as hydra"
+    ):
+        claim(tmp_path / "file/sweep")
+
+    def refuse(*arguments):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ValueError, match=r"\(Permission denied\): choose as hydra.sweep.dir"):
+        claim(tmp_path / "sweep")
+
+
 def test_a_directory_without_a_sweep_is_refused(tmp_path):
     with pytest.raises(ValueError, match="holds no sweep: give the directory that the launcher printed"):
         read_sweep(tmp_path)
@@ -142,6 +157,13 @@ def test_progress_is_read_from_the_end_of_a_table_that_is_being_written(sweep, s
     (sweep.jobs[0].directory / "metrics.csv").write_text("\n".join(rows) + "\n2,4")
     (job,) = states(sweep)
     assert (job.epoch, job.metric, job.images_per_second) == (2, 0.4, 90)
+
+
+def test_the_tests_own_row_counts_as_no_epoch(sweep, slurm):
+    report(sweep, 0, "COMPLETED", objective=0.4)
+    rows = ["epoch,step,train/loss,val/top1,test/top1", "1,10,0.5,,", "2,20,0.4,,", "2,20,,0.4,", "3,20,,,0.3"]
+    (sweep.jobs[0].directory / "metrics.csv").write_text("\n".join(rows) + "\n")
+    assert states(sweep)[0].epoch == 2
 
 
 @pytest.fixture
