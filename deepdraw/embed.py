@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import MISSING
 
-from deepdraw.runtime.options import one_line_end, parse, usage
+from deepdraw.runtime.options import CheckpointOptions, one_line_end, parse, usage
 
 if TYPE_CHECKING:
     from deepdraw.data.loader import Loader, Split
@@ -24,10 +24,9 @@ SPLITS = ("train", "val", "test", "zeroshot")
 
 
 @dataclass
-class Options:
+class Options(CheckpointOptions):
     """What the command accepts, each as key=value; ValueError for values that cannot be meant."""
 
-    ckpt: str = field(default=MISSING, metadata={"help": "a best.pt or last.pt of train.py"})
     data: str = field(
         default=MISSING,
         metadata={"help": f"{', '.join(SPLITS)} of the data of ckpt, or a folder of shards or of images by class"},
@@ -41,9 +40,6 @@ class Options:
     num_workers: int | None = field(
         default=None, metadata={"help": "processes that read and draw, 0: this one; default: by the cores at hand"}
     )
-    device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1"})
-    precision: str = field(default="auto", metadata={"help": "auto, bf16, fp16 or fp32"})
-    trust: str = field(default="", metadata={"help": "packages, with commas, whose classes ckpt may name"})
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -134,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             options.ckpt,
             device=options.device,
             precision=options.precision,
-            trust=[package for package in options.trust.split(",") if package],
+            trust=options.trusted,
             root=options.root,
         )
         loader = Loader(

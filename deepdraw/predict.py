@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from omegaconf import MISSING
 
-from deepdraw.runtime.options import one_line_end, parse, usage
+from deepdraw.runtime.options import CheckpointOptions, one_line_end, parse, usage
 
 if TYPE_CHECKING:
     from deepdraw.data.raster import Rasterizer
@@ -27,19 +27,15 @@ IMAGES = (".png", ".jpg", ".jpeg", ".svg")
 
 
 @dataclass
-class Options:
+class Options(CheckpointOptions):
     """What the command accepts, each as key=value; ValueError for values that cannot be meant."""
 
-    ckpt: str = field(default=MISSING, metadata={"help": "a best.pt or last.pt of train.py"})
     input: str = field(
         default=MISSING, metadata={"help": "an image, a folder of images, or drawings as .ndjson or official .bin"}
     )
     output: str | None = field(default=None, metadata={"help": "FILE.csv or FILE.jsonl; default: CSV on stdout"})
     top: int = field(default=5, metadata={"help": "names for each drawing, the likeliest first"})
     batch_size: int = field(default=64, metadata={"help": "drawings that the network sees at once"})
-    device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1"})
-    precision: str = field(default="auto", metadata={"help": "auto, bf16, fp16 or fp32"})
-    trust: str = field(default="", metadata={"help": "packages, with commas, whose classes ckpt may name"})
 
     def __post_init__(self) -> None:
         for name in ("top", "batch_size"):
@@ -156,8 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from deepdraw.inference.recognizer import Recognizer
         from deepdraw.inference.trained import rebuild
 
-        trust = [package for package in options.trust.split(",") if package]
-        trained = rebuild(options.ckpt, device=options.device, precision=options.precision, trust=trust)
+        trained = rebuild(options.ckpt, device=options.device, precision=options.precision, trust=options.trusted)
         inputs = open_inputs(Path(options.input), trained.rasterizer)
         output = Path(options.output) if options.output else None
         try:

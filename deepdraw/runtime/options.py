@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from textwrap import fill
 from typing import Any, TypeVar
@@ -16,6 +16,21 @@ from omegaconf.errors import OmegaConfBaseException
 from deepdraw.runtime.signals import sigterm_as_ctrl_c
 
 Options = TypeVar("Options")
+
+
+@dataclass
+class CheckpointOptions:
+    """What every command accepts that uses a trained classifier."""
+
+    ckpt: str = field(default=MISSING, metadata={"help": "a best.pt or last.pt of train.py"})
+    device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1"})
+    precision: str = field(default="auto", metadata={"help": "auto, bf16, fp16 or fp32"})
+    trust: str = field(default="", metadata={"help": "packages, with commas, whose classes ckpt may name"})
+
+    @property
+    def trusted(self) -> list[str]:
+        """The packages of `trust`."""
+        return [package for package in self.trust.split(",") if package]
 
 
 def parse(options: type[Options], arguments: Sequence[str]) -> Options:
@@ -61,10 +76,15 @@ def one_line_end(interrupted: str) -> Iterator[None]:
         with sigterm_as_ctrl_c():
             yield
     except ValueError as error:
-        message = str(error).rpartition("\nValueError: ")[2]  # a worker process sends its traceback ahead of it
-        sys.exit(f"error: {' '.join(message.split())}")
+        sys.exit(f"error: {one_line(error)}")
     except KeyboardInterrupt:
         sys.exit(interrupted)
+
+
+def one_line(error: BaseException) -> str:
+    """What it says, in one line."""
+    message = str(error).rpartition("\nValueError: ")[2]  # a worker process sends its traceback ahead of it
+    return " ".join(message.split())
 
 
 def _names(options: type[Any]) -> dict[str, str]:

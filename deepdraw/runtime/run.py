@@ -17,6 +17,7 @@ from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 
+from deepdraw.runtime.options import one_line
 from deepdraw.runtime.signals import sigterm_as_ctrl_c
 from deepdraw.runtime.snapshot import git_commit
 
@@ -138,5 +139,4 @@ def _line_for(error: BaseException | None) -> str | None:
         return f"{error.full_key} is missing: give {error.full_key}=..."
     if not isinstance(error, ValueError | FloatingPointError):
         return None
-    message = str(error).rpartition("\nValueError: ")[2]  # a worker process sends its traceback ahead of it
-    return " ".join(message.split())
+    return one_line(error)
