@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from datetime import datetime
@@ -26,8 +25,6 @@ from deepdraw.runtime.signals import Preempted, preemptible
 from deepdraw.runtime.snapshot import check_code
 from deepdraw.runtime.sweeps import read_sweep
 from deepdraw.runtime.tails import read_json
-
-BEGAN = time.monotonic()
 
 
 def run(directory: Path, number: int, job_id: str, rank: int = 0) -> Any:
@@ -66,11 +63,11 @@ def run_on_slurm(directory: str, number: int) -> Any:
     with preemptible():
         try:
             return run(Path(directory), number, job_id, rank)
-        except Preempted as stop:
+        except Preempted:
             if rank:
                 sys.exit(0)  # any other status would end rank 0 before it has asked for its return
             _go_on_later(Path(directory), number, job_id)
-            print(f"{stop}: SLURM runs this job again from its last checkpoint", flush=True)
+            print("if SLURM runs this job again, it goes on from its last checkpoint", flush=True)
             raise
 
 
@@ -127,9 +124,9 @@ def _go_on_later(directory: Path, number: int, job_id: str) -> None:
     report = read_json(run_directory / "job.json")
     if report.get("state") == "FAILED":  # another rank's, for which SLURM ends this one
         sys.exit(1)
-    limit = config.hydra.launcher.timeout_min
     try:
-        if time.monotonic() - BEGAN > limit * 30 and not _has_saved(run_directory):
+        if slurm.at_time_limit(job_id) and not _has_saved(config):
+            limit = config.hydra.launcher.timeout_min
             raise ValueError(f"nothing was saved within the time limit: raise hydra.launcher.timeout_min={limit}")
         slurm.requeue(job_id)
     except ValueError as error:
@@ -137,10 +134,13 @@ def _go_on_later(directory: Path, number: int, job_id: str) -> None:
         raise
 
 
-def _has_saved(run_directory: Path) -> bool:
-    """Whether there is a checkpoint from after the job's start."""
-    last, report = run_directory / "checkpoints/last.pt", run_directory / "job.json"
-    return last.exists() and last.stat().st_mtime >= report.stat().st_mtime
+def _has_saved(config: DictConfig) -> bool:
+    """Whether there are a checkpoint or features from after the job's start."""
+    run_directory = Path(config.hydra.runtime.output_dir)
+    features = OmegaConf.select(config, "features.dir")
+    saved = [run_directory / "checkpoints/last.pt", *(Path(features).glob("*/*") if features else ())]
+    start = (run_directory / "job.json").stat().st_mtime
+    return any(file.exists() and file.stat().st_mtime >= start for file in saved)
 
 
 def _now() -> str:

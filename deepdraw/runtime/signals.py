@@ -34,8 +34,9 @@ def sigterm_as_ctrl_c() -> Iterator[None]:
 
 @contextmanager
 def preemptible() -> Iterator[None]:
-    """Let the first of SLURM's signals raise Preempted and those after it do nothing.
+    """Let SLURM's SIGTERM raise Preempted, hold SIGUSR2 back until a StopSignal is entered, and do nothing on others.
 
+    SIGUSR2 comes while there is time: what saves nothing, such as a last evaluation, may end before SIGTERM comes.
     They reach every process of the job; one that is forked while this is entered lets them pass.
     """
     process = os.getpid()
@@ -46,10 +47,13 @@ def preemptible() -> Iterator[None]:
                 signal.signal(each, signal.SIG_IGN)
             raise Preempted(f"stopped by {signal.Signals(number).name}")
 
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
     before = {number: signal.signal(number, leave) for number in FROM_SLURM}
     try:
         yield
     finally:
+        signal.sigtimedwait({signal.SIGUSR2}, 0)  # which has come too late
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for number, handler in before.items():
             if signal.getsignal(number) is leave:  # else this process is leaving
                 signal.signal(number, handler)
@@ -62,10 +66,12 @@ class StopSignal:
         self.requested = False
         self._number = signal.SIGTERM  # for a rank that stops because another was asked to
         self._before: dict[signal.Signals, Any] = {}
+        self._mask: set[int] = set()
 
     def __enter__(self) -> StopSignal:
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._request) for number in CAUGHT}
+            self._mask = set(signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR2}))
         return self
 
     def raise_if_requested(self) -> None:
@@ -90,5 +96,7 @@ class StopSignal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self._before:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
         if not isinstance(error, Preempted):  # while it leaves, SLURM's signals do nothing
             self._restore()

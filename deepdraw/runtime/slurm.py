@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ CAUSES = {
     "CANCELLED": r"(JOB|STEP) \S+ ON \S+ CANCELLED AT \S+( \*\*\*)?$",
     "SIGKILL": "task.*: Killed",
 }
+START = "Starting with JobEnvironment"  # in a log, of submitit, whenever SLURM runs the job
 PATIENCE = 60  # seconds in which a command of SLURM's must have answered
 OURS = {"_target_", "objective", "snapshot", "wait", "submitit_folder", "max_num_timeout"}  # not sbatch's
 
@@ -114,8 +116,12 @@ def account_states(ids: Sequence[str]) -> dict[str, tuple[str, str]]:
 
 
 def cause_in(log: Sequence[str]) -> str:
-    """What the last lines of a job's log that are SLURM's say of its end, where there is no asking accounting."""
-    for line in reversed(log):
+    """What SLURM's own lines at the end of a job's log say of its end, where accounting is not asked or does not tell.
+
+    The first that names a cause: those after it are of its consequences, and those before the latest start of another.
+    """
+    starts = [place for place, line in enumerate(log) if START in line]
+    for line in log[starts[-1] if starts else 0 :]:
         if line.startswith(("slurmstepd", "srun: error:")):
             for cause, pattern in CAUSES.items():
                 if re.search(pattern, line):
@@ -123,13 +129,19 @@ def cause_in(log: Sequence[str]) -> str:
     return ""
 
 
+def at_time_limit(number: str) -> bool:
+    """Whether SLURM is ending this job because its time is over."""
+    done = _ask("squeue", "--noheader", f"--jobs={number}", "--states=all", "--format=%r")
+    return done is not None and "TimeLimit" in done.stdout.split()
+
+
 def requeue(number: str) -> None:
-    """Have SLURM run this job, which is running, again; nothing where it ends or requeues the job of its own accord.
+    """Have SLURM run this job again, which runs or is at its time limit; nothing where SLURM ends or requeues it.
 
     Raises ValueError where it does not. SLURM may have been faster (submitit's issue 1617).
     """
     state = (queue_states([number]) or {}).get(number)
-    if state not in (None, "RUNNING"):
+    if state not in (None, "RUNNING") and not at_time_limit(number):
         return
     done = _ask("scontrol", "requeue", number)
     if (done is None or done.returncode) and (queue_states([number]) or {}).get(number) in (None, "RUNNING"):
@@ -166,7 +178,8 @@ def _executor(directory: Path, parameters: Mapping[str, Any]) -> SlurmExecutor:
     chosen["signal_delay_s"] = min(chosen["signal_delay_s"], chosen["timeout_min"] * 15)
     chosen["additional_parameters"] = {"requeue": True, **chosen.get("additional_parameters", {})}
     chosen["srun_args"] = ["--kill-on-bad-exit=1"]  # a rank that failed would be waited for by the others
-    executor = SlurmExecutor(folder=directory / "logs")
+    python = f"{shlex.quote(sys.executable)} -m deepdraw.runtime.hold"
+    executor = SlurmExecutor(folder=directory / "logs", python=python)
     executor.update_parameters(**executor._convert_parameters(chosen))
     return executor
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -76,6 +78,28 @@ def test_outside_of_the_loop_slurms_signals_act_at_once():
         send(signal.SIGTERM)
     for number, handler in zip(FROM_SLURM, before, strict=True):
         signal.signal(number, handler)
+
+
+def test_usr2_waits_for_the_loop_and_is_forgotten_where_none_comes():
+    before = [signal.getsignal(number) for number in FROM_SLURM]
+    with preemptible():
+        send(signal.SIGUSR2)
+    with pytest.raises(Preempted, match="SIGUSR2"), preemptible():
+        with StopSignal() as stop:
+            assert not stop.requested
+        send(signal.SIGUSR2)
+        with StopSignal() as stop:
+            assert stop.requested
+            stop.raise_if_requested()
+    assert not signal.sigpending() and not signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    for number, handler in zip(FROM_SLURM, before, strict=True):
+        signal.signal(number, handler)
+
+
+def test_a_job_is_started_with_usr2_held_back():
+    ask = "import signal; print(signal.SIGUSR2 in signal.pthread_sigmask(signal.SIG_BLOCK, ()))"
+    done = subprocess.run([sys.executable, "-m", "deepdraw.runtime.hold", "-c", ask], capture_output=True, text=True)
+    assert done.stdout == "True\n", done.stderr
 
 
 @pytest.mark.parametrize("signals", [[], [signal.SIGINT]])

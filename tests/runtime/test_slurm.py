@@ -122,6 +122,19 @@ def test_a_job_that_slurm_requeues_or_ends_itself_is_left_to_it(answers, state):
     slurm.requeue("7_0")
 
 
+def test_a_job_at_its_time_limit_is_requeued_by_us(monkeypatch):
+    asked = []
+
+    def ask(*command):
+        asked.append(command)
+        reason = command[0] == "squeue" and command[-1] == "--format=%r"
+        return CompletedProcess(command, 0, "TimeLimit\n" if reason else "7_0|COMPLETING\n", "")
+
+    monkeypatch.setattr(slurm, "_ask", ask)
+    slurm.requeue("7_0")
+    assert asked[-1] == ("scontrol", "requeue", "7_0")
+
+
 def test_a_job_that_cannot_be_requeued_says_so(answers):
     answers["squeue"] = 0, "7_0|RUNNING\n", ""
     answers["scontrol"] = 1, "", "Requested operation is presently disabled"
@@ -142,3 +155,12 @@ def test_a_job_that_cannot_be_requeued_says_so(answers):
 )
 def test_the_log_tells_the_cause_where_nothing_else_does(line, cause):
     assert slurm.cause_in(["before", line, "srun: Force Terminated StepId=9.0"]) == cause
+
+
+def test_the_first_line_of_the_latest_start_tells_the_cause_and_not_its_consequences():
+    started, killed = "submitit INFO - Starting with JobEnvironment(job_id=9)", "srun: error: node1: task 0: Killed"
+    cancelled = "slurmstepd-node1: error: *** STEP 9.0 ON node1 CANCELLED AT 2026-11-24T05:17:38 ***"
+    memory = "slurmstepd-node1: error: StepId=9.0 exceeded memory limit (2466357248 > 1073741824), being killed"
+    assert slurm.cause_in([started, memory, cancelled, memory, killed]) == "OUT_OF_MEMORY"
+    assert slurm.cause_in([started, killed, cancelled]) == "SIGKILL"
+    assert slurm.cause_in([started, memory, cancelled, started, killed]) == "SIGKILL"

@@ -37,6 +37,14 @@ def disturb(how: str, job: str) -> None:
         subprocess.run(whole, check=True, capture_output=True)
 
 
+def wait_for(file: Path, seconds: float = 120) -> None:
+    """Until there is something in a file that a job writes."""
+    end = time.monotonic() + seconds
+    while not (file.exists() and file.stat().st_size):
+        assert time.monotonic() < end, f"{file} has not come"
+        time.sleep(0.05)
+
+
 @pytest.fixture(scope="session")
 def cluster() -> None:
     """A SLURM controller that answers."""

@@ -28,6 +28,8 @@ def main(cfg: DictConfig) -> float:
         hog = bytearray(os.urandom(1 << 20)) * (4 << 10)  # 4 GB
         time.sleep(30)
         print(len(hog))
+    if cfg.does == "sleep":
+        time.sleep(300)
     count(run_directory() / "checkpoints/last.pt", cfg.steps)
     return -abs(cfg.lr - 0.3)
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.slurm.conftest import disturb
+from tests.slurm.conftest import disturb, wait_for
 
 DISTURBANCES = ("requeue", "usr2", "high")
 
@@ -21,4 +21,15 @@ def test_a_disturbed_job_goes_on_from_its_last_step(submit, how):
     progress = sweep.progress()
     assert progress["step"] == 60
     assert len(progress["starts"]) == 2 and progress["starts"][1] > 0, progress
+    assert sweep.command("collect").returncode == 0
+
+
+def test_usr2_before_a_job_can_answer_is_granted_after_its_first_step(submit):
+    sweep = submit("steps=20", "hydra.launcher.wait=false")
+    log = sweep.directory / f"logs/{sweep.ids[0]}_0_log.out"
+    wait_for(log)
+    while not (sweep.directory / "0/job.json").exists():
+        disturb("usr2", sweep.ids[0])
+    sweep.wait_until("", seconds=200)
+    assert sweep.progress() == {"step": 20, "starts": [0, 1]}
     assert sweep.command("collect").returncode == 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import re
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.slurm.conftest import ROOT, Submit, Submitted, disturb, run
+from tests.slurm.conftest import ROOT, Submit, Submitted, disturb, run, wait_for
 
 SMALL = ["device=cpu", "precision=fp32", "data.source.per_class=25", "data.batch_size=32", "data.num_workers=0"]
 SMALL += ["backbone.image_size=32", "backbone.options.channels=[8,8,16,16]", "train.log_every=5"]
@@ -83,7 +82,7 @@ def test_a_run_that_slurm_disturbs_mid_epoch_ends_in_the_bits_of_one_left_alone(
     disturbed = sweep(*SMALL, *LONG, *WHOLE_NODES, "hydra.launcher.wait=false", f"+way={','.join(ways)}")
     assert disturbed.launcher.returncode == 0, disturbed.launcher.stderr
     for number, way in enumerate(ways):
-        wait_for_checkpoint(disturbed, number)
+        wait_for(disturbed.directory / f"{number}/checkpoints/last.pt")
         disturb(way, disturbed.ids[number])
     undisturbed = alone(*SMALL, *LONG)
     for number in range(len(ways)):
@@ -94,13 +93,30 @@ def test_a_run_that_slurm_disturbs_mid_epoch_ends_in_the_bits_of_one_left_alone(
         assert_same_bits(disturbed.directory / str(number), undisturbed)
 
 
+def test_at_the_time_limit_a_run_goes_on_to_the_same_bits_and_a_job_that_saves_nothing_fails(
+    submit, sweep, alone, tmp_path
+):
+    limit, long = "hydra.launcher.timeout_min", [*SMALL, *LONG, "train.epochs=120"]
+    idle = submit("does=sleep", f"{limit}=1", "hydra.launcher.wait=false", directory=tmp_path / "idle")
+    limited = sweep(*long, *WHOLE_NODES, f"{limit}=2", "hydra.launcher.wait=false")
+    assert limited.launcher.returncode == 0, limited.launcher.stderr
+    undisturbed = alone(*long)
+    limited.wait_until("", seconds=300)
+    assert limited.command("collect").returncode == 0
+    assert stopped_mid_epoch(limited)
+    assert_same_bits(limited.directory / "0", undisturbed)
+    idle.wait_until("", seconds=120)
+    assert idle.command("collect").returncode == 1
+    assert "nothing was saved within the time limit: raise hydra.launcher.timeout_min=1" in idle.results[0]["error"]
+
+
 def test_two_nodes_give_the_metrics_of_one_process_and_requeued_the_bits_of_two_left_alone(sweep, alone):
     two = sweep(
         *VIT, *JOB, "hydra.launcher.cpus_per_task=4", "hydra.launcher.nodes=2", "hydra.launcher.tasks_per_node=1",
         "hydra.launcher.wait=false", "+way=undisturbed,requeue",
     )  # fmt: skip
     assert two.launcher.returncode == 0, two.launcher.stderr
-    wait_for_checkpoint(two, 1)
+    wait_for(two.directory / "1/checkpoints/last.pt")
     disturb("requeue", two.ids[1])
     one = alone(*VIT)
     for number in range(2):
@@ -111,13 +127,6 @@ def test_two_nodes_give_the_metrics_of_one_process_and_requeued_the_bits_of_two_
     assert_same_bits(requeued, undisturbed)
     for row, expected in zip(metrics(undisturbed), metrics(one), strict=True):
         assert row == pytest.approx(expected, rel=1e-4, abs=1e-6)
-
-
-def wait_for_checkpoint(submitted: Submitted, number: int, seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not (submitted.directory / f"{number}/checkpoints/last.pt").exists():
-        assert time.monotonic() < end, f"job {number} has saved nothing"
-        time.sleep(0.05)
 
 
 def stopped_mid_epoch(submitted: Submitted, number: int = 0) -> bool:
