@@ -216,8 +216,8 @@ def _judge(
 ) -> tuple[str, str]:
     """State and cause, by what the job said of itself, the queue (None: there is no asking it) and accounting."""
     failure = "" if accounted in ("", "COMPLETED", "RUNNING", "PENDING") else _cause(accounted, exit_code)
-    if reported in ENDED:
-        return str(reported), failure if reported == "FAILED" else ""
+    if reported in ENDED:  # of what it raised itself, an exit status tells less, and tells it later
+        return str(reported), failure if reported == "FAILED" and accounted != "FAILED" else ""
     if queue is not None and number in queue:
         return queue[number], ""
     if failure:

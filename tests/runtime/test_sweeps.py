@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -105,7 +104,7 @@ def test_the_swept_keys_are_those_that_differ(tmp_path):
         ("RUNNING", "PENDING", None, "PENDING", ""),  # requeued
         ("COMPLETED", "COMPLETING", None, "COMPLETED", ""),
         ("COMPLETED", None, ("COMPLETED", "0:0"), "COMPLETED", ""),
-        ("FAILED", None, ("FAILED", "1:0"), "FAILED", "exit status 1"),
+        ("FAILED", None, ("FAILED", "1:0"), "FAILED", ""),  # its own error says more
         ("FAILED", None, ("OUT_OF_MEMORY", "0:125"), "FAILED", "OUT_OF_MEMORY"),
         ("RUNNING", None, ("OUT_OF_MEMORY", "0:125"), "FAILED", "OUT_OF_MEMORY"),
         ("RUNNING", None, ("FAILED", "0:9"), "FAILED", "SIGKILL"),
@@ -205,16 +204,14 @@ def test_failures_show_the_end_of_their_tracebacks(mixed, capsys):
     assert "    RuntimeError: it broke" in printed
 
 
-def test_two_hundred_jobs_take_less_than_two_seconds_and_one_look_at_the_queue(tmp_path, slurm):
+def test_of_two_hundred_jobs_all_is_known_by_one_look_at_the_queue(tmp_path, slurm):
     sweep = sweep_of(tmp_path, *([f"optimizer.lr={number}e-5"] for number in range(200)))
     rows = "".join(f"{step // 100},{step},0.5,{step / 1e4}\n" for step in range(5000))
     for number, job in enumerate(sweep.jobs):
         (job.directory / "metrics.csv").write_text("epoch,step,train/loss,val/top1\n" + rows)
         (tmp_path / f"logs/7_{number}_0_log.out").touch()
         report(sweep, number, "COMPLETED", objective=number / 200)
-    start = time.process_time()  # which other work of the machine does not lengthen
     found = states(read_sweep(tmp_path))
     print_table(sweep, found, Console(file=io.StringIO()))
-    assert time.process_time() - start < 2
     assert slurm.num_looks == 1
     assert all(job.is_good and job.epoch == 49 for job in found)
