@@ -27,6 +27,7 @@ BENCHMARKS = {
     "model": "images per second forward and in training, as a share of what the device can do, and cores to feed it",
     "probe": "linear probes by one pass and many heads at once, against a pass for each epoch of each head",
     "rendering": "line width, polarity and size of drawings, by what a probe of a frozen encoder makes of them",
+    "sweep": "many jobs on SLURM submitted, asked for and collected, against Hydra's own launcher",
 }
 
 
