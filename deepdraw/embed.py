@@ -86,7 +86,7 @@ def embed(trained: Trained, loader: Loader, folder: Path, dtype: str) -> None:
         write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
         for batch, features in outputs(trained.model.features, loader, trained.precision, title="features"):
             with np.errstate(over="ignore"):  # told below
-                block = features.cpu().numpy().astype(dtype)
+                block = features.float().cpu().numpy().astype(dtype)
             if not np.isfinite(block).all():
                 raise ValueError(f"a feature is no finite number in {dtype}: use dtype=float32 precision=fp32")
             file.write(block.tobytes())

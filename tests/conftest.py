@@ -19,6 +19,7 @@ from deepdraw.data.shards import write_shards
 ROOT = Path(__file__).parents[1]
 
 torch.set_num_threads(1)
+torch.cpu._is_amx_tile_supported = lambda: False  # precision=auto is fp32 on any CPU: the same numbers everywhere
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start with it ignored
 
 
@@ -65,6 +66,8 @@ def train_once(polygon_root) -> Run:
         chosen = {override.partition("=")[0] for override in overrides}
         small = ["train.epochs=3", "train.log_every=5", "data.num_workers=0", "data.batch_size=32"]
         small += [f"features.dir={run_dir.parent / 'features'}"]
+        if "precision" not in chosen:
+            small += ["precision=fp32"]
         if "data" not in chosen:
             small += ["data=quickdraw", f"data.root={polygon_root}"]
         if not {"backbone", "experiment"} & chosen:

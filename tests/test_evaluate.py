@@ -71,6 +71,19 @@ def test_the_test_metrics_come_with_intervals_and_as_val_calibrates_them(trained
     assert "val/loss_scaled" not in found(trained, "val")  # the temperature is that of the best weights
 
 
+@pytest.mark.parametrize("split", ["test", "zeroshot", "generalized"])
+def test_in_bf16_the_numbers_are_nearly_those_in_fp32(trained, evaluate, split):
+    checkpoint = trained / "checkpoints/best.pt"
+    evaluate(checkpoint, f"split={split}", "precision=fp32")
+    exact = found(trained, split)
+    evaluate(checkpoint, f"split={split}", "precision=bf16")
+    rounded = found(trained, split)
+    assert rounded != exact
+    accuracies = [name for name in exact if name.endswith(("top1", "seen"))]
+    assert accuracies
+    assert [rounded[name] for name in accuracies] == pytest.approx([exact[name] for name in accuracies], abs=0.1)
+
+
 def test_the_batch_size_does_not_matter(trained, evaluate):
     evaluate(trained / "checkpoints/best.pt")
     expected = without_times(found(trained))

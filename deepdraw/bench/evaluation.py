@@ -47,7 +47,9 @@ def run(options: Options) -> dict[str, Any]:
         encoder.features(next(loader.epoch()).images)  # compiles and warms up
         start = time.perf_counter()
         for batch in loader.epoch():
-            logits = trained.model.head(encoder.features(batch.images))
+            features = encoder.features(batch.images)
+            with trained.precision.autocast():
+                logits = trained.model.head(features)
         logits.cpu()
         bare = time.perf_counter() - start
 

@@ -1,11 +1,15 @@
 """The benchmark of an evaluation: its figures are those of one split, and the parts add up."""
 
+import pytest
+import torch
 from rich.console import Console
 
 from deepdraw.bench import evaluation
 
 
-def test_an_evaluation_is_measured_beside_the_bare_pass(trained, tmp_path):
+@pytest.mark.parametrize("in_bf16", [False, True])
+def test_an_evaluation_is_measured_beside_the_bare_pass(trained, tmp_path, monkeypatch, in_bf16):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: in_bf16)
     options = evaluation.Options(ckpt=str(trained / "checkpoints/best.pt"), out=str(tmp_path), batch_size=32)
     figures = evaluation.run(options)
     assert (figures["num_drawings"], figures["num_classes"]) == (90, 3)

@@ -53,6 +53,15 @@ def test_every_drawing_of_a_split_has_its_row_in_stored_order(best, embed, polyg
     assert np.allclose(features, deepdraw.load(best).features(drawings), atol=1e-5)
 
 
+def test_features_computed_in_bf16_are_written_in_dtype(embed, tmp_path):
+    exact, _ = embed("data=val", "precision=fp32")
+    shutil.rmtree(tmp_path / "out")
+    rounded, _ = embed("data=val", "precision=bf16")
+    assert rounded.dtype == np.float32
+    assert not np.array_equal(rounded, exact)
+    assert np.allclose(rounded, exact, atol=0.05 * np.abs(exact).max())
+
+
 def test_float16_takes_half_the_disk(embed):
     features, _ = embed("data=val", "dtype=float16")
     assert features.dtype == np.float16

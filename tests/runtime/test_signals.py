@@ -17,6 +17,11 @@ def send(number: signal.Signals) -> None:
     os.kill(os.getpid(), number)
 
 
+def send_here(number: signal.Signals) -> None:
+    """To this thread alone: others of the tests' process, unlike a job's, do not hold it back and would take it."""
+    signal.pthread_kill(threading.get_ident(), number)
+
+
 @pytest.fixture
 def terminated():
     """SIGTERM, whose default would end the tests, raises SystemExit."""
@@ -83,11 +88,11 @@ def test_outside_of_the_loop_slurms_signals_act_at_once():
 def test_usr2_waits_for_the_loop_and_is_forgotten_where_none_comes():
     before = [signal.getsignal(number) for number in FROM_SLURM]
     with preemptible():
-        send(signal.SIGUSR2)
+        send_here(signal.SIGUSR2)
     with pytest.raises(Preempted, match="SIGUSR2"), preemptible():
         with StopSignal() as stop:
             assert not stop.requested
-        send(signal.SIGUSR2)
+        send_here(signal.SIGUSR2)
         with StopSignal() as stop:
             assert stop.requested
             stop.raise_if_requested()

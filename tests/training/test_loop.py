@@ -238,6 +238,14 @@ def test_a_frozen_backbone_is_trained_on_from_cached_features_as_from_drawings(t
     assert found["test/loss"] == pytest.approx(summary(cached)["test/loss"], abs=1e-4)
 
 
+def test_a_run_in_bf16_learns_and_goes_on_to_the_same_bits(train, interrupted, tmp_path):
+    overrides = ["precision=bf16", "train.checkpoint_every=4", "train.epochs=6", "optimizer.lr=5e-3"]
+    alone = train(*overrides, run_dir=tmp_path / "alone")
+    assert summary(alone)["test/top1"] > 0.6
+    interrupted(7, *overrides, run_dir=tmp_path / "broken")
+    assert_same_run(train(*overrides, run_dir=tmp_path / "broken"), alone)
+
+
 def test_a_run_on_cached_features_resumes_to_the_same_bits_even_where_they_are_lost(train, interrupted, tmp_path):
     overrides = ["freeze=all", "train.checkpoint_every=4", "head=mlp", "head.dropout=0.3", "train.ema=0.9"]
     overrides += ["augment=sketch", "features.views=2"]
