@@ -31,6 +31,9 @@ def launch(
     jobs cannot be submitted.
     """
     directory, first = Path(batch[0].hydra.sweep.dir), batch[-1]
+    is_basic = BASIC in batch[0].hydra.sweeper._target_
+    if not wait and not is_basic:
+        sys.exit("error: this sweeper chooses jobs by the results of others: set hydra.launcher.wait=true")
     try:
         slurm.check(directory, parameters)
         sweep, jobs = write_jobs(*batch, **about)
@@ -58,7 +61,7 @@ def launch(
             print(f"    python -m deepdraw.sweep {command} {directory}")
         sys.exit(130)
     ended = conclude(directory)
-    if BASIC in batch[0].hydra.sweeper._target_ and not all(job.is_good for job in ended):
+    if is_basic and not all(job.is_good for job in ended):
         sys.exit(1)
     return returns(ended[first:])
 

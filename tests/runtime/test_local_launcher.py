@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import yaml
 from hydra import compose, initialize_config_dir
 
 from deepdraw.runtime.local import visible_gpus
@@ -165,6 +166,26 @@ def test_a_directory_with_a_sweep_is_refused(ended):
     assert "Traceback" not in output
 
 
+def test_optuna_maximises_what_the_jobs_return(tmp_path):
+    search = ["hydra/sweeper=optuna", "hydra.sweeper.direction=maximize", "hydra.sweeper.sampler.seed=1"]
+    process = launch(tmp_path, *search, "hydra.sweeper.n_trials=4", "hydra.sweeper.n_jobs=2", "+x=interval(4,9)")
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    jobs = found(tmp_path)
+    assert [job.number for job in jobs] == [0, 1, 2, 3]
+    best = yaml.safe_load((tmp_path / "elsewhere/sweep/optimization_results.yaml").read_text())
+    assert best["best_value"] == max(job.metric for job in jobs if job.metric)
+    assert best["best_params"]["+x"] == pytest.approx(10 * best["best_value"])
+
+
+def test_a_sweeper_that_learns_from_results_has_to_wait_for_them(tmp_path):
+    search = ["hydra/sweeper=optuna", "+x=interval(4,9)"]
+    output, _ = launch(tmp_path, "hydra/launcher=deepdraw_slurm", "hydra.launcher.wait=false", *search).communicate()
+    assert output.splitlines()[-1] == (
+        "error: this sweeper chooses jobs by the results of others: set hydra.launcher.wait=true"
+    )
+
+
 def test_gpus_are_those_that_cuda_visible_devices_names(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, 5")
     assert visible_gpus() == ["2", "5"]
@@ -180,7 +201,7 @@ def test_gpus_are_all_that_the_driver_lists(monkeypatch, tmp_path):
     assert visible_gpus() == ["0", "1"]
 
 
-@pytest.mark.parametrize("sweep", ["lr", "lr_by_freeze"])
+@pytest.mark.parametrize("sweep", ["lr", "lr_by_freeze", "optuna"])
 def test_the_sweeps_need_no_numbers_typed(sweep):
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = compose("train", [f"+sweep={sweep}", "hydra/launcher=local"], return_hydra_config=True)
