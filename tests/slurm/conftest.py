@@ -26,11 +26,16 @@ def run(*command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
 
 
 def disturb(how: str, job: str) -> None:
-    """Do to a job that runs what SLURM and its users do: `requeue` it, send it `usr2`, take its node for `high`."""
+    """Do to a job that runs what SLURM and its users do: `requeue` it, send it `usr2`, take its node for `high`.
+
+    `limit`: let it stand still until SLURM warns it of its time limit, which sends it on, however fast this machine is.
+    """
     if how == "requeue":
         assert run("scontrol", "requeue", job).returncode == 0
     elif how == "usr2":
         assert run("scancel", "--signal=USR2", job).returncode == 0
+    elif how == "limit":
+        assert run("scancel", "--signal=STOP", job).returncode == 0
     else:
         node = run("squeue", "-h", "-j", job, "-o", "%N").stdout.strip()
         whole = ["sbatch", "-p", "high", f"--nodelist={node}", "--exclusive", "-o", "/dev/null", "--wrap", "sleep 5"]
@@ -82,6 +87,12 @@ class Submitted:
     def progress(self, number: int = 0) -> dict:
         """The steps of a stub's run, and those from which it started."""
         return json.loads((self.directory / f"{number}/checkpoints/last.pt").read_text())
+
+    def booked_states(self) -> list[str]:
+        """What sacct says of each job, as far as it has heard of them."""
+        array = self.ids[0].partition("_")[0]
+        booked = run("sacct", "-X", "-n", "-P", "-j", array, "-o", "JobID,State").stdout.split()
+        return [line.partition("|")[2] for line in sorted(booked)]
 
     def command(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """`python -m deepdraw.sweep NAME`."""

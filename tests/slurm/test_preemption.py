@@ -8,12 +8,12 @@ import pytest
 
 from tests.slurm.conftest import disturb, wait_for
 
-DISTURBANCES = ("requeue", "usr2", "high")
+DISTURBANCES = [("requeue", "main"), ("usr2", "main"), ("high", "main"), ("high", "grace")]
 
 
-@pytest.mark.parametrize("how", DISTURBANCES)
-def test_a_disturbed_job_goes_on_from_its_last_step(submit, how):
-    sweep = submit("steps=60", "hydra.launcher.wait=false")
+@pytest.mark.parametrize(("how", "partition"), DISTURBANCES)
+def test_a_disturbed_job_goes_on_from_its_last_step(submit, how, partition):
+    sweep = submit("steps=60", f"hydra.launcher.partition={partition}", "hydra.launcher.wait=false")
     sweep.wait_until("RUNNING")
     time.sleep(2)
     disturb(how, sweep.ids[0])

@@ -96,10 +96,12 @@ def test_a_run_that_slurm_disturbs_mid_epoch_ends_in_the_bits_of_one_left_alone(
 def test_at_the_time_limit_a_run_goes_on_to_the_same_bits_and_a_job_that_saves_nothing_fails(
     submit, sweep, alone, tmp_path
 ):
-    limit, long = "hydra.launcher.timeout_min", [*SMALL, *LONG, "train.epochs=120"]
-    idle = submit("does=sleep", f"{limit}=1", "hydra.launcher.wait=false", directory=tmp_path / "idle")
-    limited = sweep(*long, *WHOLE_NODES, f"{limit}=2", "hydra.launcher.wait=false")
+    long, limit = [*SMALL, *LONG, "train.epochs=30"], ["hydra.launcher.timeout_min=1", "hydra.launcher.wait=false"]
+    idle = submit("does=sleep", *limit, directory=tmp_path / "idle")
+    limited = sweep(*long, *WHOLE_NODES, *limit)
     assert limited.launcher.returncode == 0, limited.launcher.stderr
+    wait_for(limited.directory / "0/checkpoints/last.pt")
+    disturb("limit", limited.ids[0])
     undisturbed = alone(*long)
     limited.wait_until("", seconds=300)
     assert limited.command("collect").returncode == 0
