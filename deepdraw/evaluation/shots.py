@@ -17,6 +17,7 @@ from deepdraw.evaluation.generalized import choose_offset, generalized_metrics, 
 from deepdraw.evaluation.methods import Fit
 from deepdraw.evaluation.metrics import chance
 from deepdraw.evaluation.task import Labelled, Task
+from deepdraw.runtime.progress import counted
 
 ONE_ANSWER = ("top1", "top5", "mean_class_accuracy", "macro_f1")  # what scores that are no logits have to say
 
@@ -113,7 +114,8 @@ class FewShot:
             for shots in self.shots:
                 offset = choose_offset(seen.features, seen.labels, fit, shots=shots, seed=self.seed)
                 accuracies = []
-                for support in support_sets(queries.labels[new] - num_seen, shots, self.tries, self.seed):
+                supports = support_sets(queries.labels[new] - num_seen, shots, self.tries, self.seed)
+                for support in counted(supports, f"{name} {shots}-shot", self.tries, len(queries.labels)):
                     chosen = new[support.flatten()]
                     asked = is_query(queries.labels, chosen)
                     scores = scorer(

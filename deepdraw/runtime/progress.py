@@ -73,6 +73,14 @@ class Bar:
         self._live.stop()
 
 
+def counted(items: Iterable[Item], title: str, total: int, images: int) -> Iterator[Item]:
+    """The items, with a bar that counts how many of `total` the caller is done with, `images` drawings each."""
+    with Bar(title, total, images) as bar:
+        for item in items:
+            yield item
+            bar.advance()
+
+
 class Forecast:
     """What `steps` steps of `images` drawings each will take, told once, after the first of them.
 

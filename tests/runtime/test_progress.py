@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from deepdraw.runtime import progress
-from deepdraw.runtime.progress import Bar, Forecast
+from deepdraw.runtime.progress import Bar, Forecast, counted
 
 
 @pytest.fixture
@@ -105,6 +105,13 @@ def forecast(clock, *, steps: int, taken: int, drawing: float, training: float) 
         clock.now += training if step >= 3 else 100  # the first steps compile
         told.advance()
     return output.getvalue()
+
+
+def test_items_are_counted_when_one_is_done_with_them(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
+    assert list(counted(iter("ab"), "letters", 2, images=5)) == ["a", "b"]
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("letters  1/2") and second.startswith("letters  2/2")
 
 
 def test_the_time_that_training_takes_is_told_once_from_its_first_steps(clock):
