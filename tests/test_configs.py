@@ -115,6 +115,22 @@ def test_every_experiment_trains(experiment, train, polygon_root):
     assert (run / "summary.json").exists()
 
 
+def test_what_one_cluster_asks_for_reaches_its_jobs_and_disturbs_no_other_command(tmp_path):
+    text = (CONF.parent / "docs/sweeps.md").read_text()
+    (tmp_path / "local").mkdir()
+    (tmp_path / "local/default.yaml").write_text(re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)[0])
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        here = [f"hydra.searchpath=[file://{tmp_path}]"]
+        slurm, local, basic = (
+            compose("train", [*here, f"hydra/launcher={name}"], return_hydra_config=True)
+            for name in ("slurm", "local", "basic")
+        )
+    launcher = slurm.hydra.launcher
+    assert (launcher.account, launcher.partition, launcher.qos) == ("my_account", "gpu", None)
+    assert launcher.setup == ["module load CUDA"]
+    assert {config.features.dir for config in (slurm, local, basic)} == {"/scratch/me/features"}
+
+
 def test_the_slurm_launcher_asks_for_what_a_run_needs():
     with initialize_config_dir(str(CONF), version_base="1.3"):
         launcher = compose("train", ["hydra/launcher=slurm"], return_hydra_config=True).hydra.launcher

@@ -15,7 +15,7 @@ from deepdraw.runtime.sweeps import Job
 from deepdraw.runtime.tails import read_json
 
 NEWEST = 100  # former runs that are looked at
-FREE = ["hydra", "optimizer", "schedule", "seed", "logger", "features.dir"]  # by which a step takes as long
+FREE = ["hydra", "slurm", "optimizer", "schedule", "seed", "logger", "features.dir"]  # by which a step takes as long
 FREE += ["train.epochs", "train.limit_steps", "train.label_smoothing", "train.clip_grad"]
 FREE += ["train.log_every", "train.checkpoint_every"]
 

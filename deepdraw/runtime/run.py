@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 # do not change the result, but for rounding
-FREE = ("train.log_every", "train.checkpoint_every", "data.num_workers", "features.dir", "logger")
+FREE = ("train.log_every", "train.checkpoint_every", "data.num_workers", "features.dir", "logger", "slurm")
 LIBRARIES = (
     "deepdraw",
     "torch",

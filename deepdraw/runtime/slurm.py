@@ -171,6 +171,7 @@ def _executor(directory: Path, parameters: Mapping[str, Any]) -> SlurmExecutor:
     code = shlex.quote(str(copied if copied.is_dir() else PACKAGE.parent))
     chosen = {name: value for name, value in parameters.items() if name not in OURS and value is not None}
     chosen["setup"] = [
+        "export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK",  # which srun has not inherited since Slurm 22.05
         *chosen.get("setup", []),
         f"export PYTHONPATH={code}${{PYTHONPATH:+:$PYTHONPATH}}",
         f"cd {code}",  # from which `python -m` imports first
