@@ -173,6 +173,8 @@ def test_what_cannot_be_meant_is_refused_before_data_are_opened_or_weights_read(
             ["data.batch_size=1000"],
             "the split holds 420 drawings, too few for a step of 1000: choose a smaller data.batch_size",
         ),
+        (["data.batch_size=0"], "data.batch_size=0 makes no step: give at least 1 drawing"),
+        (["optimizer.lr=-1"], "optimizer.lr=-1 must be a number from 0 on"),
         (["train.grad_accum=50"], "train.grad_accum=50"),
         (["schedule.warmup=5"], "schedule.warmup=5 must lie in [0, 1)"),
         (["schedule=onecycle", "schedule.warmup=1"], "schedule.warmup=1 must lie in [0, 1)"),

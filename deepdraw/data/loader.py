@@ -147,6 +147,8 @@ class Share:
     world_size: int = 1
 
     def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError(f"data.batch_size={self.batch_size} makes no step: give at least 1 drawing")
         if self.batch_size % self.world_size:
             raise ValueError(
                 f"data.batch_size={self.batch_size} must be a multiple of the number of ranks, {self.world_size}"

@@ -153,6 +153,13 @@ def test_a_layer_decay_that_is_no_share_is_refused(layer_decay):
         build(Model(), layer_decay=layer_decay)
 
 
+@pytest.mark.parametrize("name", ["lr", "backbone_lr", "weight_decay"])
+@pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), "fast"])
+def test_a_rate_or_decay_that_can_be_none_is_refused(name, value):
+    with pytest.raises(ValueError, match=rf"^optimizer\.{name}={value} must be a number from 0 on$"):
+        build(Model(), **{name: value})
+
+
 def rates(schedule, total_steps: int, **settings) -> tuple[list[float], list[float]]:
     """The head's and the backbone's rate at every step."""
     optimizer = build(Model())
