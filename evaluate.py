@@ -72,6 +72,7 @@ def main(cfg: DictConfig) -> None:
             seen=seen and (lambda: load("seen", seen)),
             trained=not trained.frozen and cfg.interpolate is None,
             complexity=split.complexity(),
+            labels=split.labels,
             temperature=None if cfg.interpolate else trained.temperature,
             limit_batches=cfg.limit_batches,
         )

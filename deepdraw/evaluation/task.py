@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from deepdraw.data.drawings import Complexity
@@ -38,7 +40,8 @@ class Task:
     encode: the model's backbone and all before it; loader: the drawings asked about, in stored order, or features kept
     of them; classes: those that the head was trained on; seen: opens drawings of these classes to learn from, None
     where there are none; trained: whether the backbone was trained on them, too; complexity: of the drawings asked
-    about; temperature: of the head's logits, where it is known; limit_batches: ask about the first so many batches.
+    about; labels: theirs, int64 [N], where they are known before anything is drawn; temperature: of the head's logits,
+    where it is known; limit_batches: ask about the first so many batches.
     """
 
     model: Classifier
@@ -49,6 +52,7 @@ class Task:
     seen: Callable[[], Epochs] | None = None
     trained: bool = True
     complexity: Complexity | None = None
+    labels: NDArray[np.int64] | None = None
     temperature: float | None = None
     limit_batches: int | None = None
 

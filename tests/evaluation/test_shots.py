@@ -269,6 +269,15 @@ def test_classes_trained_on_need_drawings_to_learn_from(classes):
         ask(KNN, Features(classes))
 
 
+@pytest.mark.parametrize("classes", [NEW, SEEN + NEW])
+def test_a_new_class_of_too_few_drawings_is_named_before_anything_is_computed(classes, monkeypatch):
+    for unread in ("labelled", "seen_labelled"):
+        monkeypatch.delattr(Task, unread)
+    labels = np.repeat(np.arange(len(classes)), 6)[:-1]
+    with pytest.raises(ValueError, match=r"^class 'new 4' has 5 drawings, but 5-shot needs at least 6: "):
+        ask(KNN, Features(classes), learn=Features(SEEN), labels=labels)
+
+
 @pytest.mark.parametrize(("shots", "tries"), [([], 3), ([1, 5], 1), ([1], 0)])
 def test_no_shots_and_too_few_tries_for_a_standard_error_are_refused(shots, tries):
     with pytest.raises(ValueError, match=r"at least one number of shots, and for a standard error .* at least 2 tries"):
