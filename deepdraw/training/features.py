@@ -104,7 +104,8 @@ class Encoder:
             print(f"encoding on {self.precision.device} in {self.precision.name}")
             return model
         specimen = torch.zeros(1, 3, self.rasterizer.size, self.rasterizer.size)
-        backbone, number = fold_batch_norms(model.backbone, specimen)
+        with torch.autocast("cpu", enabled=False):  # in bf16 the two could not be held against each other
+            backbone, number = fold_batch_norms(model.backbone, specimen)
         folding = f", {number} batch norms folded into convolutions" if number else ""
         print(f"encoding on the CPU in {self.precision.name}, {INNER} images at a time{folding}")
         return Classifier(backbone, nn.Identity()) if number else model

@@ -148,20 +148,21 @@ def test_they_are_those_of_the_model(tmp_path, dtype):
     assert cached.key_ids.tolist() == key_ids.tolist()
 
 
-def test_a_convolutional_network_encodes_without_its_batch_norms_and_says_so(tmp_path, capsys):
+@pytest.mark.parametrize(("name", "atol"), [("fp32", 1e-4), ("bf16", 5e-2)])
+def test_a_convolutional_network_encodes_without_its_batch_norms_and_says_so(tmp_path, capsys, name, atol):
     backbone = TimmBackbone("resnet18", pretrained=False, image_size=32, options={"channels": [4, 8, 8, 10]})
     for module in backbone.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.running_mean, std=0.1)
     model = build(backbone)
-    kept = cache(tmp_path, encoder=encoding(model, rasterizer=Rasterizer(32)))
+    kept = cache(tmp_path, encoder=encoding(model, rasterizer=Rasterizer(32), precision=Precision(name, CPU)))
     assert capsys.readouterr().out.startswith(
-        "encoding on the CPU in fp32, 16 images at a time, 21 batch norms folded into convolutions\n"
+        f"encoding on the CPU in {name}, 16 images at a time, 21 batch norms folded into convolutions\n"
     )
     loader = Loader(Greys(), Rasterizer(32), batch_size=NUM_DRAWINGS, shuffle=False, device=CPU, num_workers=0)
     (batch,) = loader.epoch()
     with torch.no_grad():
-        torch.testing.assert_close(kept.features, model.eval().features(batch.images), rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(kept.features, model.eval().features(batch.images), rtol=1e-3, atol=atol)
 
 
 def test_they_are_computed_once(tmp_path):
