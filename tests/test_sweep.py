@@ -46,7 +46,7 @@ def sweep(tmp_path, slurm) -> Sweep:
     finish(jobs[0], objective=0.8)
     failure = {"error": "RuntimeError: it broke", "traceback": "Traceback:\n  train.py\nRuntimeError: it broke"}
     (jobs[1].directory / "job.json").write_text(json.dumps({"state": "FAILED", "id": "7_1", **failure}))
-    slurm(squeue="7_2|RUNNING\n7_3|PENDING", sacct="7_0|COMPLETED|0:0\n7_1|FAILED|1:0")
+    slurm(squeue="7_2|RUNNING\n7_3|PENDING", sacct="7_0|COMPLETED|0:0\n7_1|OUT_OF_MEMORY|0:125")
     return write_sweep(directory, "slurm", "val/top1", jobs, task="train.py", code={"digest": "0"})
 
 
@@ -58,7 +58,7 @@ def finish(job: Job, objective: float) -> None:
 def test_status_shows_every_job(sweep, capsys):
     assert main(["status", str(sweep.directory)]) == 0
     printed = capsys.readouterr().out
-    for part in ("3e-3", "0.8000", "FAILED (exit status 1)", "RuntimeError: it broke"):
+    for part in ("3e-3", "0.8000", "FAILED (OUT_OF_MEMORY)", "RuntimeError: it broke"):
         assert part in printed
     assert "1 COMPLETED, 1 FAILED, 1 RUNNING, 1 PENDING" in printed
 
