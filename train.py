@@ -23,6 +23,7 @@ def main(cfg: DictConfig) -> float:
     from deepdraw.data.raster import Rasterizer
     from deepdraw.evaluation.classify import sample, score
     from deepdraw.evaluation.curves import plot_curves
+    from deepdraw.evaluation.predictions import PredictionsBuilder
     from deepdraw.evaluation.report import write_report
     from deepdraw.evaluation.sheets import plot_sheet
     from deepdraw.evaluation.tables import print_table
@@ -111,8 +112,9 @@ def main(cfg: DictConfig) -> float:
             for name, split in splits.items()
         )
 
-    def evaluate(split: str, loader: Epochs) -> dict[str, float]:
-        metrics = score(state.judged.eval(), loader, precision, title=split, limit_batches=recipe.limit_steps)
+    def evaluate(split: str, loader: Epochs, answers: PredictionsBuilder | None = None) -> dict[str, float]:
+        limits = {"limit_batches": recipe.limit_steps, "answers": answers}
+        metrics = score(state.judged.eval(), loader, precision, title=split, **limits)
         return {f"{split}/{name}": value for name, value in metrics.items()}
 
     preprocessing = {**config["render"], "mean": list(backbone.mean), "std": list(backbone.std)}
@@ -121,13 +123,15 @@ def main(cfg: DictConfig) -> float:
 
     state.judged.load_state_dict(from_first(lambda: load_checkpoint(checkpoints / "best.pt")["model"]))
     start = time.perf_counter()
-    metrics = evaluate("test", test)
+    answers = PredictionsBuilder(train.classes)
+    metrics = evaluate("test", test, answers)
     state.log({**metrics, "test/epoch_time": time.perf_counter() - start})
     leave_ranks()
     if rank > 0:  # what follows is the first one's
         return state.best["val/top1"]
     summary = describe_run(cfg, model) | {"ranks": world_size, "steps": state.step} | state.speed | state.best | metrics
     write_json(run / "summary.json", summary)
+    answers.build(splits["test"].complexity()).save(run / "evaluations/test.predictions.npz")
     pictures = {"plots/drawings": run / "plots/drawings.png"}
     drawings = sample(state.judged, test_images, precision, num_batches=min(recipe.limit_steps or 8, 8))
     plot_sheet(*drawings, train.classes, pictures["plots/drawings"])

@@ -18,7 +18,7 @@ from deepdraw.evaluation.metrics import ClassificationMetrics, chance
 from deepdraw.evaluation.predictions import PredictionsBuilder
 from deepdraw.evaluation.task import Task, outputs
 from deepdraw.models.classifier import Classifier
-from deepdraw.runtime.distributed import summed
+from deepdraw.runtime.distributed import gathered, summed
 from deepdraw.runtime.precision import Precision
 
 
@@ -29,14 +29,22 @@ def score(
     *,
     title: str,
     limit_batches: int | None = None,
+    answers: PredictionsBuilder | None = None,
 ) -> dict[str, float]:
-    """The metrics of the logits that `compute` gives for a split, over all ranks, and the images_per_second."""
+    """The metrics of the logits that `compute` gives for a split, over all ranks, and the images_per_second.
+
+    answers: gets a row for each drawing, of all ranks.
+    """
     metrics = ClassificationMetrics(len(loader.classes))
     start = time.perf_counter()
     num_drawings = torch.zeros((), dtype=torch.int64)
     for batch, logits in outputs(compute, loader, precision, title=title, limit_batches=limit_batches):
         metrics.update(logits.float(), batch.labels)
         num_drawings += len(logits)
+        if answers is not None:
+            answers.add(logits.float(), batch.labels, batch.key_ids)
+    if answers is not None:
+        answers.take_turns(gathered(answers.batches()))
     parts = [num_drawings, *metrics.sums()]
     for part, whole in zip(parts, summed(parts), strict=True):
         part.copy_(whole)
@@ -71,8 +79,7 @@ class Tally:
 
     def evaluation(self, protocol: str, complexity: Complexity | None) -> Evaluation:
         """What there is to tell of the drawings so far; `complexity` is theirs, or that of more that follow."""
-        strokes, points = (complexity.strokes, complexity.points) if complexity else (None, None)
-        predictions = self._predictions.build(strokes, points)
+        predictions = self._predictions.build(complexity)
         counts = self.metrics.rank_counts.sum(dim=1, keepdim=True)
         return Evaluation(
             protocol=protocol,

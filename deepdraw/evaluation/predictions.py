@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from deepdraw.data.drawings import Complexity
 from deepdraw.evaluation.metrics import true_ranks
 
 _ANY = np.iinfo(np.uint16).max
@@ -111,26 +114,34 @@ class PredictionsBuilder:
     def __init__(self, classes: list[str]) -> None:
         assert len(classes) <= 2**16, len(classes)
         self._classes = classes
-        self._integers: list[Tensor] = []
-        self._confidences: list[Tensor] = []
+        self._batches: list[tuple[Tensor, Tensor]] = []
 
     @torch.no_grad()
     def add(self, logits: Tensor, labels: Tensor, key_ids: Tensor) -> None:
         """Take a batch of `logits` [B, C], any float, and as a batch has them `labels` and `key_ids`, int64 [B]."""
-        self._integers.append(torch.stack([key_ids, labels, logits.argmax(dim=1), true_ranks(logits, labels)]))
-        self._confidences.append(logits.float().softmax(dim=1).amax(dim=1))
+        integers = torch.stack([key_ids, labels, logits.argmax(dim=1), true_ranks(logits, labels)])
+        self._batches.append((integers, logits.float().softmax(dim=1).amax(dim=1)))
 
-    def build(self, strokes: NDArray[np.uint16] | None = None, points: NDArray[np.uint16] | None = None) -> Predictions:
-        """The table so far; `strokes` and `points` are the whole split's, of which as many are taken as were added."""
-        assert self._integers, "no batch was added"
-        key_ids, labels, predicted, ranks = torch.cat(self._integers, dim=1).cpu().numpy()
+    def batches(self) -> list[tuple[Tensor, Tensor]]:
+        """What was added, on the CPU."""
+        return [(integers.cpu(), confidences.cpu()) for integers, confidences in self._batches]
+
+    def take_turns(self, ranks: Sequence[Sequence[tuple[Tensor, Tensor]]]) -> None:
+        """Hold the `batches` of all ranks in stored order: of the first one each, then of the second, and so on."""
+        self._batches = [batch for turn in zip_longest(*ranks) for batch in turn if batch is not None]
+
+    def build(self, complexity: Complexity | None = None) -> Predictions:
+        """The table so far; `complexity` is the whole split's, of which as much is taken as was added."""
+        assert self._batches, "no batch was added"
+        integers, confidences = zip(*self._batches, strict=True)
+        key_ids, labels, predicted, ranks = torch.cat(integers, dim=1).cpu().numpy()
         return Predictions(
             self._classes,
             np.ascontiguousarray(key_ids).view(np.uint64),
             labels.astype(np.uint16),
             predicted.astype(np.uint16),
-            torch.cat(self._confidences).cpu().numpy(),
+            torch.cat(confidences).cpu().numpy(),
             ranks.astype(np.uint16),
-            None if strokes is None else strokes[: len(labels)],
-            None if points is None else points[: len(labels)],
+            None if complexity is None else complexity.strokes[: len(labels)],
+            None if complexity is None else complexity.points[: len(labels)],
         )

@@ -33,7 +33,7 @@ class Run:
 
     @property
     def answers(self) -> Path:
-        """Where evaluate.py keeps what the run said of every drawing."""
+        """Where training, of split test, and evaluate.py keep what the run said of every drawing."""
         return self.directory / "evaluations" / f"{self.split}.predictions.npz"
 
 

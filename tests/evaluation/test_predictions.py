@@ -1,11 +1,14 @@
 """The table of predictions: what goes in comes out, and its curves against loops over the drawings."""
 
+from itertools import cycle
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deepdraw.data.drawings import Complexity
 from deepdraw.evaluation.evaluation import Stacking
 from deepdraw.evaluation.predictions import Predictions, PredictionsBuilder
 
@@ -32,15 +35,18 @@ def assert_same(first: Predictions, second: Predictions) -> None:
         np.testing.assert_array_equal(column, getattr(second, name), strict=name != "classes" and column is not None)
 
 
-def built(batch_size: int) -> tuple[Predictions, torch.Tensor, torch.Tensor]:
+def built(batch_size: int, num_ranks: int = 1) -> tuple[Predictions, torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randint(-3, 4, (50, 6), generator=generator).bfloat16()
     labels = torch.randint(6, (50,), generator=generator)
     key_ids = torch.arange(50) - 25  # the bits of unsigned ids: half of them beyond int64
-    builder = PredictionsBuilder(list("abcdef"))
-    for batch in zip(*(tensor.split(batch_size) for tensor in (logits, labels, key_ids)), strict=True):
+    builders = [PredictionsBuilder(list("abcdef")) for _ in range(num_ranks)]
+    batches = zip(*(tensor.split(batch_size) for tensor in (logits, labels, key_ids)), strict=True)
+    for builder, batch in zip(cycle(builders), batches, strict=False):
         builder.add(*batch)
-    return builder.build(strokes=np.arange(60, dtype=np.uint16)), logits, labels
+    builders[0].take_turns([builder.batches() for builder in builders])
+    counts = np.arange(60, dtype=np.uint16)
+    return builders[0].build(Complexity(counts, counts + 1)), logits, labels
 
 
 def test_a_row_holds_the_winner_its_probability_and_the_rank_of_the_truth():
@@ -54,11 +60,12 @@ def test_a_row_holds_the_winner_its_probability_and_the_rank_of_the_truth():
     for row, label, rank in zip(logits.tolist(), labels.tolist(), predictions.ranks, strict=True):
         assert sorted(range(6), key=lambda c: (-row[c], c)).index(label) == rank
     np.testing.assert_array_equal(predictions.strokes, np.arange(50))
-    assert predictions.points is None
+    np.testing.assert_array_equal(predictions.points, np.arange(1, 51))
 
 
-def test_the_batches_do_not_matter():
-    assert_same(built(batch_size=1)[0], built(batch_size=50)[0])
+@pytest.mark.parametrize(("batch_size", "num_ranks"), [(1, 1), (8, 2), (10, 2), (50, 2), (7, 3)])
+def test_the_batches_do_not_matter_nor_which_rank_has_them(batch_size, num_ranks):
+    assert_same(built(batch_size, num_ranks)[0], built(batch_size=50)[0])
 
 
 def test_adding_never_waits_for_the_device():

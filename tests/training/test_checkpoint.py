@@ -246,7 +246,7 @@ def test_evaluate_refuses_a_foreign_target_before_anything_runs(trained, evaluat
         with pytest.raises(SystemExit, match=r"^error: .*best\.pt: its config names the foreign _target_ 'os\.system'"):
             evaluate(best)
     assert not sentinel.exists()
-    assert not (trained / "evaluations").exists()
+    assert not (trained / "evaluations/test.json").exists()
 
 
 def test_evaluate_refuses_a_pickle_that_holds_code_before_anything_runs(trained, evaluate, sentinel):

@@ -13,8 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+
+from deepdraw.evaluation.predictions import Predictions
 
 ROOT = Path(__file__).parents[2]
 VIT = ["backbone=timm", "backbone.name=test_vit", "backbone.pretrained=false", "backbone.image_size=32"]
@@ -97,6 +100,9 @@ def test_two_ranks_train_to_the_weights_and_metrics_of_one_and_the_first_alone_w
         for key in one:
             torch.testing.assert_close(one[key], two[key], atol=1e-5, rtol=1e-5)
     assert rows(tmp_path / "two") == [pytest.approx(row, rel=1e-4) for row in rows(alone)]
+    answers = [Predictions.load(run / "evaluations/test.predictions.npz") for run in (alone, tmp_path / "two")]
+    for column in ("key_ids", "labels", "strokes"):
+        assert np.array_equal(*(getattr(table, column) for table in answers)), column
     names = [sorted(str(path.relative_to(run)) for path in run.rglob("*")) for run in (alone, tmp_path / "two")]
     assert names[0] == names[1]
 

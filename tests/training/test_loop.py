@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from deepdraw.evaluation.predictions import Predictions
 from deepdraw.training.loop import State
 
 TIMES = ("train/images_per_second", "test/images_per_second", "val/images_per_second")
@@ -78,10 +79,13 @@ def test_a_run_leaves_what_the_design_promises_and_learns(train):
         "checkpoints/best.pt",
         "plots/curves.png",
         "plots/drawings.png",
+        "evaluations/test.predictions.npz",
         ".hydra/config.yaml",
     ):
         assert (run / file).stat().st_size > 0, file
     found = summary(run)
+    answers = Predictions.load(run / "evaluations/test.predictions.npz")
+    assert answers.right.mean() == pytest.approx(found["test/top1"])
     assert found["test/top1"] > 0.6
     assert found["seed"] == 42
     assert found["trainable_parameters"] == found["parameters"]
