@@ -61,9 +61,15 @@ def submit(directory: Path, jobs: Sequence[Job], parameters: Mapping[str, Any]) 
 
 
 def check(directory: Path, parameters: Mapping[str, Any]) -> None:
-    """Raise ValueError, in one line, where SLURM would refuse these resources; submits nothing."""
+    """Raise ValueError, in one line, where SLURM would refuse these resources, or ranks the GPUs; submits nothing."""
     from submitit.helpers import clean_env
 
+    num_gpus, num_ranks = parameters.get("gpus_per_node"), parameters["tasks_per_node"]
+    if num_gpus and num_gpus < num_ranks:
+        raise ValueError(
+            f"hydra.launcher.tasks_per_node={num_ranks} ranks need a GPU each and there are {num_gpus}: "
+            f"set hydra.launcher.gpus_per_node={num_ranks}, or 0 for the CPU"
+        )
     script = directory / "logs" / "test_only.sh"
     script.parent.mkdir(parents=True, exist_ok=True)
     script.write_text(_executor(directory, parameters)._make_submission_file_text("true", ""))

@@ -116,6 +116,12 @@ def test_of_a_sweep_that_slurm_takes_in_part_no_job_is_left_behind(cluster, monk
     assert (cluster / "cancelled").read_text().split() == ["1", "2"]
 
 
+def test_ranks_without_a_gpu_each_are_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(ValueError, match=r"tasks_per_node=4 .* there are 1: set hydra\.launcher\.gpus_per_node=4"):
+        slurm.check(tmp_path / "sweep", {"gpus_per_node": 1, "tasks_per_node": 4})
+    assert not (tmp_path / "sweep").exists()
+
+
 @pytest.mark.parametrize("state", ["PENDING", "REQUEUED", "COMPLETING"])
 def test_a_job_that_slurm_requeues_or_ends_itself_is_left_to_it(answers, state):
     answers["squeue"] = 0, f"7_0|{state}\n", ""
