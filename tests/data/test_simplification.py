@@ -60,7 +60,7 @@ def test_simplification_fills_the_box_and_keeps_the_ends_of_strokes(strokes, sca
     extent = (np.concatenate(strokes) - lowest).max()
     for given_stroke, stroke in zip(strokes, simplified, strict=True):
         assert (len(stroke) == 1) == (len(given_stroke) == 1)
-        ends = (given_stroke[[0, -1]] - lowest) * (255 / extent if extent else 0)
+        ends = (given_stroke[[0, -1]] - lowest) * (255 / extent if extent > 1e-300 else 0)
         assert np.abs(stroke[[0, -1]] - ends).max() <= 0.5 + 1e-6
 
 
