@@ -22,16 +22,13 @@ def main(cfg: DictConfig) -> float:
     from deepdraw.data.loader import Epochs, Loader
     from deepdraw.data.raster import Rasterizer
     from deepdraw.evaluation.classify import sample, score
-    from deepdraw.evaluation.curves import plot_curves
     from deepdraw.evaluation.predictions import PredictionsBuilder
-    from deepdraw.evaluation.report import write_report
-    from deepdraw.evaluation.sheets import plot_sheet
+    from deepdraw.evaluation.results import write_training
     from deepdraw.evaluation.tables import print_table
     from deepdraw.models.batch_norm import synchronise
     from deepdraw.models.classifier import Classifier
     from deepdraw.models.freezing import freeze, print_layers
     from deepdraw.runtime.distributed import from_first, join_ranks, leave_ranks
-    from deepdraw.runtime.files import write_json
     from deepdraw.runtime.memory import keep_freed_memory
     from deepdraw.runtime.precision import find_device
     from deepdraw.training.averaging import average
@@ -99,7 +96,7 @@ def main(cfg: DictConfig) -> float:
         state.load_state_dict(former)
         print(f"resumed at step {state.step} of {recipe.total_steps(train)}")
 
-    test_images = test
+    drawn_test = test
     if encodes_once(model, recipe, augment, caching):
         encoder = Encoder(model, config["backbone"], rasterizer, precision, num_workers)
         train, val, test = (
@@ -130,19 +127,12 @@ def main(cfg: DictConfig) -> float:
     if rank > 0:  # what follows is the first one's
         return state.best["val/top1"]
     summary = describe_run(cfg, model) | {"ranks": world_size, "steps": state.step} | state.speed | state.best | metrics
-    write_json(run / "summary.json", summary)
-    answers.build(splits["test"].complexity()).save(run / "evaluations/test.predictions.npz")
-    pictures = {"plots/drawings": run / "plots/drawings.png"}
-    drawings = sample(state.judged, test_images, precision, num_batches=min(recipe.limit_steps or 8, 8))
-    plot_sheet(*drawings, train.classes, pictures["plots/drawings"])
-    if "csv" in state.loggers:
-        pictures["plots/curves"] = run / "plots/curves.png"
-        plot_curves(run / "metrics.csv", pictures["plots/curves"])
+    drawings = sample(state.judged, drawn_test, precision, num_batches=min(recipe.limit_steps or 8, 8))
+    print_table(f"test, by the weights of epoch {state.best['val/epoch']}, the best on validation", metrics)
+    pictures = write_training(run, summary, answers.build(splits["test"].complexity()), drawings)
     for logger in state.loggers.values():
         logger.log_pictures(pictures, step=state.step)
         logger.finish(summary)
-    print_table(f"test, by the weights of epoch {state.best['val/epoch']}, the best on validation", metrics)
-    print(f"all of it in {write_report(run)}")
     return state.best["val/top1"]
 
 

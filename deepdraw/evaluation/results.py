@@ -1,16 +1,44 @@
-"""What an evaluation leaves in the run directory: numbers, answers, pictures, and the page that shows it all."""
+"""What training and evaluations leave in the run directory: numbers, answers, pictures, the page that shows it all."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from deepdraw.evaluation import curves, sheets
 from deepdraw.evaluation.evaluation import Evaluation
 from deepdraw.evaluation.pictures import write_pictures
+from deepdraw.evaluation.predictions import Predictions
 from deepdraw.evaluation.report import write_report
 from deepdraw.evaluation.sheets import Draw
 from deepdraw.runtime.files import write_json
+
+
+def write_training(
+    run: Path,
+    summary: Mapping[str, Any],
+    answers: Predictions,
+    drawings: tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.float32]],
+) -> dict[str, Path]:
+    """Write `summary.json`, the answers on the test split, `plots/` and `report.html` into `run`.
+
+    drawings: images uint8 [N, S, S], labels [N] and logits [N, C], to be looked at. Curves are drawn where there is a
+    metrics.csv. Returns the pictures' paths.
+    """
+    write_json(run / "summary.json", summary)
+    answers.save(run / "evaluations/test.predictions.npz")
+    pictures = {"plots/drawings": run / "plots/drawings.png"}
+    sheets.plot_sheet(*drawings, answers.classes, pictures["plots/drawings"])
+    if (run / "metrics.csv").exists():
+        pictures["plots/curves"] = run / "plots/curves.png"
+        curves.plot_curves(run / "metrics.csv", pictures["plots/curves"])
+    print(f"all of it in {write_report(run)}")
+    return pictures
 
 
 def write_evaluation(run: Path, name: str, found: Evaluation, draw: Draw | None) -> dict[str, Path]:
