@@ -238,6 +238,15 @@ def test_top_5_is_compared_by_the_answers_among_the_first_five(sweep):
     assert found.rows[1].difference == difference(second, best)
 
 
+def test_runs_are_compared_as_training_leaves_them(train, tmp_path):
+    runs = [train(f"optimizer.lr={lr}", "train.epochs=1", run_dir=tmp_path / lr) for lr in ("1e-5", "5e-3")]
+    best, other = compare(runs).rows
+    assert (best.remark, other.remark) == ("best", "")
+    assert best.num_drawings == other.num_drawings == 90
+    points = best.run.metrics["top1"] - other.run.metrics["top1"]
+    assert other.difference.value == pytest.approx(-points)
+
+
 def test_a_run_that_kept_no_answers_stands_without_significance(sweep):
     found = compare([*runs_of(sweep), write_run(sweep.parent / "old")])
     row = next(row for row in found.rows if row.name == "old")

@@ -19,7 +19,7 @@ SMALL += ["backbone.image_size=32", "backbone.options.channels=[8,8,16,16]", "tr
 JOB = ["hydra/launcher=slurm", "hydra.launcher.gpus_per_node=0", "hydra.launcher.mem_gb=2"]
 WHOLE_NODES = [*JOB, "hydra.launcher.cpus_per_task=8"]
 LONG = [
-    "train.epochs=8",
+    "train.epochs=12",
     "train.checkpoint_every=3",
     "head=mlp",
     "head.dropout=0.3",
