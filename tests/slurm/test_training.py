@@ -6,6 +6,7 @@ import csv
 import re
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +15,22 @@ import torch
 
 from tests.slurm.conftest import ROOT, Submit, Submitted, disturb, run, wait_for
 
-SMALL = ["device=cpu", "precision=fp32", "data.source.per_class=25", "data.batch_size=32", "data.num_workers=0"]
+SMALL = ["device=cpu", "precision=fp32", "data.source.per_class=25", "data.num_workers=0"]
 SMALL += ["backbone.image_size=32", "backbone.options.channels=[8,8,16,16]", "train.log_every=5"]
 JOB = ["hydra/launcher=slurm", "hydra.launcher.gpus_per_node=0", "hydra.launcher.mem_gb=2"]
 WHOLE_NODES = [*JOB, "hydra.launcher.cpus_per_task=8"]
 LONG = [
-    "train.epochs=12",
+    "train.epochs=4",
+    "data.batch_size=8",
     "train.checkpoint_every=3",
     "head=mlp",
     "head.dropout=0.3",
     "train.mixup=0.4",
     "train.ema=0.9",
 ]
-VIT = ["device=cpu", "precision=fp32", "data.source.per_class=25", "data.batch_size=32", "data.num_workers=0"]
+VIT = ["device=cpu", "precision=fp32", "data.source.per_class=25", "data.batch_size=16", "data.num_workers=0"]
 VIT += ["backbone=timm", "backbone.name=test_vit", "backbone.pretrained=false", "backbone.image_size=32"]
-VIT += ["optimizer=sgd", "optimizer.algorithm.fused=false", "train.epochs=4", "train.checkpoint_every=3"]
+VIT += ["optimizer=sgd", "optimizer.algorithm.fused=false", "train.epochs=2", "train.checkpoint_every=3"]
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +67,14 @@ def alone(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
 
 
 def test_a_sweep_over_learning_rates_ends_in_a_table_best_first(sweep):
-    done = sweep(*SMALL, *JOB, "hydra.launcher.cpus_per_task=1", "train.epochs=2", "optimizer.lr=0.0001,0.003,0.01")
+    done = sweep(
+        *SMALL,
+        *JOB,
+        "hydra.launcher.cpus_per_task=1",
+        "data.batch_size=32",
+        "train.epochs=2",
+        "optimizer.lr=0.0001,0.003,0.01",
+    )
     assert done.launcher.returncode == 0, done.launcher.stderr + done.launcher.stdout
     rows = done.results
     assert [row["state"] for row in rows] == ["COMPLETED"] * 3
@@ -81,9 +90,13 @@ def test_a_run_that_slurm_disturbs_mid_epoch_ends_in_the_bits_of_one_left_alone(
     ways = ["requeue", "usr2", "high"]
     disturbed = sweep(*SMALL, *LONG, *WHOLE_NODES, "hydra.launcher.wait=false", f"+way={','.join(ways)}")
     assert disturbed.launcher.returncode == 0, disturbed.launcher.stderr
-    for number, way in enumerate(ways):
+
+    def disturb_early(number: int) -> None:  # in its first epoch
         wait_for(disturbed.directory / f"{number}/checkpoints/last.pt")
-        disturb(way, disturbed.ids[number])
+        disturb(ways[number], disturbed.ids[number])
+
+    with ThreadPoolExecutor() as at_once:
+        list(at_once.map(disturb_early, range(len(ways))))
     undisturbed = alone(*SMALL, *LONG)
     for number in range(len(ways)):
         disturbed.wait_until("", number=number, seconds=200)
@@ -96,7 +109,7 @@ def test_a_run_that_slurm_disturbs_mid_epoch_ends_in_the_bits_of_one_left_alone(
 def test_at_the_time_limit_a_run_goes_on_to_the_same_bits_and_a_job_that_saves_nothing_fails(
     submit, sweep, alone, tmp_path
 ):
-    long, limit = [*SMALL, *LONG, "train.epochs=30"], ["hydra.launcher.timeout_min=1", "hydra.launcher.wait=false"]
+    long, limit = [*SMALL, *LONG, "train.epochs=10"], ["hydra.launcher.timeout_min=1", "hydra.launcher.wait=false"]
     idle = submit("does=sleep", *limit, directory=tmp_path / "idle")
     limited = sweep(*long, *WHOLE_NODES, *limit)
     assert limited.launcher.returncode == 0, limited.launcher.stderr
