@@ -44,7 +44,7 @@ class Options(bench.Options):
 
 
 def run(options: Options) -> dict[str, Any]:
-    """Seconds of whole status, and how many jobs were collected."""
+    """Seconds of whole commands, and how many jobs were collected."""
     with tempfile.TemporaryDirectory(dir=options.out, prefix="sweep-") as scratch:
         home = Path(scratch).absolute()
         (home / "stub.py").write_text(STUB)

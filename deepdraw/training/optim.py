@@ -29,15 +29,15 @@ def build_optimizer(
     Only parameters that train, now or from a later epoch on, are handed over. backbone_lr None stands for `lr` where
     the backbone starts from random weights and for a hundredth of it where it is `pretrained`. It is the rate of the
     topmost layers; every layer group below takes `layer_decay` times that of the one above it (BEiT, arXiv 2106.08254).
-    Raises ValueError for a rate or decay that can be none.
+    Raises ValueError for what cannot be a rate or a decay.
     """
     if not 0 < layer_decay <= 1:
         raise ValueError(f"optimizer.layer_decay={layer_decay} must lie in (0, 1]: 1 gives all layers the same rate")
-    for name, value in {"lr": lr, "backbone_lr": backbone_lr, "weight_decay": weight_decay}.items():
-        if value is not None and not (isinstance(value, int | float) and 0 <= value < math.inf):
-            raise ValueError(f"optimizer.{name}={value} must be a number from 0 on")
+    _check("lr", lr)
+    _check("weight_decay", weight_decay)
     if backbone_lr is None:
         backbone_lr = lr / 100 if pretrained else lr
+    _check("backbone_lr", backbone_lr)
     layers = model.backbone.layer_groups()
     if layer_decay == 1:
         parts = [("backbone", backbone_lr, [parameter for layer in layers for parameter in layer.parameters])]
@@ -61,6 +61,11 @@ def build_optimizer(
     if isinstance(optimizer, SGD):
         _start_momentum(optimizer)
     return optimizer
+
+
+def _check(name: str, value: object) -> None:
+    if not (isinstance(value, int | float) and 0 <= value < math.inf):
+        raise ValueError(f"optimizer.{name}={value} must be a number from 0 on")
 
 
 def _start_momentum(optimizer: SGD) -> None:

@@ -155,7 +155,7 @@ def test_a_layer_decay_that_is_no_share_is_refused(layer_decay):
 
 @pytest.mark.parametrize("name", ["lr", "backbone_lr", "weight_decay"])
 @pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), "fast"])
-def test_a_rate_or_decay_that_can_be_none_is_refused(name, value):
+def test_what_cannot_be_a_rate_or_decay_is_refused(name, value):
     with pytest.raises(ValueError, match=rf"^optimizer\.{name}={value} must be a number from 0 on$"):
         build(Model(), **{name: value})
 
