@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -83,6 +84,16 @@ def is_query(labels: Tensor, support: Tensor) -> Tensor:
     return asked
 
 
+def check_supply(counts: NDArray[np.int64], names: Sequence[object], shots: int) -> None:
+    """Raise ValueError where a class, of which there are `counts` [C] drawings, has none left to ask about."""
+    scarcest = int(counts.argmin())
+    if counts[scarcest] <= shots:
+        raise ValueError(
+            f"class {names[scarcest]!r} has {counts[scarcest]} drawings, but {shots}-shot needs at least {shots + 1}: "
+            "ask for fewer shots or add drawings of it"
+        )
+
+
 def support_sets(labels: Tensor, shots: int, tries: int, seed: int) -> Iterator[Tensor]:
     """For each try the indices of `shots` drawings of each class, int64 [num_classes, shots].
 
@@ -97,12 +108,7 @@ def support_sets(labels: Tensor, shots: int, tries: int, seed: int) -> Iterator[
             "no drawing of a class that was not trained on is among those asked about: raise limit_batches"
         )
     counts = np.bincount(classes)
-    scarcest = int(counts.argmin())
-    if counts[scarcest] <= shots:
-        raise ValueError(
-            f"class {scarcest} has {counts[scarcest]} drawings, but {shots}-shot needs at least {shots + 1}: "
-            "ask for fewer shots or add drawings of it"
-        )
+    check_supply(counts, range(len(counts)), shots)
     starts = np.cumsum(counts) - counts
     for i in range(tries):
         shuffled = np.random.default_rng([seed, i]).permutation(len(classes))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from deepdraw.evaluation.classify import Tally
 from deepdraw.evaluation.evaluation import Evaluation
-from deepdraw.evaluation.fewshot import is_query, over_tries, score_queries, support_sets
+from deepdraw.evaluation.fewshot import check_supply, is_query, over_tries, score_queries, support_sets
 from deepdraw.evaluation.generalized import choose_offset, generalized_metrics, margins, stacking
 from deepdraw.evaluation.methods import Fit
 from deepdraw.evaluation.metrics import chance
@@ -60,8 +60,12 @@ class FewShot:
                 "the drawings asked about are of classes trained on, of which no others are there to compare with: "
                 "set data.root to shards with a split train, or use protocol=classifier"
             )
-        if asked != known:
-            self._check_supply(task)
+        if (
+            asked != known and task.labels is not None and task.limit_batches is None
+        ):  # else `support_sets` finds it out
+            first = len(known) if task.generalized else 0
+            counts = np.bincount(task.labels, minlength=len(asked))
+            check_supply(counts[first:], asked[first:], max(self.shots))
         seen = task.seen_labelled() if task.generalized or asked == known or "whitened" in fits else None
         queries = task.labelled()
         if asked == known:
@@ -74,20 +78,6 @@ class FewShot:
             evaluation = self._of_new(task, fits, seen, queries)
         evaluation.metrics.update(chance=chance(len(asked)), images_per_second=queries.images_per_second)
         return evaluation
-
-    def _check_supply(self, task: Task) -> None:
-        """Raise ValueError, before anything is computed, where a new class has too few drawings for the most shots."""
-        if task.labels is None or task.limit_batches is not None:  # then `support_sets` finds it out
-            return
-        first, most = len(task.classes) if task.generalized else 0, max(self.shots)
-        counts = np.bincount(task.labels, minlength=len(task.loader.classes))[first:]
-        scarcest = int(counts.argmin())
-        if counts[scarcest] <= most:
-            name, number = task.loader.classes[first + scarcest], counts[scarcest]
-            raise ValueError(
-                f"class {name!r} has {number} drawings, but {most}-shot needs at least {most + 1}: "
-                "ask for fewer shots or add drawings of it"
-            )
 
     def _of_new(self, task: Task, fits: Mapping[str, Fit], seen: Labelled | None, queries: Labelled) -> Evaluation:
         metrics: dict[str, float] = {}
