@@ -18,7 +18,7 @@ from deepdraw.data.loader import Batch, Epochs
 from deepdraw.models.classifier import Classifier
 from deepdraw.runtime.distributed import rank, world_size
 from deepdraw.runtime.precision import Precision
-from deepdraw.runtime.progress import Bar
+from deepdraw.runtime.progress import counted
 
 Computed = TypeVar("Computed")
 Encode = Callable[[Tensor], Tensor]  # uint8 images [B, S, S] to features float32 [B, D]
@@ -95,12 +95,10 @@ def outputs(
     num_batches = len(loader)
     if limit_batches is not None:
         num_batches = min(num_batches, len(range(rank(), limit_batches, world_size())))
-    with Bar(title, num_batches, loader.batch_size) as bar:
-        for batch in islice(loader.epoch(), num_batches):
-            with precision.autocast():
-                computed = compute(batch.images)
-            yield batch, computed
-            bar.advance()
+    for batch in counted(islice(loader.epoch(), num_batches), title, num_batches, loader.batch_size):
+        with precision.autocast():
+            computed = compute(batch.images)
+        yield batch, computed
 
 
 def gather(
