@@ -110,8 +110,9 @@ def main(cfg: DictConfig) -> float:
         )
 
     def evaluate(split: str, loader: Epochs, answers: PredictionsBuilder | None = None) -> dict[str, float]:
-        limits = {"limit_batches": recipe.limit_steps, "answers": answers}
-        metrics = score(state.judged.eval(), loader, precision, title=split, **limits)
+        metrics = score(
+            state.judged.eval(), loader, precision, title=split, limit_batches=recipe.limit_steps, answers=answers
+        )
         return {f"{split}/{name}": value for name, value in metrics.items()}
 
     preprocessing = {**config["render"], "mean": list(backbone.mean), "std": list(backbone.std)}
@@ -129,7 +130,8 @@ def main(cfg: DictConfig) -> float:
     summary = describe_run(cfg, model) | {"ranks": world_size, "steps": state.step} | state.speed | state.best | metrics
     drawings = sample(state.judged, drawn_test, precision, num_batches=min(recipe.limit_steps or 8, 8))
     print_table(f"test, by the weights of epoch {state.best['val/epoch']}, the best on validation", metrics)
-    pictures = write_training(run, summary, answers.build(splits["test"].complexity()), drawings)
+    rows = run / "metrics.csv" if "csv" in state.loggers else None
+    pictures = write_training(run, summary, answers.build(splits["test"].complexity()), drawings, rows)
     for logger in state.loggers.values():
         logger.log_pictures(pictures, step=state.step)
         logger.finish(summary)

@@ -24,19 +24,20 @@ def write_training(
     summary: Mapping[str, Any],
     answers: Predictions,
     drawings: tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.float32]],
+    metrics_csv: Path | None,
 ) -> dict[str, Path]:
     """Write `summary.json`, the answers on the test split, `plots/` and `report.html` into `run`.
 
-    drawings: images uint8 [N, S, S], labels [N] and logits [N, C], to be looked at. Curves are drawn where there is a
-    metrics.csv. Returns the pictures' paths.
+    drawings: images uint8 [N, S, S], labels [N] and logits [N, C], to be looked at; metrics_csv: what curves are drawn
+    of, None for none. Returns the pictures' paths.
     """
     write_json(run / "summary.json", summary)
     answers.save(run / "evaluations/test.predictions.npz")
     pictures = {"plots/drawings": run / "plots/drawings.png"}
     sheets.plot_sheet(*drawings, answers.classes, pictures["plots/drawings"])
-    if (run / "metrics.csv").exists():
+    if metrics_csv is not None:
         pictures["plots/curves"] = run / "plots/curves.png"
-        curves.plot_curves(run / "metrics.csv", pictures["plots/curves"])
+        curves.plot_curves(metrics_csv, pictures["plots/curves"])
     print(f"all of it in {write_report(run)}")
     return pictures
 
