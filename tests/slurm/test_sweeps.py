@@ -39,19 +39,22 @@ def test_good_results_are_kept_beside_jobs_that_raise_or_are_killed(submit):
     assert [len(job["ids"]) for job in sweep.jobs] == [1, 2, 2, 1, 2, 2]
 
 
-def test_slurms_own_books_say_failed_of_jobs_that_raise_or_are_killed(submit, accounting):
-    sweep = submit("does=return,raise,kill")
+def test_slurms_own_books_say_failed_of_jobs_that_raise_are_killed_or_take_too_much_memory(submit, accounting):
+    sweep = submit("does=return,raise,kill,memory")
     end = time.monotonic() + 60
-    while (states := sweep.booked_states()) != ["COMPLETED", "FAILED", "FAILED"]:  # written some time after the end
+    while (states := sweep.booked_states()) != ["COMPLETED", *["FAILED"] * 3]:  # written some time after the end
         assert time.monotonic() < end, states
         time.sleep(0.5)
 
 
 def test_a_job_that_takes_too_much_memory_fails_with_that_cause(submit, accounting):
-    sweep = submit("lr=0.1,0.2", "does=memory")
+    sweep = submit("lr=0.1,0.2", "does=return,memory")
     assert sweep.launcher.returncode == 1, sweep.launcher.stderr
-    assert [(row["state"], row["cause"]) for row in sweep.results] == [("FAILED", "OUT_OF_MEMORY")] * 2
+    ends = [("COMPLETED", "")] * 2 + [("FAILED", "OUT_OF_MEMORY")] * 2
+    assert [(row["state"], row["cause"]) for row in sweep.results] == ends
     assert sweep.launcher.stdout.count("FAILED (OUT_OF_MEMORY)") >= 2
+    assert sweep.command("resume").returncode == 0
+    assert [len(job["ids"]) for job in sweep.jobs] == [1, 2, 1, 2]
 
 
 def test_a_launcher_that_does_not_wait_loses_nothing(submit):
