@@ -67,7 +67,7 @@ def train_once(polygon_root) -> Run:
         small = ["train.epochs=3", "train.log_every=5", "data.num_workers=0", "data.batch_size=32"]
         small += [f"features.dir={run_dir.parent / 'features'}"]
         if "precision" not in chosen:
-            small += ["precision=fp32"]
+            small += ["precision=fp32"]  # in processes that a test starts with these overrides, too
         if "data" not in chosen:
             small += ["data=quickdraw", f"data.root={polygon_root}"]
         if not {"backbone", "experiment"} & chosen:

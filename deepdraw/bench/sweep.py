@@ -74,7 +74,7 @@ def run(options: Options) -> dict[str, Any]:
 
 
 def table(options: Options, figures: dict[str, Any]) -> Table:
-    """The three, and how they compare."""
+    """Each command, and what it is held against."""
     right: Any = {"justify": "right"}
     shown = Table(
         "what",

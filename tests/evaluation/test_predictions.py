@@ -68,6 +68,13 @@ def test_the_batches_do_not_matter_nor_which_rank_has_them(batch_size, num_ranks
     assert_same(built(batch_size, num_ranks)[0], built(batch_size=50)[0])
 
 
+def test_of_images_no_strokes_and_points_are_told():
+    builder = PredictionsBuilder(list("ab"))
+    builder.add(torch.eye(2), torch.arange(2), torch.arange(2))
+    predictions = builder.build()
+    assert predictions.strokes is None and predictions.points is None
+
+
 def test_adding_never_waits_for_the_device():
     # A meta tensor holds no values: whatever asked for one, as a wait for the device would, raises.
     labels = torch.zeros(8, dtype=torch.int64, device="meta")
