@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from omegaconf import MISSING
 
+from deepdraw.runtime.files import check_writable, create_file, whole_folder
 from deepdraw.runtime.options import CheckpointOptions, one_line_end, parse, usage
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def embed(trained: Trained, loader: Loader, folder: Path, dtype: str) -> None:
     if num_bytes > free:
         raise ValueError(f"out needs {num_bytes / 1e9:.1f} GB, {free / 1e9:.1f} GB are free: choose a larger disk")
     labels, key_ids = [], []
-    with (folder / "features.npy").open("wb") as file:
+    with create_file(folder / "features.npy") as file:
         descr = dtype_to_descr(np.dtype(dtype))
         write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
         for batch, features in outputs(trained.model.features, loader, trained.precision, title="features"):
@@ -99,20 +99,8 @@ def embed(trained: Trained, loader: Loader, folder: Path, dtype: str) -> None:
         "label": label.astype(np.int32),
         "class": pa.DictionaryArray.from_arrays(label.astype(np.int32), loader.classes),
     }
-    parquet.write_table(pa.table(columns), folder / "index.parquet")
-
-
-@contextmanager
-def _whole_or_not_at_all(out: Path) -> Iterator[Path]:
-    """A directory to write into, which takes the name `out` once all is there, and else goes away."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=out.parent, prefix=f"{out.name}.part-") as beside:
-            (part := Path(beside) / "whole").mkdir()
-            yield part
-            os.rename(part, out)
-    except OSError as error:
-        raise ValueError(f"out={out} cannot be written ({error.strerror}): choose another directory") from error
+    with create_file(folder / "index.parquet") as file:
+        parquet.write_table(pa.table(columns), file)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -141,7 +129,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             device=trained.precision.device,
             num_workers="auto" if options.num_workers is None else options.num_workers,
         )
-        with closing(loader), _whole_or_not_at_all(Path(options.out)) as folder:
+        out = Path(options.out)
+        try:
+            check_writable(out.parent)
+        except OSError as error:
+            raise ValueError(f"out={out} cannot be written ({error.strerror}): choose another directory") from error
+        with closing(loader), whole_folder(out) as folder:
             embed(trained, loader, folder, options.dtype)
     print(f"{loader.num_drawings:,} drawings of {len(loader.classes)} classes in {options.out}")
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from omegaconf import MISSING
 
+from deepdraw.runtime.files import name_grown, open_growing
 from deepdraw.runtime.options import CheckpointOptions, one_line_end, parse, usage
 
 if TYPE_CHECKING:
@@ -109,9 +110,11 @@ def _opened(output: Path | None) -> Iterator[TextIO]:
         return
     part = output.with_name(f"{output.name}.part")
     try:
-        with part.open("w", encoding="utf-8", newline="") as file:
+        with io.TextIOWrapper(io.BufferedWriter(open_growing(part, end=0)), encoding="utf-8", newline="") as file:
             yield file
-        os.replace(part, output)
+            file.flush()
+            os.fsync(file.fileno())
+            name_grown(part, output)
     except OSError as error:
         raise ValueError(f"output={output} cannot be written ({error.strerror}): choose another file") from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -16,6 +15,8 @@ from torch import Tensor
 
 from deepdraw.data.drawings import Complexity
 from deepdraw.evaluation.metrics import true_ranks
+from deepdraw.runtime.reading import open_regular
+from deepdraw.runtime.seals import check_seal, write_sealed
 
 _ANY = np.iinfo(np.uint16).max
 _STROKE_BINS = {"1": (1, 1), "2": (2, 2), "3": (3, 3), "4-5": (4, 5), "6-9": (6, 9), "10+": (10, _ANY)}
@@ -49,13 +50,10 @@ class Predictions:
         return self.ranks == 0
 
     def save(self, path: Path) -> None:
-        """Write an npz without pickles; a reader finds the old file or the new one, never a half."""
+        """Write a sealed npz without pickles; a reader finds the old file or the new one, never a half."""
         columns = {name: column for name, column in vars(self).items() if column is not None}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.tmp")
-        with beside.open("wb") as file:
-            np.savez(file, **columns | {"classes": np.array(self.classes, np.str_)})
-        os.replace(beside, path)
+        columns["classes"] = np.array(self.classes, np.str_)
+        write_sealed(path, lambda file: np.savez(file, **columns))
 
     @classmethod
     def load(cls, path: Path) -> Predictions:
@@ -63,7 +61,10 @@ class Predictions:
         if not path.is_file():
             raise ValueError(f"no predictions at {path}: run evaluate.py on the run first")
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with open_regular(path) as opened:
+                if not check_seal(opened):
+                    raise ValueError("it is cut short or damaged")
+                file = np.load(opened, allow_pickle=False)
                 columns = {field.name: file[field.name] for field in fields(cls) if field.name in file}
             return cls(**columns | {"classes": columns["classes"].tolist()})
         except (OSError, EOFError, KeyError, TypeError, ValueError, AttributeError, zipfile.BadZipFile) as error:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from deepdraw.runtime.files import whole_file
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -36,9 +38,9 @@ class Picture:
         text = PngInfo()
         text.add_itxt("Title", self.title)
         text.add_itxt("Description", self.about)
-        path.parent.mkdir(parents=True, exist_ok=True)
         few = self.image.convert("RGB").quantize(_NUM_COLORS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-        few.save(path, pnginfo=text, dpi=(DPI, DPI))
+        with whole_file(path) as file:
+            few.save(file, format="PNG", pnginfo=text, dpi=(DPI, DPI))
 
 
 def new_figure(width: float, height: float) -> Figure:

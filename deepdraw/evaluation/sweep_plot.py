@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from deepdraw.runtime.files import whole_file
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -43,8 +45,8 @@ def plot_comparison(
         _draw_bars(axes, columns[0] if len(keys) == 1 else _named(keys, columns, range(len(keys))), metrics)
         axes.set_xlabel(objective)
     axes.spines[["top", "right"]].set_visible(False)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=130)
+    with whole_file(out) as file:
+        figure.savefig(file, format="png", dpi=130)
 
 
 def _are_numbers(column: Sequence[str]) -> bool:

@@ -2,18 +2,22 @@
 
 A file is written beside its place under a name that no other process uses, brought to the disk, and renamed. A process
 that is killed leaves such a part behind; the next one that writes the same file removes it, as its lock has died with
-its owner. A link at the place of a file is replaced, never followed.
+its owner. A link at the place of a file is replaced, never followed. A file that grows under its own name
+(`open_growing`, `append_text`) is no link either, has no second name, and is written by one process at a time.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -60,22 +64,18 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 def whole_folder(path: Path) -> Iterator[Path]:
     """A folder to write into, which takes the name `path` once the block has ended well, and else goes away.
 
-    Raises OSError, naming `path`, where the disk refuses or `path` is there already.
+    Raises OSError, naming `path`, where the disk refuses or `path` is there already and no empty folder.
     """
     path = Path(path)
     with _naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(path)
-        part = _part_of(path)
-        part.mkdir()
-        lock = _lock_of(os.open(part, os.O_RDONLY))
+        lock, part = _make_part(path)
     try:
         yield part
         with _naming(path):
             for file in part.rglob("*"):
                 _sync(file)
-            if os.path.lexists(path):
-                raise FileExistsError(17, "File exists", str(path))
             os.rename(part, path)
     except BaseException as error:
         shutil.rmtree(part, ignore_errors=True)
@@ -103,23 +103,69 @@ def write_json(path: Path, mapping: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(mapping, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
-def append_text(path: Path, text: str) -> None:
-    """Add `text` as UTF-8 at the end of a file, in one write, and bring it to the disk. A link is refused.
+def copy_file(source: Path, path: Path) -> None:
+    """Copy a file with its mode and times in the place of what `path` held."""
+    with open(source, "rb") as opened, whole_file(path) as file:
+        shutil.copyfileobj(opened, file)
+        file.flush()
+        status = os.fstat(opened.fileno())
+        os.chmod(file.fileno(), stat.S_IMODE(status.st_mode))
+        os.utime(file.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
 
-    Whoever reads the file must expect the last line to be torn, as a full disk or a power cut leaves it.
+
+def append_text(path: Path, text: str) -> None:
+    """Add `text` as UTF-8 at the end of a file, in one write, and bring it to the disk.
+
+    Whoever reads the file must expect the last line to be torn, as a power cut leaves it. Raises OSError as
+    `open_growing` does.
     """
-    with _naming(path):
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | FLAGS, 0o666)
-        with open(descriptor, "ab", buffering=0) as file:
-            end, encoded = os.fstat(file.fileno()).st_size, text.encode("utf-8")
+    with open_growing(path) as file, _naming(path):
+        end, encoded = file.tell(), text.encode("utf-8")
+        try:
             if file.write(encoded) != len(encoded):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            os.ftruncate(file.fileno(), end)
+            raise
+        os.fsync(file.fileno())
+
+
+def open_growing(path: Path, end: int | None = None) -> FileIO:
+    """A file that keeps its name while it grows, made if absent, open to be written on from byte `end` or its end.
+
+    Each write reaches the operating system at once, and may write less than it is given only where the disk is full.
+    What lies after `end` is cut off. Raises OSError, naming `path`, for a link, for what is no regular file or has a
+    second name, and where another process is writing it.
+    """
+    path = Path(path)
+    with _naming(path):
+        file = FileIO(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NONBLOCK", 0) | FLAGS, 0o666), "r+")
+        try:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(errno.EINVAL, "no regular file")
+            if status.st_nlink > 1:
+                raise OSError(errno.EMLINK, "a file that has a second name elsewhere, and would be changed there too")
+            if not _lock(file.fileno(), wait=False):
+                raise OSError(errno.EBUSY, "another process is writing it")
+            if end is not None:
                 os.ftruncate(file.fileno(), end)
-                raise OSError(28, "No space left on device", str(path))
-            os.fsync(file.fileno())
+            file.seek(0, os.SEEK_END)
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+
+def name_grown(part: Path, path: Path) -> None:
+    """Give a file or folder that grew as `part`, and is whole and on the disk now, its name `path`."""
+    with _naming(path):
+        os.replace(part, path)
+    _sync_folder(path.parent)
 
 
 def create_file(path: Path) -> BinaryIO:
-    """A new file to write bytes to, for logs that grow under their own name. FileExistsError where there is one."""
+    """A new file to write bytes to, under its own name. FileExistsError where there is one, or a link."""
     with _naming(path):
         return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | FLAGS, 0o666), "wb")
 
@@ -137,8 +183,8 @@ def check_writable(folder: Path) -> None:
 def remove_parts(folder: Path) -> None:
     """Remove what killed processes left half written in this folder."""
     for path in folder.iterdir() if folder.is_dir() else ():
-        if PART.fullmatch(path.name) and _is_abandoned(path):
-            _remove(path)
+        if PART.fullmatch(path.name):
+            _remove_if_abandoned(path)
 
 
 def _part_of(path: Path) -> Path:
@@ -147,53 +193,68 @@ def _part_of(path: Path) -> Path:
 
 
 def _open_part(path: Path) -> tuple[int, Path]:
-    """A new part of `path`, locked for as long as it is open."""
+    """A new part of `path`, locked for as long as its descriptor is open."""
     while True:
         part = _part_of(path)
-        descriptor = _lock_of(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | FLAGS, 0o666))
+        descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | FLAGS, 0o666)
+        _lock(descriptor)
         if os.fstat(descriptor).st_nlink:  # else another process took it for abandoned, before it was locked
             return descriptor, part
         os.close(descriptor)
 
 
-def _lock_of(descriptor: int) -> int:
+def _make_part(path: Path) -> tuple[int, Path]:
+    """A new folder as a part of `path`, locked for as long as the descriptor is open."""
+    while True:
+        part = _part_of(path)
+        part.mkdir()
+        with suppress(FileNotFoundError):  # another process took it for abandoned, before it was locked
+            descriptor = os.open(part, os.O_RDONLY | FLAGS)
+            _lock(descriptor)
+            if part.is_dir():
+                return descriptor, part
+            os.close(descriptor)
+
+
+def _lock(descriptor: int, wait: bool = True) -> bool:
+    """Lock an open file for as long as it is open; False where another process has locked it and `wait` is not set."""
     if fcntl is not None:
-        with suppress(OSError):  # of file systems without locks, where nothing counts as abandoned either
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return descriptor
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            return False
+        except OSError:  # a file system without locks, where nothing counts as abandoned either
+            pass
+    return True
 
 
 def _remove_abandoned(path: Path) -> None:
     """Remove the parts of `path` whose writers were killed."""
     start = _part_of(path).name.rpartition(".part")[0][:-16]
     for part in path.parent.iterdir():
-        if part.name.startswith(start) and PART.fullmatch(part.name) and _is_abandoned(part):
-            _remove(part)
+        if part.name.startswith(start) and PART.fullmatch(part.name):
+            _remove_if_abandoned(part)
 
 
-def _is_abandoned(part: Path) -> bool:
-    """Whether the process that wrote it is gone, and its lock with it."""
+def _remove_if_abandoned(part: Path) -> None:
+    """Remove a part whose writer is gone, and its lock with it; a link of that name is left alone."""
     if fcntl is None:
-        return False
+        return
     try:
-        descriptor = os.open(part, os.O_RDONLY | os.O_NONBLOCK | FLAGS)
+        folder = part.is_dir()
+        descriptor = os.open(part, (os.O_RDONLY if folder else os.O_RDWR) | os.O_NONBLOCK | FLAGS)
     except OSError:
-        return False
+        return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if folder:  # locked until it is gone: a writer that has just made it waits for that, and makes another
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            part.unlink()
     except OSError:
-        return False
+        pass
     finally:
         os.close(descriptor)
-    return True
-
-
-def _remove(part: Path) -> None:
-    if part.is_dir() and not part.is_symlink():
-        shutil.rmtree(part, ignore_errors=True)
-    else:
-        with suppress(OSError):
-            part.unlink()
 
 
 @contextmanager
@@ -206,7 +267,8 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def _named(error: OSError, path: Path) -> OSError:
-    return type(error)(error.errno, error.strerror or type(error).__name__, str(path))
+    reason = "a link, which is not followed" if error.errno == errno.ELOOP else error.strerror
+    return type(error)(error.errno, reason or type(error).__name__, str(path))
 
 
 def _sync(path: Path) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from deepdraw.runtime.files import append_text, write_text
+from deepdraw.runtime.reading import LARGEST, read_text
 from deepdraw.runtime.tensorboard_logger import TensorBoardLogger
 from deepdraw.runtime.wandb_logger import WandbLogger
 
@@ -41,7 +44,8 @@ class Logger(Protocol):
 class CSVLogger:
     """One row for each call in `<run>/metrics.csv`; a metric that was not measured leaves an empty cell.
 
-    Of the times, `images_per_second` is kept and `epoch_time`, which says the same of whole epochs, left out.
+    A row is on the disk before `log` returns, and so before a checkpoint counts it. Of the times, `images_per_second`
+    is kept and `epoch_time`, which says the same of whole epochs, left out.
     """
 
     def __init__(self, run_dir: Path, config: Mapping[str, Any]) -> None:
@@ -54,8 +58,7 @@ class CSVLogger:
         known = self._columns()
         self._rows.append(row)
         if self._path.exists() and row.keys() <= set(known):
-            with self._path.open("a", newline="") as file:
-                csv.DictWriter(file, known).writerow(row)
+            append_text(self._path, _as_csv(known, [row]))
         else:
             self._write()
 
@@ -66,17 +69,16 @@ class CSVLogger:
         return {"num_rows": len(self._rows)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        rows = []
-        if self._path.exists():
-            with self._path.open(newline="") as file:
-                rows = [{key: cell for key, cell in row.items() if cell} for row in csv.DictReader(file)]
-        if len(rows) < state["num_rows"]:
+        rows = self._read() if self._path.exists() else []
+        wanted = state.get("num_rows", len(rows))
+        if len(rows) < wanted:
             raise ValueError(
-                f"{self._path} has {len(rows)} of the run's {state['num_rows']} rows: "
+                f"{self._path} has {len(rows)} of the run's {wanted} rows: "
                 "put it back, or train again in another hydra.run.dir"
             )
-        self._rows = rows[: state["num_rows"]]
-        self._write()
+        self._rows = rows[:wanted]
+        if self._rows:
+            self._write()
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         pass
@@ -84,11 +86,32 @@ class CSVLogger:
     def _columns(self) -> list[str]:
         return list(dict.fromkeys(key for row in self._rows for key in row))
 
+    def _read(self) -> list[dict[str, str]]:
+        """The rows from the first on that are whole: a kill may have cut the last one short."""
+        fix = "put it back, or train again in another hydra.run.dir"
+        text = read_text(self._path, largest=LARGEST["CSV"], fix=fix)
+        lines = csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
+        rows: list[dict[str, str]] = []
+        try:
+            columns = next(lines, [])
+            for cells in lines:
+                row = dict(zip(columns, cells, strict=True))
+                if not (row["epoch"].isdecimal() and row["step"].isdecimal()):
+                    break
+                rows.append({key: cell for key, cell in row.items() if cell})
+        except (csv.Error, ValueError, KeyError):
+            pass
+        return rows
+
     def _write(self) -> None:
-        with self._path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, self._columns())
-            writer.writeheader()
-            writer.writerows(self._rows)
+        columns = self._columns()
+        write_text(self._path, _as_csv(columns, [dict(zip(columns, columns, strict=True)), *self._rows]))
+
+
+def _as_csv(columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> str:
+    text = io.StringIO(newline="")
+    csv.DictWriter(text, columns).writerows(rows)
+    return text.getvalue()
 
 
 def log_evaluation(

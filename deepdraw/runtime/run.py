@@ -17,6 +17,7 @@ from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 
+from deepdraw.runtime.files import write_text
 from deepdraw.runtime.options import one_line
 from deepdraw.runtime.signals import sigterm_as_ctrl_c
 from deepdraw.runtime.snapshot import git_commit
@@ -75,7 +76,7 @@ def open_run(
             "repeat its settings to resume it, or choose another hydra.run.dir"
         )
     if write:
-        (directory / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(resolved)))
+        write_text(directory / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)))
     return {str(key): value for key, value in resolved.items()}
 
 

@@ -24,7 +24,7 @@ RECORD = 22  # bytes of that record, whose last two give the length of the comme
 CHUNK = 1 << 20
 
 
-def write_sealed(path: Path, write: Callable[[_Hashed], None]) -> None:
+def write_sealed(path: Path, write: Callable[[Any], None]) -> None:
     """Write a zip archive, whole or not at all, and seal it. `write` gets a file that only takes bytes in order."""
     with whole_file(path) as file:
         hashed = _Hashed(file)

@@ -15,6 +15,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from deepdraw.runtime.dashboards import on_dashboard
+from deepdraw.runtime.files import write_json
 
 FINISH_TIMEOUT = 300.0  # seconds that the end of a run waits for its upload; `wandb sync` sends what is left
 LONGEST = 128  # characters of a name or group
@@ -97,9 +98,7 @@ class WandbLogger:
 
     def _save(self) -> None:
         """Keep id and step, whole, for the process that goes on after this one is killed."""
-        part = self._file.with_suffix(".part")
-        part.write_text(json.dumps(self._state))
-        os.replace(part, self._file)
+        write_json(self._file, self._state)
 
     def _open(self) -> Any:
         import wandb

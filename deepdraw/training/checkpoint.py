@@ -1,8 +1,7 @@
-"""Checkpoints: written whole or not at all, read without running code."""
+"""Checkpoints: written whole or not at all, read only as they were written and without running code."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from pkgutil import resolve_name
@@ -12,41 +11,38 @@ import torch
 
 from deepdraw.models.weights import UNREADABLE
 from deepdraw.runtime.distributed import rank
+from deepdraw.runtime.reading import open_regular
+from deepdraw.runtime.seals import check_seal, write_sealed
 
 TRUSTED = ("deepdraw", "torch.optim", "timm.optim")
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write beside `path`, then rename: a reader finds the old checkpoint or the new one, never half of one.
+    """Write a sealed archive whole or not at all: a reader finds the old checkpoint or the new one.
 
-    Of several ranks the first alone writes.
+    Of several ranks the first alone writes. Raises OSError, naming `path`, where the disk refuses.
     """
-    if rank() > 0:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    with part.open("wb") as file:
-        torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
+    if rank() == 0:
+        write_sealed(path, lambda file: torch.save(content, file))
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU: tensors and plain values alone.
+    """Read a checkpoint onto the CPU: tensors and plain values alone, and the very bytes that were written.
 
     Whoever instantiates its config must put it through `check_config` first. Raises ValueError, in one line, for a file
     that is missing or damaged, that holds more than tensors and plain values, or that deepdraw did not write.
     """
     if not path.is_file():
         raise ValueError(f"there is no checkpoint {path}: correct the path, or put the run's own file back")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except UNREADABLE as error:
-        raise ValueError(
-            f"{path} is cut short, damaged or holds code, and was not loaded: "
-            "fetch it anew, or train again in another hydra.run.dir"
-        ) from error
+    damaged = f"{path} is cut short, damaged or holds code, and was not loaded"
+    fix = "fetch it anew, or train again in another hydra.run.dir"
+    with open_regular(path, fix=fix) as file:
+        if not check_seal(file):
+            raise ValueError(f"{damaged}: {fix}")
+        try:
+            content = torch.load(file, map_location="cpu", weights_only=True)
+        except UNREADABLE as error:
+            raise ValueError(f"{damaged}: {fix}") from error
     if not isinstance(content, dict) or not {"config", "classes", "model"} <= content.keys():
         raise ValueError(f"{path} is no deepdraw checkpoint: give the path of a best.pt or last.pt of train.py")
     return content

@@ -7,27 +7,30 @@
                     about.json   what the features were made with
 
 Until it is whole the directory is called `.part`. However its writing ended, those blocks of it count that match their
-checksums, from the first on.
+checksums, from the first on. Of a whole one every bit counts: other sizes or another about.json make it damaged, too.
 """
 
 from __future__ import annotations
 
-import json
+import errno
 import mmap
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 from zlib import crc32
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from deepdraw.runtime.files import name_grown, open_growing, write_text
+from deepdraw.runtime.reading import open_regular, read_text
 
 BLOCK = 128  # drawings that the backbone sees at once and that one checksum vouches for
 ARRAYS = ("features", "labels", "key_ids")
@@ -61,6 +64,7 @@ class FeatureStore:
     num_features: int
     views: int | None
     dtype: torch.dtype
+    about: str = "{}"  # what about.json holds
 
     @property
     def part(self) -> Path:
@@ -96,21 +100,38 @@ class FeatureStore:
 
     def num_sound(self, folder: Path) -> int:
         """How many blocks in this directory, from the first on, match their checksums."""
-        if not all((folder / name).exists() for name in (*ARRAYS, "checksums")):
+        try:
+            with ExitStack() as stack:
+                *files, sums = (stack.enter_context(open_regular(folder / name)) for name in (*ARRAYS, "checksums"))
+                checksums = np.frombuffer(sums.read(4 * self.num_blocks)[: _size(sums) // 4 * 4], "<u4").tolist()
+                for block, checksum in enumerate(checksums):
+                    rows = self.rows_before(block + 1) - self.rows_before(block)
+                    stored = (file.read(rows * width) for file, width in zip(files, self.widths, strict=True))
+                    if _checksum(stored) != checksum:
+                        return block
+            return len(checksums)
+        except (ValueError, OSError):  # one of them is not there, or cannot be read
             return 0
-        checksums = np.fromfile(folder / "checksums", "<u4")[: self.num_blocks].tolist()
-        with ExitStack() as stack:
-            files = [stack.enter_context((folder / name).open("rb")) for name in ARRAYS]
-            for block, checksum in enumerate(checksums):
-                rows = self.rows_before(block + 1) - self.rows_before(block)
-                stored = (file.read(rows * width) for file, width in zip(files, self.widths, strict=True))
-                if _checksum(stored) != checksum:
-                    return block
-        return len(checksums)
+
+    def damage(self) -> str | None:
+        """Where the whole directory is not what was written, in words; None where every bit is."""
+        rows = self.rows_before(self.num_blocks)
+        sizes = [*(rows * width for width in self.widths), 4 * self.num_blocks]
+        try:
+            for name, size in zip((*ARRAYS, "checksums"), sizes, strict=True):
+                with open_regular(self.folder / name) as file:
+                    if _size(file) != size:
+                        return f"in {name}, which has {_size(file):,} of {size:,} bytes"
+            if read_text(self.folder / "about.json") != self.about:
+                return "in about.json"
+        except ValueError as error:
+            return f"({error})"
+        sound = self.num_sound(self.folder)
+        return f"in block {sound} of {self.num_blocks}" if sound < self.num_blocks else None
 
     def open(self) -> Features | None:
         """The features; None where the directory is not there, or not whole and sound."""
-        if not self.folder.exists() or self.num_sound(self.folder) < self.num_blocks:
+        if not self.folder.exists() or self.damage():
             return None
         rows = self.rows_before(self.num_blocks)
         maps = tuple(_map(self.folder / name, rows * width) for name, width in zip(ARRAYS, self.widths, strict=True))
@@ -122,9 +143,9 @@ class FeatureStore:
 
     def discard_damaged(self) -> None:
         """Remove the directory if its bytes have changed; whoever has mapped it keeps what was there."""
-        if self.folder.exists() and (sound := self.num_sound(self.folder)) < self.num_blocks:
-            print(f"{self.folder} is damaged in block {sound} of {self.num_blocks}: its features are computed anew")
-            shutil.rmtree(self.folder)
+        if os.path.lexists(self.folder) and (damage := self.damage()):
+            print(f"{self.folder} is damaged {damage}: its features are computed anew")
+            _remove(self.folder)
 
 
 class FeatureWriter:
@@ -136,6 +157,8 @@ class FeatureWriter:
     def __init__(self, store: FeatureStore) -> None:
         self._store = store
         with disk_errors(store.part):
+            if store.part.is_symlink() or _is_busy(store.part / "features"):
+                _remove(store.part)
             store.part.mkdir(parents=True, exist_ok=True)
             self.num_blocks = store.num_sound(store.part)
             rows = store.rows_before(self.num_blocks)
@@ -147,7 +170,7 @@ class FeatureWriter:
                 )
             names = (*ARRAYS, "checksums")
             ends = (*(rows * width for width in store.widths), 4 * self.num_blocks)
-            self._files = [_open_at(store.part / name, end) for name, end in zip(names, ends, strict=True)]
+            self._files = [open_growing(store.part / name, end) for name, end in zip(names, ends, strict=True)]
 
     def append(self, features: Tensor, labels: Tensor, key_ids: Tensor) -> None:
         """Write the next block, on the CPU: features [B, D] of the store's dtype, labels and key ids int64 [B]."""
@@ -155,18 +178,18 @@ class FeatureWriter:
         checksum = np.array(_checksum(blobs), "<u4")
         with disk_errors(self._store.part):
             for file, blob in zip(self._files, (*blobs, checksum), strict=True):
-                file.write(blob.data)
-                file.flush()
+                if file.write(blob.data) != blob.nbytes:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self.num_blocks += 1
 
-    def finish(self, about: Mapping[str, Any]) -> None:
+    def finish(self) -> None:
         """Give the directory, which is whole now, its own name."""
         assert self.num_blocks == self._store.num_blocks, "a block is missing"
         with disk_errors(self._store.part):
-            (self._store.part / "about.json").write_text(json.dumps(about, indent=1))
+            write_text(self._store.part / "about.json", self._store.about)
             for file in self._files:
                 os.fsync(file.fileno())
-            os.rename(self._store.part, self._store.folder)
+            name_grown(self._store.part, self._store.folder)
 
     def __enter__(self) -> FeatureWriter:
         return self
@@ -196,17 +219,29 @@ def _checksum(blobs: Any) -> int:
     return checksum
 
 
-def _open_at(path: Path, end: int) -> Any:
-    """The file, without what it holds after `end`, to be written on from there."""
-    path.touch()
-    file = path.open("r+b")
-    file.truncate(end)
-    file.seek(end)
-    return file
+def _size(file: BinaryIO) -> int:
+    return os.fstat(file.fileno()).st_size
+
+
+def _is_busy(path: Path) -> bool:
+    """Whether a process that was stopped, and so has lost its lock, still has the file open to write."""
+    try:
+        open_growing(path).close() if path.exists() else None
+    except OSError as error:
+        return error.errno == errno.EBUSY
+    return False
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, or what lies in its place; of a link, the link alone."""
+    if folder.is_dir() and not folder.is_symlink():
+        shutil.rmtree(folder)
+    else:
+        folder.unlink()
 
 
 def _map(path: Path, num_bytes: int) -> mmap.mmap:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return mmap.mmap(file.fileno(), num_bytes, access=mmap.ACCESS_READ)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -25,6 +26,7 @@ from deepdraw.data.raster import Rasterizer
 from deepdraw.models.classifier import Classifier
 from deepdraw.models.folding import fold_batch_norms
 from deepdraw.models.freezing import will_train
+from deepdraw.runtime.files import check_writable
 from deepdraw.runtime.lock import Lock
 from deepdraw.runtime.precision import DTYPES, Precision
 from deepdraw.runtime.progress import LINE_EVERY, Bar
@@ -167,6 +169,7 @@ def cached_features(
         num_features=encoder.model.backbone.num_features,
         views=None if augment is None else options.views,
         dtype=DTYPES[options.dtype],
+        about=json.dumps(key, indent=1),
     )
     loader = Loader(
         split,
@@ -182,13 +185,13 @@ def cached_features(
     said = -math.inf
     while (features := store.open()) is None:
         with disk_errors(lock.path):
-            lock.path.parent.mkdir(parents=True, exist_ok=True)
+            check_writable(lock.path.parent)
             acquired = lock.acquire()
         if acquired:
             with lock:
                 store.discard_damaged()
-                if not store.folder.exists():
-                    _compute(store, loader, encoder, lock, key)
+                if not os.path.lexists(store.folder):
+                    _compute(store, loader, encoder, lock)
         elif time.monotonic() - said > LINE_EVERY:
             said = time.monotonic()
             print(f"waiting for {lock.owner}: {store.num_written():,} of {store.num_blocks:,} blocks of {store.folder}")
@@ -198,7 +201,7 @@ def cached_features(
 
 
 @torch.inference_mode()
-def _compute(store: FeatureStore, loader: Loader, encoder: Encoder, lock: Lock, key: Mapping[str, Any]) -> None:
+def _compute(store: FeatureStore, loader: Loader, encoder: Encoder, lock: Lock) -> None:
     """Compute the blocks that the store lacks, for as long as the lock is held."""
     with FeatureWriter(store) as writer, closing(loader):
         with Bar(f"features in {store.folder}", store.num_blocks, BLOCK, first=writer.num_blocks) as bar:
@@ -213,7 +216,8 @@ def _compute(store: FeatureStore, loader: Loader, encoder: Encoder, lock: Lock, 
                     )
                 writer.append(features.cpu(), batch.labels.cpu(), batch.key_ids.cpu())
                 bar.advance()
-        writer.finish(key)
+        if lock.held:
+            writer.finish()
 
 
 def _batches(loader: Loader, store: FeatureStore, first: int) -> Iterator[Batch]:

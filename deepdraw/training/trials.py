@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from deepdraw.data.loader import Epochs
 from deepdraw.models.classifier import Classifier
 from deepdraw.models.freezing import will_train
 from deepdraw.runtime.distributed import world_size
+from deepdraw.runtime.files import write_text
 from deepdraw.training.checkpoint import save_checkpoint
 from deepdraw.training.loop import Evaluate, Recipe, State
 
@@ -68,10 +70,11 @@ def settle(
 
 def write_table(rows: Sequence[Row], best: int, file: Path) -> None:
     """Write all heads as CSV, and print them with the best marked."""
-    with file.open("w", newline="") as opened:
-        writer = csv.DictWriter(opened, rows[0].keys())
-        writer.writeheader()
-        writer.writerows(rows)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, rows[0].keys())
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(file, text.getvalue())
     table = Table(*(Column(name.rpartition("/")[2].replace("_", " "), justify="right") for name in rows[0]))
     for k, row in enumerate(rows):
         table.add_row(*(_cell(name, value) for name, value in row.items()), style="bold" if k == best else None)

@@ -339,7 +339,7 @@ def test_training_on_many_does_not_hold_them_in_memory(tmp_path):
     with FeatureWriter(store) as writer:
         for _ in range(store.num_blocks):
             writer.append(*block, block[1])
-        writer.finish({})
+        writer.finish()
     features = store.open()
     loader = FeatureLoader(features, split, batch_size=128, shuffle=True, device=CPU)
     next(loader.epoch())
