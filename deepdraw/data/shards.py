@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
-import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
@@ -27,11 +27,14 @@ from numpy.typing import NDArray
 
 from deepdraw.data.drawings import Complexity, Drawings, mix
 from deepdraw.data.raster import Rasterizer
+from deepdraw.data.shard_index import FORMATS, ShardEntry, SplitEntry, index_bytes, read_index
+from deepdraw.data.tar_members import Member, tar_members
+from deepdraw.runtime.reading import NO_ARRAY, open_regular, read_npy_header
 
-FORMAT = "deepdraw-strokes-1"
 BLOCK = 512  # drawings in a sample
 SHARD = 64 * BLOCK  # drawings in a tar, about 4 MB
 ARRAYS = [field.name for field in fields(Drawings)]
+DTYPES = {"points": np.uint8, "key_ids": np.uint64}  # of the arrays; the others are uint16
 
 
 def write_shards(root: Path, splits: Mapping[str, tuple[Sequence[str], Drawings]], *, about: Mapping[str, Any]) -> None:
@@ -43,7 +46,7 @@ def write_shards(root: Path, splits: Mapping[str, tuple[Sequence[str], Drawings]
     """
     root.mkdir(parents=True, exist_ok=True)
     (root / "index.json").unlink(missing_ok=True)
-    index = {"format": FORMAT, **about, "splits": {}}
+    index = {"format": FORMATS[-1], **about, "splits": {}}
     for name, (classes, drawings) in splits.items():
         order = np.argsort(mix(drawings.key_ids, "order"), kind="stable")
         shards = [
@@ -58,7 +61,7 @@ def write_shards(root: Path, splits: Mapping[str, tuple[Sequence[str], Drawings]
             "shards": shards,
         }
     part = root / "index.json.part"
-    part.write_text(json.dumps(index, indent=1))
+    part.write_bytes(index_bytes(index))
     os.replace(part, root / "index.json")
 
 
@@ -87,53 +90,46 @@ class Shards:
 
     def __init__(self, root: str) -> None:
         self.root = Path(root)
-        path = self.root / "index.json"
-        if not path.exists():
-            raise ValueError(
-                f"no shards in {self.root} (there is no index.json): write them with "
-                f"`python -m deepdraw.data.quickdraw root={self.root}`"
-            )
-        try:
-            self.index = json.loads(path.read_text())
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path} is not valid JSON ({error}): write the shards again") from error
-        if self.index.get("format") != FORMAT:
-            raise ValueError(
-                f"{path} has format {self.index.get('format')!r}, this version reads {FORMAT!r}: write the shards again"
-            )
+        self.index, self._entries = read_index(self.root)
 
     @property
     def splits(self) -> list[str]:
         """The names of the splits there are."""
-        return list(self.index["splits"])
+        return list(self._entries)
 
     def split(self, name: str) -> ShardSplit:
         """Open one split, after checking size and checksum of each of its shards."""
         if name not in self.splits:
             raise ValueError(f"{self.root} has no split {name!r}: choose one of {', '.join(self.splits)}")
-        return ShardSplit(self.root, self.index["splits"][name])
+        return ShardSplit(self.root, self._entries[name])
 
 
 class ShardSplit:
     """One split of a set of shards: blocks of drawings, read in any order. Raises ValueError for a damaged shard."""
 
-    def __init__(self, root: Path, index: Mapping[str, Any]) -> None:
-        self.classes: list[str] = index["classes"]
-        parts = [FORMAT, *self.classes, *(shard["sha256"] for shard in index["shards"])]
+    def __init__(self, root: Path, entry: SplitEntry) -> None:
+        self.classes = entry.classes
+        parts = [FORMATS[0], *self.classes, *(shard.sha256 for shard in entry.shards)]
         self.fingerprint = sha256(json.dumps(parts).encode()).hexdigest()
         with ThreadPoolExecutor() as threads:
-            list(threads.map(lambda shard: _verify(root / shard["file"], shard), index["shards"]))
-        self._shards = [_Shard(root / shard["file"]) for shard in index["shards"]]
-        sizes = [np.diff(np.append(np.arange(0, n, BLOCK), n)) for n in (s["num_drawings"] for s in index["shards"])]
+            list(threads.map(lambda shard: _verify(root / shard.file, shard), entry.shards))
+        self._shards = [_Shard(root / shard.file, shard.num_drawings, len(self.classes)) for shard in entry.shards]
+        sizes = [shard.block_sizes for shard in self._shards]
         self.block_sizes = np.concatenate([np.empty(0, np.int64), *sizes]).astype(np.int64)
+        self._root, self._per_class = root, list(entry.per_class.values())
         self._places = [(shard, number) for shard, size in enumerate(sizes) for number in range(len(size))]
         self._window = lru_cache(maxsize=2)(self._read_window)
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
-        """The labels of all drawings [N], in stored order."""
+        """The labels of all drawings [N], in stored order. Raises ValueError where they are not those of the index."""
         parts = [self._shards[shard].labels(number) for shard, number in self._places]
-        return np.concatenate([np.empty(0, np.int64), *parts])
+        labels = np.concatenate([np.empty(0, np.int64), *parts])
+        if np.bincount(labels, minlength=len(self.classes)).tolist() != self._per_class:
+            raise ValueError(
+                f"{self._root / 'index.json'} counts other drawings of its classes: write the shards again"
+            )
+        return labels
 
     def complexity(self) -> Complexity:
         """Strokes and points of all drawings, in stored order; their points are not read."""
@@ -171,42 +167,72 @@ class ShardSplit:
 
 
 class _Shard:
-    """One tar, mapped when first needed, so that every worker process maps its own."""
+    """One tar, mapped when first needed, so that every worker process maps its own.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    Whoever wrote the index also wrote the checksums in it, so each block is held to the form of `Drawings` when it is
+    read. Raises ValueError, naming tar and member, for a block of another form.
+    """
+
+    def __init__(self, path: Path, num_drawings: int, num_classes: int) -> None:
+        self.block_sizes = np.diff(np.append(np.arange(0, num_drawings, BLOCK), num_drawings))
+        self._path, self._num_classes = path, num_classes
 
     @cached_property
     def _bytes(self) -> NDArray[np.uint8]:
         return np.memmap(self._path, np.uint8, "r")
 
     @cached_property
-    def _offsets(self) -> dict[str, int]:
-        with tarfile.open(self._path, "r:") as tar:
-            return {member.name: member.offset_data for member in tar}
+    def _members(self) -> dict[str, Member]:
+        return {member.name: member for member in tar_members(self._path, _again(self._path))}
 
     def block(self, number: int) -> Drawings:
-        return Drawings(**{name: self._array(f"{number:06d}.{name}.npy") for name in ARRAYS})
+        arrays = {name: self._array(f"{number:06d}.{name}.npy", name) for name in ARRAYS}
+        lengths, counts, labels = (arrays[name] for name in ("stroke_lengths", "stroke_counts", "labels"))
+        if not (
+            len(counts) == len(labels) == len(arrays["key_ids"]) == self.block_sizes[number]
+            and counts.min() > 0 < lengths.min(initial=1)
+            and (counts.sum(), lengths.sum()) == (len(lengths), len(arrays["points"]))
+            and labels.max() < self._num_classes
+        ):
+            raise self._broken(f"block {number:06d}")
+        return Drawings(**arrays)
 
     def labels(self, number: int) -> NDArray[np.uint16]:
-        return self._array(f"{number:06d}.labels.npy")
+        labels = self._array(f"{number:06d}.labels.npy", "labels")
+        if len(labels) != self.block_sizes[number] or labels.max() >= self._num_classes:
+            raise self._broken(f"block {number:06d}")
+        return labels
 
-    def _array(self, member: str) -> NDArray[Any]:
-        header = io.BytesIO(self._bytes[self._offsets[member] :][:256].tobytes())
-        np.lib.format.read_magic(header)
-        shape, _, dtype = np.lib.format.read_array_header_1_0(header)
-        return np.ndarray(shape, dtype, self._bytes, self._offsets[member] + header.tell())
+    def _array(self, member: str, name: str) -> NDArray[Any]:
+        try:
+            _, offset, size = self._members[member]
+            header = io.BytesIO(self._bytes[offset : offset + min(size, 256)].tobytes())
+            shape, is_fortran, dtype = read_npy_header(header)
+        except NO_ARRAY as error:
+            raise self._broken(member) from error
+        form = (shape[0], 2) if name == "points" else shape[:1]
+        if (dtype, shape, is_fortran) != (DTYPES.get(name, np.uint16), form, False) or math.prod(
+            shape
+        ) * dtype.itemsize != size - header.tell():
+            raise self._broken(member)
+        return np.ndarray(shape, dtype, self._bytes, offset + header.tell())
+
+    def _broken(self, what: str) -> ValueError:
+        return ValueError(f"{self._path}: {what} holds no drawings as index.json tells of them: {_again(self._path)}")
 
 
-def _verify(path: Path, shard: Mapping[str, Any]) -> None:
-    again = f"write the shards again, or fetch {path.name} anew"
+def _again(path: Path) -> str:
+    return f"write the shards again, or fetch {path.name} anew"
+
+
+def _verify(path: Path, shard: ShardEntry) -> None:
     if not path.exists():
-        raise ValueError(f"{path} is missing: {again}")
-    if (size := path.stat().st_size) != shard["num_bytes"]:
-        raise ValueError(f"{path} has {size:,} of {shard['num_bytes']:,} bytes: {again}")
-    with path.open("rb") as file:
+        raise ValueError(f"{path} is missing: {_again(path)}")
+    with open_regular(path, fix=_again(path)) as file:
+        if (size := os.fstat(file.fileno()).st_size) != shard.num_bytes:
+            raise ValueError(f"{path} has {size:,} of {shard.num_bytes:,} bytes: {_again(path)}")
         digest = sha256()
         while chunk := file.read(1 << 20):
             digest.update(chunk)
-    if digest.hexdigest() != shard["sha256"]:
-        raise ValueError(f"{path} does not match its checksum in index.json: {again}")
+    if digest.hexdigest() != shard.sha256:
+        raise ValueError(f"{path} does not match its checksum in index.json: {_again(path)}")

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-import tarfile
 import uuid
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +15,8 @@ from rich.console import Console
 from rich.progress import track
 
 from deepdraw.data.drawings import hash_text
+from deepdraw.data.tar_members import tar_members
+from deepdraw.runtime.reading import LARGEST, open_regular, read_npz
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,7 @@ SAMPLE = np.dtype(
         ("key_id", np.uint64),
     ]
 )
+ANEW = "delete it, then copy or download it again"
 IMAGE_SUFFIXES = {"jpg", "jpeg", "png"}
 
 
@@ -50,8 +51,7 @@ class TarIndex:
     def member(self, sample: int) -> str:
         """The tar and the image's name in it, for messages (names are not stored: the tar is read anew)."""
         path = self.tars[self.samples["tar"][sample]]
-        with tarfile.open(path, "r:") as tar:
-            names = {member.offset_data: member.name for member in tar}
+        names = {member.offset: member.shown for member in tar_members(path, ANEW)}
         return f"{path}: {names.get(int(self.samples['offset'][sample]), 'a member that has moved')}"
 
 
@@ -69,7 +69,8 @@ def open_index(folder: Path) -> TarIndex:
     seen = [(tar.name, tar.stat().st_size, tar.stat().st_mtime_ns) for tar in tars]
     stamp = json.dumps([VERSION, *seen])
     places = [folder / "index.npz", cache_folder() / "indexes" / f"{hash_text(str(folder.resolve())):016x}.npz"]
-    stored = next((stored for place in places if (stored := _load(place, stamp))), None)
+    sizes = [size for _, size, _ in seen]
+    stored = next((stored for place in places if (stored := _load(place, stamp, sizes))), None)
     labels, samples = stored or _scan(folder, tars)
     if not stored:
         _store(places, stamp, labels, samples)
@@ -101,34 +102,27 @@ def _scan_tar(path: Path) -> list[tuple[str, int, int, str]]:
     """The key, image offset, image bytes and label text of every sample of one tar."""
     images: dict[str, tuple[int, int]] = {}
     labels: dict[str, str] = {}
-    last = "its beginning"
-    try:
-        with tarfile.open(path, "r:") as tar:
-            for member in tar:
-                last = member.name
-                folder, _, name = last.rpartition("/")
-                key, _, suffix = name.partition(".")  # up to the first dot, as webdataset has it
-                key = f"{folder}/{key}" if folder else key
-                found = images if suffix in IMAGE_SUFFIXES else labels
-                if suffix not in IMAGE_SUFFIXES | {"cls"} or not member.isfile():
-                    continue
-                if key in found:
-                    raise ValueError(f"{path}: {last} is there twice: repack the tar with one image and one .cls a key")
-                if found is images:
-                    images[key] = (member.offset_data, member.size)
-                else:
-                    text = tar.extractfile(member)
-                    assert text is not None, "a regular member has data"
-                    labels[key] = text.read().decode().strip()
-            end = tar.offset
-    except tarfile.TarError as error:
-        raise ValueError(_cut_short(path, last)) from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: {last} is not UTF-8 text: write the category's name or index into it") from error
-    with open(path, "rb") as file:
-        file.seek(end)
-        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # tarfile takes any end of the file for the end
-            raise ValueError(_cut_short(path, last))
+    with open_regular(path, fix=ANEW) as file:
+        for member in tar_members(path, ANEW):
+            shown, size = f"{path}: {member.shown}", member.size
+            folder, _, own = member.name.rpartition("/")
+            key, _, suffix = own.partition(".")  # up to the first dot, as webdataset has it
+            key = f"{folder}/{key}" if folder else key
+            if suffix not in IMAGE_SUFFIXES | {"cls"}:
+                continue
+            found, kind = (images, "image") if suffix in IMAGE_SUFFIXES else (labels, "label")
+            if key in found:
+                raise ValueError(f"{shown} is there twice: repack the tar with one image and one .cls a key")
+            if size > LARGEST[kind]:
+                raise ValueError(
+                    f"{shown} has {size:,} bytes, more than the {LARGEST[kind]:,} of the largest {kind}: "
+                    "repack the tar without it"
+                )
+            if found is images:
+                images[key] = (member.offset, size)
+            else:
+                file.seek(member.offset)
+                labels[key] = _label(file.read(size), shown)
     if lacking := sorted(images.keys() ^ labels.keys()):
         key = lacking[0]
         has, needs = ("an image", ".cls") if key in images else (".cls", "image (.jpg or .png)")
@@ -136,18 +130,42 @@ def _scan_tar(path: Path) -> list[tuple[str, int, int, str]]:
     return [(key, offset, size, labels[key]) for key, (offset, size) in images.items()]
 
 
-def _cut_short(path: Path, last: str) -> str:
-    return f"{path} is no tar or is cut short (after {last}): delete it, then copy or download it again"
-
-
-def _load(path: Path, stamp: str) -> tuple[list[str], NDArray[np.void]] | None:
+def _label(content: bytes, member: str) -> str:
+    """The text of a `.cls`: a category's name or its index."""
     try:
-        with np.load(path) as stored:
-            if str(stored["stamp"]) == stamp:
-                return stored["labels"].tolist(), stored["samples"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        log.debug("no index in %s (%s)", path, error)
-    return None
+        text = content.decode().strip()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{member} is not UTF-8 text: write the category's name or index into it") from error
+    if not text.isprintable():
+        raise ValueError(
+            f"{member} holds characters that cannot be printed: write the category's name or index into it"
+        )
+    return text
+
+
+def _load(path: Path, stamp: str, sizes: list[int]) -> tuple[list[str], NDArray[np.void]] | None:
+    """What is stored at `path` of tars of these sizes; None where there is nothing that holds for them."""
+    if not path.exists():
+        return None
+    columns = {"stamp": (str, 0), "labels": (str, 1), "samples": (SAMPLE, 1)}
+    try:
+        stored = read_npz(path, columns, what="index of tars", fix="it is made anew")
+    except ValueError as error:
+        log.warning("%s", error)
+        return None
+    labels, samples = stored["labels"].tolist(), stored["samples"]
+    if str(stored["stamp"]) != stamp:
+        return None
+    return (labels, samples) if _holds(samples, labels, np.array(sizes)) else None
+
+
+def _holds(samples: NDArray[np.void], labels: list[str], sizes: NDArray[np.int64]) -> bool:
+    """Whether every sample lies in one of the tars, of these sizes, and has one of the labels."""
+    tars, offsets, lengths = samples["tar"], samples["offset"], samples["num_bytes"]
+    if not ((tars >= 0) & (tars < len(sizes)) & (samples["label"] >= 0) & (samples["label"] < len(labels))).all():
+        return False
+    ends = sizes[tars]
+    return bool(((offsets >= 0) & (lengths >= 0) & (lengths <= LARGEST["image"]) & (offsets <= ends - lengths)).all())
 
 
 def _store(places: list[Path], stamp: str, labels: list[str], samples: NDArray[np.void]) -> None:

@@ -17,7 +17,9 @@ from deepdraw.data.drawings import mix
 from deepdraw.data.images import decode, fit
 from deepdraw.data.raster import Rasterizer
 from deepdraw.data.remote import fetch, is_remote
+from deepdraw.data.shard_index import MOST_CLASSES
 from deepdraw.data.tar_index import TarIndex, open_index
+from deepdraw.runtime.reading import read_text
 
 FOLDERS = {"train": "train", "val": "train", "test": "test", "zeroshot": "quickdraw_zeroshot"}
 BLOCK = 16  # images; so small that shuffled blocks mix even tars that are sorted by category
@@ -130,9 +132,12 @@ class TarSplit:
 
 
 def _listed_classes(listing: Path) -> list[str]:
-    classes = [line.strip() for line in listing.read_text(encoding="utf-8").splitlines() if line.strip()]
+    fix = "write every class once, one a line"
+    classes = [line.strip() for line in read_text(listing, fix=fix).splitlines() if line.strip()]
     if len(set(classes)) < len(classes) or not classes:
-        raise ValueError(f"{listing} is empty or names a class twice: write every class once, one a line")
+        raise ValueError(f"{listing} is empty or names a class twice: {fix}")
+    if len(classes) > MOST_CLASSES or not all(name.isprintable() for name in classes):
+        raise ValueError(f"{listing} names more than {MOST_CLASSES:,} classes, or one that cannot be printed: {fix}")
     return classes
 
 

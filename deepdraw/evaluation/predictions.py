@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,9 +15,15 @@ from torch import Tensor
 
 from deepdraw.data.drawings import Complexity
 from deepdraw.evaluation.metrics import true_ranks
-from deepdraw.runtime.reading import open_regular
-from deepdraw.runtime.seals import check_seal, write_sealed
+from deepdraw.runtime.reading import read_npz
+from deepdraw.runtime.seals import write_sealed
 
+_COLUMNS: dict[str, tuple[Any, int]] = {
+    "classes": (str, 1),
+    "key_ids": (np.uint64, 1),
+    "confidences": (np.float32, 1),
+    **dict.fromkeys(("labels", "predicted", "ranks", "strokes", "points"), (np.uint16, 1)),
+}
 _ANY = np.iinfo(np.uint16).max
 _STROKE_BINS = {"1": (1, 1), "2": (2, 2), "3": (3, 3), "4-5": (4, 5), "6-9": (6, 9), "10+": (10, _ANY)}
 _POINT_BINS = {"1-10": (1, 10), "11-20": (11, 20), "21-40": (21, 40), "41-80": (41, 80), "81+": (81, _ANY)}
@@ -58,17 +64,15 @@ class Predictions:
     @classmethod
     def load(cls, path: Path) -> Predictions:
         """Read what `save` wrote. Raises ValueError where the file is absent or is something else."""
-        if not path.is_file():
+        if not path.exists():
             raise ValueError(f"no predictions at {path}: run evaluate.py on the run first")
-        try:
-            with open_regular(path) as opened:
-                if not check_seal(opened):
-                    raise ValueError("it is cut short or damaged")
-                file = np.load(opened, allow_pickle=False)
-                columns = {field.name: file[field.name] for field in fields(cls) if field.name in file}
-            return cls(**columns | {"classes": columns["classes"].tolist()})
-        except (OSError, EOFError, KeyError, TypeError, ValueError, AttributeError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path} is no table of predictions: run evaluate.py on the run again") from error
+        again = "run evaluate.py on the run again"
+        optional, what = frozenset({"strokes", "points"}), "table of predictions"
+        columns = read_npz(path, _COLUMNS, what=what, fix=again, optional=optional)
+        classes = columns.pop("classes").tolist()
+        if reason := _fault(classes, columns):
+            raise ValueError(f"{path} is no {what} ({reason}): {again}")
+        return cls(classes, **columns)
 
     def by_complexity(self) -> dict[str, float]:
         """Top-1 of drawings with so many strokes and points: `top1_strokes_4-5`, ..., `top1_points_81+`.
@@ -107,6 +111,21 @@ class Predictions:
         """Top-1 of the most confident share of drawings, the smallest that `risk_coverage` has from `coverage` on."""
         coverages, risks = self.risk_coverage()
         return 1.0 - float(risks[np.searchsorted(coverages, coverage)])
+
+
+def _fault(classes: list[str], columns: dict[str, NDArray[Any]]) -> str | None:
+    """What keeps columns of the right types from being a table; None where nothing does."""
+    if len({len(column) for column in columns.values()}) > 1:
+        return "its columns differ in length"
+    if not len(columns["labels"]):
+        return "it has no row"
+    if len(set(classes)) < len(classes) or not all(name.isprintable() for name in classes):
+        return "its classes are not all different, or cannot be printed"
+    if any(columns[name].max() >= len(classes) for name in ("labels", "predicted", "ranks")):
+        return f"a label or rank is beyond its {len(classes)} classes"
+    if not ((columns["confidences"] >= 0) & (columns["confidences"] < 1.001)).all():
+        return "a confidence is no probability"
+    return None
 
 
 class PredictionsBuilder:

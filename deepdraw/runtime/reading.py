@@ -5,12 +5,18 @@ Every reader either returns what it says it does or raises one ValueError that n
 
 from __future__ import annotations
 
+import math
 import os
 import stat
-from collections.abc import Iterator
+import struct
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Form = TypeVar("Form")
 
@@ -23,7 +29,12 @@ LARGEST = {
     "text": 16 * MB,
     "SVG": 1 * MB,
     "image": 256 * MB,
+    "label": 4096,  # a .cls member of a tar
+    "npz": 8192 * MB,  # predictions of 50 million drawings have 1.4 GB
 }
+# What numpy and zipfile raise on bytes that are no array or no archive of arrays.
+NO_ARRAY = (OSError, EOFError, LookupError, MemoryError, RuntimeError, SyntaxError, TypeError, ValueError)
+LARGEST_HEADER = 10_000  # bytes of the text in an npy file that tells its shape and dtype
 
 
 @contextmanager
@@ -38,10 +49,11 @@ def open_regular(path: Path, *, largest: int | None = None, fix: str = "correct 
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         reason = getattr(error, "strerror", None) or str(error)
         raise ValueError(f"{path} cannot be read ({reason}): {fix}") from error
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise ValueError(f"{path} is no regular file: {fix}")
     with open(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError(f"{path} is no regular file: {fix}")
         if largest is not None and status.st_size > largest:
             raise ValueError(f"{path} has {status.st_size:,} bytes, more than the {largest:,} that it may have: {fix}")
         yield file
@@ -72,9 +84,13 @@ def read_json(path: Path, form: type[Form], *, fix: str, largest: int = LARGEST[
 
     Raises ValueError, naming file, place and `fix`, where the file is not there, is no JSON, or of another form.
     """
+    return parse_json(read_bytes(path, largest=largest, fix=fix), form, path=path, fix=fix)
+
+
+def parse_json(content: bytes, form: type[Form], *, path: Path, fix: str) -> Form:
+    """What these bytes of the file `path` say, as `form`. Raises ValueError as `read_json` does."""
     import msgspec
 
-    content = read_bytes(path, largest=largest, fix=fix)
     try:
         return msgspec.json.decode(content, type=form)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError) as error:
@@ -104,3 +120,87 @@ def read_yaml(path: Path, *, fix: str, largest: int = LARGEST["YAML"]) -> dict[s
     if not isinstance(found, dict):
         raise ValueError(f"{path} holds no mapping: {fix}")
     return found
+
+
+def read_npz(
+    path: Path, columns: Mapping[str, tuple[Any, int]], *, what: str, fix: str, optional: frozenset[str] = frozenset()
+) -> dict[str, NDArray[Any]]:
+    """The arrays of an npz file as `numpy.savez` writes them, by name; no pickle is read.
+
+    columns: name -> (dtype, number of dimensions), where the dtype `str` stands for texts of any length; all of them
+    have to be there, but for those in `optional`, and no others. what: what the file should be, for messages.
+
+    Raises ValueError, naming file and `fix`, where the file is not there, is damaged (see `deepdraw.runtime.seals`),
+    or holds anything else. The arrays take no more memory than the file has bytes.
+    """
+    import zipfile
+
+    from deepdraw.runtime.seals import check_seal
+
+    with open_regular(path, largest=LARGEST["npz"], fix=fix) as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
+                _check_members(archive.infolist(), {*columns}, optional)
+                if not check_seal(file):
+                    raise ValueError("its checksum does not match")
+                return {
+                    name: _read_array(archive, members[name], *column)
+                    for name, column in columns.items()
+                    if name in members
+                }
+        except (*NO_ARRAY, zipfile.BadZipFile, struct.error) as error:
+            raise ValueError(f"{path} is no {what} ({' '.join(str(error).split())[:200]}): {fix}") from error
+
+
+def _check_members(members: list[Any], names: set[str], optional: frozenset[str]) -> None:
+    """Raise ValueError unless these are the members that are asked for, each once and not compressed."""
+    found = [member.filename for member in members]
+    wanted = {f"{name}.npy" for name in names}
+    if len(set(found)) < len(found) or not {*found} <= wanted:
+        raise ValueError(f"it has members other than {', '.join(sorted(wanted))}")
+    if missing := sorted(names - optional - {name.removesuffix(".npy") for name in found}):
+        raise ValueError(f"it has no {', '.join(missing)}")
+    if any(member.compress_type or member.flag_bits & 1 for member in members):
+        raise ValueError("its members are compressed")
+
+
+def _read_array(archive: Any, member: Any, dtype: Any, dims: int) -> NDArray[Any]:
+    """An array whose size in its header is that of its member. Raises ValueError for one of another form."""
+    import numpy as np
+
+    with archive.open(member) as file:
+        shape, is_fortran, found = read_npy_header(file)
+        name = member.filename
+        if found != (np.dtype((np.str_, found.itemsize // 4)) if dtype is str else np.dtype(dtype)):
+            raise ValueError(f"{name} holds {found}, not {np.dtype(dtype)}")
+        if len(shape) != dims or (is_fortran and dims > 1):
+            raise ValueError(f"{name} has the shape {list(shape)[:8]}, not {dims} dimensions")
+        num_bytes = math.prod(shape) * found.itemsize
+        if num_bytes != member.file_size - file.tell():
+            raise ValueError(f"{name} has {member.file_size:,} bytes, which do not match its shape {list(shape)}")
+        content = file.read(num_bytes)
+        if len(content) < num_bytes:
+            raise ValueError(f"{name} is cut short")
+    array = np.frombuffer(bytearray(content), np.uint32 if dtype is str else found)
+    if dtype is str:
+        if (array > sys.maxunicode).any() or ((array >= 0xD800) & (array < 0xE000)).any():
+            raise ValueError(f"{name} holds characters that there are not")
+        array = array.view(found) if found.itemsize else np.zeros(shape, found)
+    return array.reshape(shape)
+
+
+def read_npy_header(file: Any) -> tuple[tuple[int, ...], bool, Any]:
+    """Shape, whether it is in Fortran's order, and dtype of the npy file that starts here, up to its data.
+
+    Raises ValueError for a header of another form, and what numpy raises besides.
+    """
+    import numpy as np
+
+    version = np.lib.format.read_magic(file)
+    if version != (1, 0):
+        raise ValueError(f"its arrays have the npy format {version}, not (1, 0)")
+    shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=LARGEST_HEADER)
+    if dtype.hasobject or any(size < 0 for size in shape):
+        raise ValueError(f"its arrays have the dtype {dtype} and the shape {list(shape)[:8]}")
+    return shape, is_fortran, dtype

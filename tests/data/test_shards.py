@@ -1,6 +1,10 @@
 """Shards: what is written is read, in an order that depends on the drawings alone, and damage is noticed."""
 
+import io
 import json
+import os
+import tarfile
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -9,7 +13,10 @@ from hypothesis import strategies as st
 
 from deepdraw.data import shards
 from deepdraw.data.drawings import Drawings
+from deepdraw.data.shard_index import index_bytes
 from deepdraw.data.shards import Shards, write_shards
+
+OUTSIDE = ("../train-00000.tar", "/dev/zero", "", "..", "a\\b", "a\0b")  # names of no file within a folder
 
 
 def scribbles(number: int, seed: int = 0) -> Drawings:
@@ -91,7 +98,7 @@ def root(tmp_path):
         (lambda tar: tar.write_bytes(tar.read_bytes()[:-1] + b"x"), "does not match its checksum"),
         (lambda tar: tar.unlink(), "is missing"),
         (lambda tar: tar.with_name("index.json").unlink(), "no shards in"),
-        (lambda tar: tar.with_name("index.json").write_text("{"), "is not valid JSON"),
+        (lambda tar: tar.with_name("index.json").write_text("{"), "is damaged or of another form"),
         (lambda tar: tar.with_name("index.json").write_text("{}"), "has format None"),
     ],
 )
@@ -101,6 +108,105 @@ def test_damage_is_told_in_one_line_that_names_the_fix(root, damage, message):
         Shards(str(root)).split("train")
     assert "\n" not in str(error.value)
     assert "write" in str(error.value)
+
+
+def test_every_bit_of_the_index_and_of_the_shards_counts(root):
+    for file in ("index.json", "train-00000.tar"):
+        whole = (root / file).read_bytes()
+        for bit in np.random.default_rng(0).choice(8 * len(whole), 150, replace=False).tolist():
+            damaged = bytearray(whole)
+            damaged[bit // 8] ^= 1 << bit % 8
+            (root / file).write_bytes(damaged)
+            with pytest.raises(ValueError, match=file):
+                Shards(str(root)).split("train")
+        (root / file).write_bytes(whole)
+    assert len(Shards(str(root)).split("train").labels) == 30
+
+
+def test_shards_of_format_1_are_read_and_have_the_same_fingerprint(root):
+    split = Shards(str(root)).split("train")
+    index = json.loads((root / "index.json").read_text())
+    del index["sha256"]
+    (root / "index.json").write_text(json.dumps({**index, "format": "deepdraw-strokes-1"}, indent=1))
+    old = Shards(str(root)).split("train")
+    assert (old.fingerprint, old.labels.tolist()) == (split.fingerprint, split.labels.tolist())
+    assert split.fingerprint == "2100cdc2e4e0c34207a0943e919351e675ee01818225b28365c3dbbf4841c4f9"
+
+
+def changed(root, change) -> None:
+    """Change what index.json says of its split, as someone who knows the checksum of an index would."""
+    index = json.loads((root / "index.json").read_text())
+    del index["sha256"]
+    change(index["splits"]["train"])
+    (root / "index.json").write_bytes(index_bytes(index))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda split: split.pop("shards"), "missing required field `shards`"),
+        (lambda split: split.update(classes="abc"), "Expected `array`, got `str`"),
+        (lambda split: split.update(classes=["a", "b", 3]), "Expected `str`, got `int`"),
+        (lambda split: split.update(classes=["a", "b"]), "classes are not those of per_class"),
+        (lambda split: split.update(classes=["a", "b", "b"]), "not all different"),
+        (lambda split: split.update(classes=["a", "b", "c\n"]), "cannot be printed"),
+        (lambda split: split.update(num_drawings=31), "31 drawings are not those of its classes"),
+        (lambda split: split["shards"][0].update(num_drawings=10**9), "do not fit"),
+        (lambda split: split["shards"][0].update(num_drawings=-1), "do not fit"),
+        (lambda split: split["shards"][0].update(num_bytes="many"), "Expected `int`, got `str`"),
+        (lambda split: split["shards"][0].pop("sha256"), "missing required field `sha256`"),
+        (lambda split: split["shards"].append(split["shards"][0]), "its 30 drawings"),
+        *((lambda split, file=file: split["shards"][0].update(file=file), "no plain name") for file in OUTSIDE),
+    ],
+)
+def test_an_index_of_another_form_is_refused_in_one_line(root, change, message):
+    changed(root, change)
+    with pytest.raises(ValueError, match=rf"index\.json.*{message}") as error:
+        Shards(str(root)).split("train")
+    assert "\n" not in str(error.value)
+
+
+def test_a_shard_that_is_no_regular_file_is_not_waited_for(root):
+    (root / "train-00000.tar").unlink()
+    os.mkfifo(root / "train-00000.tar")
+    with pytest.raises(ValueError, match="is no regular file"):
+        Shards(str(root)).split("train")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"labels": np.full(30, 3, np.uint16)},
+        {"labels": np.zeros(29, np.uint16)},
+        {"labels": np.zeros(30, np.int64)},
+        {"labels": np.zeros((30, 1), np.uint16)},
+        {"key_ids": np.zeros(30, np.int64)},
+        {"points": np.zeros((9, 2), np.uint8)},
+        {"points": np.zeros((9, 3), np.uint8)},
+        {"points": np.zeros((9, 2), object)},
+        {"stroke_counts": np.zeros(30, np.uint16)},
+        {"stroke_lengths": np.full(3, 9, np.uint16)},
+        {"points": None},
+    ],
+    ids=lambda change: " ".join(f"{name} {getattr(array, 'dtype', '')}" for name, array in change.items()),
+)
+def test_a_block_of_another_form_is_refused_in_one_line(root, change):
+    drawings = next(iter(Shards(str(root)).split("train")))
+    with tarfile.open(root / "train-00000.tar", "w") as tar:
+        for name, array in ({name: getattr(drawings, name) for name in shards.ARRAYS} | change).items():
+            if array is not None:
+                file = io.BytesIO()
+                np.save(file, array)
+                member = tarfile.TarInfo(f"000000.{name}.npy")
+                member.size = file.tell()
+                tar.addfile(member, io.BytesIO(file.getvalue()))
+    written = (root / "train-00000.tar").read_bytes()
+    of_shard = {"num_bytes": len(written), "sha256": sha256(written).hexdigest()}
+    changed(root, lambda split: split["shards"][0].update(of_shard))
+    split = Shards(str(root)).split("train")
+    with pytest.raises(ValueError, match=r"train-00000\.tar: .* holds no drawings as index\.json tells") as error:
+        list(split)
+    assert "\n" not in str(error.value)
 
 
 def test_an_unknown_split_is_answered_with_those_there_are(root):
