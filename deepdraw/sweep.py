@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from deepdraw.runtime import processes, results, slurm
-from deepdraw.runtime.sweeps import JobState, Sweep, read_sweep, states, write_sweep
+from deepdraw.runtime.display import shown
+from deepdraw.runtime.failures import failure_line
+from deepdraw.runtime.reading import read_yaml
+from deepdraw.runtime.reports import readable_report
+from deepdraw.runtime.signature import forget_compiled
+from deepdraw.runtime.sweeps import Job, JobState, Sweep, is_own, read_sweep, states, write_sweep
 
 
-def status(sweep: Sweep, settings: Sequence[str]) -> int:
+def status(sweep: Sweep, chosen: argparse.Namespace) -> int:
     """print a table of the jobs: state, epoch, latest value, images/s, log"""
     jobs = states(sweep)
     results.print_table(sweep, jobs)
@@ -21,7 +27,7 @@ def status(sweep: Sweep, settings: Sequence[str]) -> int:
     return 0
 
 
-def collect(sweep: Sweep, settings: Sequence[str]) -> int:
+def collect(sweep: Sweep, chosen: argparse.Namespace) -> int:
     """print the results, write them to results.csv and results.png; status 1 where a job has no good one"""
     from deepdraw.evaluation.sweep_plot import plot_comparison
 
@@ -34,10 +40,8 @@ def collect(sweep: Sweep, settings: Sequence[str]) -> int:
     return int(not all(job.is_good for job in jobs))
 
 
-def resume(sweep: Sweep, settings: Sequence[str]) -> int:
+def resume(sweep: Sweep, chosen: argparse.Namespace) -> int:
     """run again, in the same directories and from the same code and config, the jobs that have no good result"""
-    from omegaconf import OmegaConf
-
     jobs = states(sweep)
     if alive := [job for job in jobs if job.is_alive]:
         raise ValueError(f"{_list(alive)} of {sweep.directory} still run or wait: let them end, or cancel them first")
@@ -46,21 +50,23 @@ def resume(sweep: Sweep, settings: Sequence[str]) -> int:
     if not again:
         print(f"all {len(jobs)} jobs have their result: python -m deepdraw.sweep collect {sweep.directory}")
         return 0
-    config = OmegaConf.load(sweep.directory / "jobs" / f"{again[0].number}.yaml")
-    changes = OmegaConf.from_dotlist(list(settings))
-    if unknown := [str(key) for key in changes if key not in config.hydra.launcher]:
-        known = ", ".join(str(key) for key in config.hydra.launcher if key != "_target_")
-        raise ValueError(f"{unknown[0]} is no setting of this launcher: choose {known}")
-    parameters = OmegaConf.merge(config.hydra.launcher, changes)
+    code = sweep.directory / "code"
+    if not chosen.trust and not is_own(sweep.directory):
+        raise ValueError(
+            f"{sweep.directory} was not launched by you, or has been changed since, and resuming it runs {sweep.task} "
+            f"and what else lies in {code} and {code.with_name('jobs')}: look through them, then give --trust"
+        )
+    parameters = _parameters(sweep, again[0], chosen.settings)
+    print(shown(f"running {sweep.task}, by the code in {code if code.is_dir() else 'this deepdraw'}"), flush=True)
+    forget_compiled(sweep.directory)
     if sweep.launcher == "local":
         from deepdraw.runtime import local
 
-        undisturbed = local.run_jobs(sweep, again, n_jobs=parameters.n_jobs, threads=parameters.threads)
+        limits = {name: parameters.get(name) for name in ("n_jobs", "threads")}
+        undisturbed = local.run_jobs(sweep, again, **limits)
         bad = {job.number for job in results.conclude(sweep.directory) if not job.is_good}
         return 130 if not undisturbed else int(bool(bad))
-    plain = OmegaConf.to_container(parameters, resolve=True)
-    assert isinstance(plain, dict)
-    ids = slurm.submit(sweep.directory, again, {str(key): value for key, value in plain.items()})
+    ids = slurm.submit(sweep.directory, again, parameters)
     again = [replace(job, ids=[*job.ids, new]) for job, new in zip(again, ids, strict=True)]
     write_sweep(sweep.directory, sweep.launcher, sweep.objective, again)
     print(f"submitted {len(again)} jobs again ({ids[0]} to {ids[-1]})")
@@ -68,12 +74,48 @@ def resume(sweep: Sweep, settings: Sequence[str]) -> int:
     return 0
 
 
-def cancel(sweep: Sweep, settings: Sequence[str]) -> int:
+def _parameters(sweep: Sweep, job: Job, settings: Sequence[str]) -> Mapping[str, Any]:
+    """The settings of the launcher as the job's config has them, but for those that are given anew."""
+    from omegaconf import DictConfig, OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    file = sweep.directory / "jobs" / f"{job.number}.yaml"
+    former = OmegaConf.create(read_yaml(file, fix="submit the sweep again"))
+    launcher = OmegaConf.select(former, "hydra.launcher")
+    if not isinstance(launcher, DictConfig):
+        raise ValueError(f"{file} has no hydra.launcher: submit the sweep again")
+    try:
+        changes = OmegaConf.from_dotlist(list(settings))
+        if unknown := [str(key) for key in changes if key not in launcher]:
+            known = ", ".join(str(key) for key in launcher if key != "_target_")
+            raise ValueError(f"{unknown[0]} is no setting of this launcher: choose {known}")
+        merged = OmegaConf.merge(launcher, changes)
+        OmegaConf.merge(OmegaConf.structured(_form(sweep.launcher)), merged)  # which says what is of another type
+        plain = OmegaConf.to_container(merged, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ValueError(f"{error.full_key or file}: {str(error).splitlines()[0]}") from error
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def _form(launcher: str) -> Any:
+    """The dataclass that says of what types a launcher's settings are."""
+    if launcher == "local":
+        from hydra_plugins.deepdraw_local import LocalConf
+
+        return LocalConf
+    from hydra_plugins.deepdraw_slurm import SlurmConf
+
+    return SlurmConf
+
+
+def cancel(sweep: Sweep, chosen: argparse.Namespace) -> int:
     """end what runs and waits; local jobs save first, and all can be resumed"""
     alive = [job for job in states(sweep) if job.is_alive]
     ids = {job.number: job.ids[-1] for job in sweep.jobs if job.ids}
     if sweep.launcher == "local":
-        processes.interrupt(sweep.directory, [job.directory for job in alive])
+        reports = {job.number: readable_report(job.directory) for job in alive}
+        processes.interrupt(sweep.directory, {number: report for number, report in reports.items() if report})
     else:
         slurm.cancel([ids[job.number] for job in alive if job.number in ids])
     print(f"cancelled {_list(alive)}" if alive else "nothing runs or waits")
@@ -104,11 +146,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command_parser.add_argument(
                 "settings", nargs="*", metavar="KEY=VALUE", help="of the launcher, to be changed: mem_gb=64"
             )
+            command_parser.add_argument(
+                "--trust", action="store_true", help="run the sweep though it was not launched by you, or was changed"
+            )
     chosen = parser.parse_args(arguments)
     try:
-        return COMMANDS[chosen.command](read_sweep(chosen.directory), getattr(chosen, "settings", []))
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+        return COMMANDS[chosen.command](read_sweep(chosen.directory), chosen)
+    except (ValueError, OSError) as error:
+        print(f"error: {failure_line(error)}", file=sys.stderr)
         return 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import runpy
 import shutil
 import signal
@@ -21,6 +22,12 @@ ROOT = Path(__file__).parents[1]
 torch.set_num_threads(1)
 torch.cpu._is_amx_tile_supported = lambda: False  # precision=auto is fp32 on any CPU: the same numbers everywhere
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start with it ignored
+
+
+@pytest.fixture(scope="session", autouse=True)
+def config_home(tmp_path_factory) -> None:
+    """Where the key is kept that sweeps are signed with: not in the home of whoever runs the tests."""
+    os.environ["XDG_CONFIG_HOME"] = str(tmp_path_factory.mktemp("config"))
 
 
 @pytest.fixture(scope="session")

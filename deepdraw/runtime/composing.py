@@ -14,6 +14,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, open_dict, read_write
 
+from deepdraw.runtime.files import write_text
+
 
 class QuickLoader:
     """Hydra's config loader, which composes but once what differs in values alone.
@@ -78,8 +80,7 @@ def write_config(directory: Path, config: DictConfig, number: int) -> Path:
         raise ValueError(f"{error.full_key} is missing: give {error.full_key}=...") from None
     whole["hydra"] = OmegaConf.to_container(config.hydra, resolve=False, enum_to_str=True)
     file = directory / "jobs" / f"{number}.yaml"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(yaml.dump(whole, Dumper=_Dumper, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    write_text(file, yaml.dump(whole, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
     return run_directory
 
 
@@ -88,7 +89,10 @@ def _plain(value: Any) -> Any:
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]  # ten times OmegaConf's speed
-    """Quotes every text, of which OmegaConf would read "1e-4" as a number."""
+    """Quotes every text, of which OmegaConf would read "1e-4" as a number, and writes no aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
 
 
 _Dumper.add_representer(str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'))

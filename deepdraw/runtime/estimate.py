@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import Any, TypedDict
 
 from deepdraw.runtime.progress import duration
+from deepdraw.runtime.reading import read_json, read_yaml
 from deepdraw.runtime.sweeps import Job
-from deepdraw.runtime.tails import read_json
+
+_Summary = TypedDict(
+    "_Summary", {"train/images_per_second": float, "steps": int, "device": str, "ranks": int}, total=False
+)
 
 NEWEST = 100  # former runs that are looked at
 FREE = ["hydra", "slurm", "optimizer", "schedule", "seed", "logger", "features.dir"]  # by which a step takes as long
@@ -34,10 +37,10 @@ def estimate(directory: Path, jobs: Sequence[Job], parameters: Mapping[str, Any]
     ]
     seconds, told = [], []
     for job in jobs if formers else ():
-        config = _read(directory / "jobs" / f"{job.number}.yaml")
+        config = read_yaml(directory / "jobs" / f"{job.number}.yaml", fix="submit the sweep again")
+        of_speed = _of_speed(config)
         for run, summary, former in formers:
-            steps = _steps(config, former, summary)
-            if steps and _of_speed(config) == _of_speed(former):
+            if of_speed == _of_speed(former) and (steps := _steps(config, former, summary)):
                 num_images = steps * config["data"]["batch_size"] * config["train"]["grad_accum"]
                 seconds.append(num_images / summary["train/images_per_second"])
                 told.append((run, summary["train/images_per_second"]))
@@ -53,22 +56,29 @@ def estimate(directory: Path, jobs: Sequence[Job], parameters: Mapping[str, Any]
     return f"{number} of {each} ({said}): {total} of {'GPU' if num_gpus else 'machine'} time"
 
 
-def _former_runs(directory: Path, home: Path) -> Iterator[tuple[Path, dict[str, Any], dict[str, Any]]]:
-    """Directory, summary and config of the runs that have ended, the newest first."""
+def _former_runs(directory: Path, home: Path) -> Iterator[tuple[Path, _Summary, dict[str, Any]]]:
+    """Directory, summary and config of runs that have ended and are not damaged, the newest first."""
     files = {*home.glob("outputs/*/*/summary.json"), *home.glob("sweeps/*/*/*/summary.json")}
     files |= {*directory.parent.glob("*/summary.json"), *directory.parent.glob("*/*/summary.json")}
     for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True)[:NEWEST]:
-        summary, config = read_json(file), file.with_name("config.yaml")
-        if summary.keys() >= {"train/images_per_second", "steps", "device"} and config.exists():
-            yield file.parent, summary, _read(config)
+        with suppress(ValueError):
+            summary = read_json(file, _Summary, fix="train again")
+            told = summary.keys() >= {"train/images_per_second", "steps", "device"}
+            if told and summary["train/images_per_second"] > 0 and file.with_name("config.yaml").exists():
+                yield file.parent, summary, read_yaml(file.with_name("config.yaml"), fix="train again")
 
 
-def _steps(config: Mapping[str, Any], former: Mapping[str, Any], summary: Mapping[str, Any]) -> int:
-    """The steps of a job by those of a former run on the same data; 0 where that was cut short and tells nothing."""
-    now, then = config.get("train", {}), former["train"]
+def _steps(config: Mapping[str, Any], former: Mapping[str, Any], summary: _Summary) -> int:
+    """The steps of a job by those of a former run of its speed; 0 where that was cut short and tells nothing."""
+    now, then = config.get("train"), former.get("train")
+    if not isinstance(now, dict) or not isinstance(then, dict):
+        return 0
     limit = now.get("limit_steps") or math.inf
     if then.get("limit_steps") is None:
-        return int(min(limit, summary["steps"] * now.get("epochs", 0) // then["epochs"]))
+        epochs = then.get("epochs")
+        if not isinstance(epochs, int) or epochs < 1:
+            return 0
+        return int(min(limit, summary["steps"] * now.get("epochs", 0) // epochs))
     return int(limit) if limit <= summary["steps"] else 0
 
 
@@ -77,10 +87,7 @@ def _of_speed(config: Mapping[str, Any]) -> dict[str, Any]:
     rest = deepcopy(dict(config))
     for key in FREE:
         node, _, name = key.rpartition(".")
-        (rest.get(node, {}) if node else rest).pop(name, None)
+        holder = rest.get(node) if node else rest
+        if isinstance(holder, dict):
+            holder.pop(name, None)
     return rest
-
-
-def _read(file: Path) -> dict[str, Any]:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return yaml.load(file.read_text(encoding="utf-8"), Loader=loader)

@@ -164,10 +164,40 @@ def name_grown(part: Path, path: Path) -> None:
     _sync_folder(path.parent)
 
 
-def create_file(path: Path) -> BinaryIO:
+def create_file(path: Path, mode: int = 0o666) -> BinaryIO:
     """A new file to write bytes to, under its own name. FileExistsError where there is one, or a link."""
     with _naming(path):
-        return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | FLAGS, 0o666), "wb")
+        return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | FLAGS, mode), "wb")
+
+
+def create_whole(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """Create a file that is never seen without its content. FileExistsError where there is one, or anything else.
+
+    mode: its permissions, of which the umask takes some. On a file system without links the file may be seen empty,
+    for the moment of one write.
+    """
+    with _naming(path):
+        _remove_abandoned(path)
+        descriptor, part = _open_part(path, mode)
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                _link(part, path, content, mode)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _link(part: Path, path: Path, content: bytes, mode: int) -> None:
+    """Give a part its name, where there is no file of that name."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        if os.stat(part).st_nlink < 2:  # else a network file system did so, and was asked again as its answer was lost
+            raise
+    except (OSError, NotImplementedError):  # a file system without links
+        with create_file(path, mode) as file:
+            file.write(content)
 
 
 def check_writable(folder: Path) -> None:
@@ -192,11 +222,11 @@ def _part_of(path: Path) -> Path:
     return path.with_name(f".{name}.{secrets.token_hex(8)}.part")
 
 
-def _open_part(path: Path) -> tuple[int, Path]:
+def _open_part(path: Path, mode: int = 0o666) -> tuple[int, Path]:
     """A new part of `path`, locked for as long as its descriptor is open."""
     while True:
         part = _part_of(path)
-        descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | FLAGS, 0o666)
+        descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | FLAGS, mode)
         _lock(descriptor)
         if os.fstat(descriptor).st_nlink:  # else another process took it for abandoned, before it was locked
             return descriptor, part

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
 import signal
 import socket
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,11 +22,11 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from deepdraw.runtime import slurm
-from deepdraw.runtime.files import write_json
+from deepdraw.runtime.reading import read_yaml
+from deepdraw.runtime.reports import Report, readable_report, write_report
 from deepdraw.runtime.signals import Preempted, preemptible
 from deepdraw.runtime.snapshot import check_code
 from deepdraw.runtime.sweeps import read_sweep
-from deepdraw.runtime.tails import read_json
 
 
 def run(directory: Path, number: int, job_id: str, rank: int = 0) -> Any:
@@ -34,10 +36,10 @@ def run(directory: Path, number: int, job_id: str, rank: int = 0) -> Any:
     """
     sweep = read_sweep(directory)
     (job,) = (job for job in sweep.jobs if job.number == number)
-    file, task = job.directory / "job.json", Path(sweep.task)
-    report = {"state": "RUNNING", "started": _now(), "id": job_id, "host": socket.gethostname(), "pid": os.getpid()}
+    task = Path(sweep.task)
+    report = Report("RUNNING", job_id, socket.gethostname(), os.getpid(), started=_now())
     if rank == 0:
-        write_json(file, report)
+        write_report(job.directory, report)
     try:
         config = load_config(directory / "jobs" / f"{number}.yaml")
         os.chdir(config.hydra.runtime.cwd)
@@ -48,11 +50,12 @@ def run(directory: Path, number: int, job_id: str, rank: int = 0) -> Any:
     except Preempted:
         raise
     except BaseException as error:
-        _report_failure(file, report, error, task)
+        _report_failure(job.directory, report, error, task)
         raise
-    if rank == 0 and read_json(file).get("state") == "RUNNING":  # no other rank has failed
-        objective = float(result) if isinstance(result, int | float) else None
-        write_json(file, {**report, "state": "COMPLETED", "objective": objective, "ended": _now()})
+    now = readable_report(job.directory) or report
+    if rank == 0 and now.state == "RUNNING":  # no other rank has failed
+        objective = float(result) if isinstance(result, int | float) and math.isfinite(result) else None
+        write_report(job.directory, replace(report, state="COMPLETED", objective=objective, ended=_now()))
     return result
 
 
@@ -75,7 +78,7 @@ def load_config(file: Path) -> DictConfig:
     """A config that was composed and written at submission, its hydra node typed as Hydra asks."""
     typed = OmegaConf.create({"hydra": OmegaConf.structured(HydraConf)})
     with open_dict(typed.hydra):  # Hydra's own options have more keys than it
-        config = OmegaConf.merge(typed, OmegaConf.load(file))
+        config = OmegaConf.merge(typed, OmegaConf.create(read_yaml(file, fix="submit the sweep again")))
     assert isinstance(config, DictConfig)
     config.hydra.mode = RunMode.MULTIRUN
     OmegaConf.set_struct(config, True)
@@ -99,30 +102,26 @@ def _call(main: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     return done.return_value
 
 
-def _report_failure(file: Path, report: dict[str, Any], error: BaseException, task: Path) -> None:
-    former = read_json(file)
-    if former.get("id") == report["id"] and former.get("state") == "FAILED":
+def _report_failure(directory: Path, report: Report, error: BaseException, task: Path) -> None:
+    former = readable_report(directory)
+    if former and former.id == report.id and former.state == "FAILED":
         return
     stopped = isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and error.code == 130)
     frames = error.__traceback__
     while frames and frames.tb_frame.f_code.co_filename != str(task):  # Hydra's and submitit's own
         frames = frames.tb_next
     lines = traceback.format_exception(type(error), error, frames or error.__traceback__)
-    failure = {
-        "state": "STOPPED" if stopped else "FAILED",
-        "ended": _now(),
-        "error": traceback.format_exception_only(type(error), error)[-1].strip(),
-        "traceback": "".join(lines),
-    }
-    write_json(file, {**report, **failure})
+    said = traceback.format_exception_only(type(error), error)[-1].strip()
+    ended = replace(report, state="STOPPED" if stopped else "FAILED", ended=_now(), error=said)
+    write_report(directory, replace(ended, traceback="".join(lines)))
 
 
 def _go_on_later(directory: Path, number: int, job_id: str) -> None:
     """See to it that SLURM runs this job again; a failure where that would lead nowhere."""
     config = load_config(directory / "jobs" / f"{number}.yaml")
     run_directory = Path(config.hydra.runtime.output_dir)
-    report = read_json(run_directory / "job.json")
-    if report.get("state") == "FAILED":  # another rank's, for which SLURM ends this one
+    report = readable_report(run_directory) or Report("RUNNING", job_id)
+    if report.state == "FAILED":  # another rank's, for which SLURM ends this one
         sys.exit(1)
     try:
         if slurm.at_time_limit(job_id) and not _has_saved(config):
@@ -130,7 +129,7 @@ def _go_on_later(directory: Path, number: int, job_id: str) -> None:
             raise ValueError(f"nothing was saved within the time limit: raise hydra.launcher.timeout_min={limit}")
         slurm.requeue(job_id)
     except ValueError as error:
-        _report_failure(run_directory / "job.json", report, error, Path())
+        _report_failure(run_directory, report, error, Path())
         raise
 
 

@@ -13,6 +13,7 @@ from hydra.core.utils import JobReturn
 
 from deepdraw.runtime import slurm
 from deepdraw.runtime.estimate import estimate
+from deepdraw.runtime.failures import failure_line
 from deepdraw.runtime.results import conclude, describe
 from deepdraw.runtime.submission import returns, write_jobs
 from deepdraw.runtime.sweeps import Job, Sweep, states, write_sweep
@@ -38,13 +39,13 @@ def launch(
         slurm.check(directory, parameters)
         sweep, jobs = write_jobs(*batch, **about)
     except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {failure_line(error)}")
     if cost := estimate(directory, jobs, parameters, Path(batch[0].hydra.runtime.cwd)):
         print(cost, flush=True)
     try:
         ids = slurm.submit(directory, jobs, parameters)
     except ValueError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {failure_line(error)}")
     jobs = [replace(job, ids=[*job.ids, number]) for job, number in zip(jobs, ids, strict=True)]
     sweep = write_sweep(directory, sweep.launcher, sweep.objective, jobs)
     arrays = ", ".join(dict.fromkeys(number.partition("_")[0] for number in ids))
@@ -60,7 +61,10 @@ def launch(
         for command in ("status", "collect", "cancel"):
             print(f"    python -m deepdraw.sweep {command} {directory}")
         sys.exit(130)
-    ended = conclude(directory)
+    try:
+        ended = conclude(directory)
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {failure_line(error)}")
     if is_basic and not all(job.is_good for job in ended):
         sys.exit(1)
     return returns(ended[first:])

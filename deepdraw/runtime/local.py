@@ -14,13 +14,14 @@ from typing import Any
 from hydra.core.utils import JobReturn
 
 from deepdraw.runtime import processes
-from deepdraw.runtime.files import write_json
+from deepdraw.runtime.failures import failure_line
+from deepdraw.runtime.files import create_file
+from deepdraw.runtime.reports import Report, readable_report, write_report
 from deepdraw.runtime.results import conclude, describe
 from deepdraw.runtime.signals import sigterm_as_ctrl_c
 from deepdraw.runtime.snapshot import PACKAGE
 from deepdraw.runtime.submission import returns, write_jobs
 from deepdraw.runtime.sweeps import Job, Sweep, states, write_sweep
-from deepdraw.runtime.tails import read_json
 
 GLANCE = 0.1  # seconds between two looks at the running processes
 
@@ -34,9 +35,9 @@ def launch(batch: tuple[Any, ...], about: Mapping[str, Any], limits: Mapping[str
     try:
         sweep, jobs = write_jobs(*batch, **about)
         undisturbed = run_jobs(sweep, jobs, **limits)
+        ended = conclude(sweep.directory)
     except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
-    ended = conclude(sweep.directory)
+        sys.exit(f"error: {failure_line(error)}")
     if not undisturbed:
         sys.exit(130)
     return returns(ended[jobs[0].number :])
@@ -49,10 +50,14 @@ def run_jobs(sweep: Sweep, jobs: Sequence[Job], *, n_jobs: int | None = None, th
     threads: of each job on the CPU (OMP_NUM_THREADS); None for an equal share of the cores.
     Raises ValueError where another process is running jobs of the sweep.
     """
+    for name, value in (("n_jobs", n_jobs), ("threads", threads)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name}={value} is no number of them: choose 1 or more, or null")
     lock = processes.owner(sweep.directory)
     if not lock.acquire():
         raise ValueError(f"{lock.owner} runs the jobs of {sweep.directory}: wait for it, or cancel it")
     with lock, sigterm_as_ctrl_c():
+        processes.request(sweep.directory).unlink(missing_ok=True)  # to stop an earlier launcher
         attempt = time.strftime("%Y%m%d%H%M%S")
         jobs = [replace(job, ids=[*job.ids, f"{attempt}_{job.number}"]) for job in jobs]
         sweep = write_sweep(sweep.directory, sweep.launcher, sweep.objective, jobs)
@@ -96,14 +101,18 @@ class Queue:
         self._running: list[tuple[Job, str | None, subprocess.Popen[bytes]]] = []
         code = sweep.directory / "code"
         self._code = code if code.is_dir() else PACKAGE.parent
+        self._request = processes.request(sweep.directory)
 
     def run(self, environment: Mapping[str, str]) -> bool:
-        """Run all jobs; False where Ctrl-C stopped them, which a second one does at once."""
+        """Run all jobs; False where Ctrl-C or `cancel` stopped them, which a second Ctrl-C does at once."""
         try:
             while self._waiting or self._running:
                 while self._waiting and self._free:
                     self._start(self._waiting.pop(0), self._free.pop(0), environment)
                 self._look()
+                if self._request.exists():
+                    self._request.unlink()
+                    raise KeyboardInterrupt
         except KeyboardInterrupt:
             print(f"\nstopping: {len(self._running)} jobs save what they have; Ctrl-C again to not wait for that")
             self._waiting.clear()
@@ -114,10 +123,10 @@ class Queue:
     def _start(self, job: Job, gpu: str | None, environment: Mapping[str, str]) -> None:
         logs = self._sweep.directory / "logs"
         logs.mkdir(exist_ok=True)
-        command = [sys.executable, "-m", processes.JOB, str(self._sweep.directory), str(job.number), job.ids[-1]]
-        with (logs / f"{job.ids[-1]}_log.out").open("wb") as out, (logs / f"{job.ids[-1]}_log.err").open("wb") as err:
+        number = job.ids[-1]
+        with create_file(logs / f"{number}_log.out") as out, create_file(logs / f"{number}_log.err") as err:
             process = subprocess.Popen(
-                command,
+                processes.job_command(self._sweep.directory, job.number, number),
                 cwd=self._code,  # which Python imports from; the job then goes to the directory of the command
                 env={**environment, **({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu})},
                 stdin=subprocess.DEVNULL,
@@ -143,14 +152,14 @@ class Queue:
 
     def _note(self, job: Job, status: int) -> None:
         """Write down the end of a job that could not do so itself."""
-        file = job.directory / "job.json"
-        report: dict[str, Any] = read_json(file)
-        if report.get("id") == job.ids[-1] and report["state"] != "RUNNING":
+        report = readable_report(job.directory)
+        if report is None or report.id != job.ids[-1]:
+            report = Report("RUNNING", job.ids[-1])
+        if report.state != "RUNNING":
             return
         stopped = status in (130, -signal.SIGINT)
         cause = signal.Signals(-status).name if status < 0 else f"exit status {status}"
-        end = {"id": job.ids[-1], "state": "STOPPED" if stopped else "FAILED", "cause": cause}
-        write_json(file, {**report, **end})
+        write_report(job.directory, replace(report, state="STOPPED" if stopped else "FAILED", cause=cause))
 
     def _stop(self) -> None:
         """Let the running jobs save and end."""

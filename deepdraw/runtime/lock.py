@@ -5,24 +5,44 @@ from __future__ import annotations
 import json
 import os
 import socket
+import stat
 import threading
 import time
 import uuid
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from deepdraw.runtime.display import shown
+from deepdraw.runtime.files import create_whole
+from deepdraw.runtime.reading import parse_json, read_bytes
+
 BEAT = 5.0  # seconds between an owner's signs of life
 SILENCE = 60.0  # seconds without one after which it is taken for dead
+UNWRITTEN = 1.0  # seconds after which a lock that names no owner is taken for a dead one's
+LARGEST = 1 << 12  # bytes of a lock file
+FIX = "remove it"
+
+
+@dataclass(frozen=True)
+class Owner:
+    """What a lock file says of the process that holds it; machine: as `_machine` names it."""
+
+    host: str
+    pid: int
+    machine: str = ""
+    since: str = ""
+    token: str = ""
 
 
 class Lock:
     """A file that one process at a time can create, and touches for as long as it holds the lock.
 
     Creating a file where there is none and renaming one are what network file systems do in one step; fcntl's locks
-    are not passed on by all of them. A dead owner is known by its silence, over `silence` seconds of the clock of
-    whoever waits, and on its own machine at once, by its process number. One that was only stopped for so long finds
-    `held` false when it goes on.
+    are not passed on by all of them. The file appears with its content, so that one that names no owner is nobody's.
+    A dead owner is known by its silence, over `silence` seconds of the clock of whoever waits, and on its own machine
+    at once, by its process number. One that was only stopped for so long finds `held` false when it goes on.
     """
 
     def __init__(self, path: Path, *, beat: float = BEAT, silence: float = SILENCE) -> None:
@@ -45,11 +65,12 @@ class Lock:
     def acquire(self) -> bool:
         """Take the lock if it is free or its owner dead, and say whether that went well; waits for nothing."""
         sign = self._look()
-        if sign is not None and self._is_dead(sign):
+        if sign is not None:
+            if not self._is_dead(sign):
+                return False
             self._clear_away(sign[0])
         try:
-            with self.path.open("x") as file:
-                file.write(self._own)
+            create_whole(self.path, self._own.encode())
         except FileExistsError:
             return False
         self.held = True
@@ -81,8 +102,8 @@ class Lock:
     @property
     def owner(self) -> str:
         """Who holds the lock, for messages."""
-        owner = _parse(self._read())
-        return f"process {owner['pid']} on {owner['host']}" if owner else "another process"
+        owner = self._parse(self._read())
+        return f"process {owner.pid} on {shown(owner.host)}" if owner else "another process"
 
     def _keep_alive(self) -> None:
         while not self._released.wait(self._beat):
@@ -95,8 +116,8 @@ class Lock:
     def _look(self) -> tuple[str, int] | None:
         """What the owner wrote, and the time of its last sign of life; None where the lock is free."""
         try:
-            with self.path.open() as file:  # a network file system asks the server for the time when it opens a file
-                return file.read(), os.fstat(file.fileno()).st_mtime_ns
+            content = _content(self.path)  # a network file system asks the server for the time when it opens a file
+            return content, os.lstat(self.path).st_mtime_ns
         except FileNotFoundError:
             return None
 
@@ -104,14 +125,27 @@ class Lock:
         sign = self._look()
         return sign and sign[0]
 
+    def _parse(self, content: str | None) -> Owner | None:
+        """What an owner wrote; None for what no owner writes."""
+        try:
+            owner = parse_json((content or "").encode(), Owner, path=self.path, fix=FIX)
+        except ValueError:
+            return None
+        return owner if owner.pid > 0 else None
+
     def _is_dead(self, sign: tuple[str, int]) -> bool:
-        owner = _parse(sign[0])
-        if owner.get("machine") == _machine() and not _is_running(int(owner["pid"])):
+        owner = self._parse(sign[0])
+        if owner and owner.machine == _machine() and not _is_running(owner.pid):
             return True
         now = time.monotonic()
         if sign != self._sign:
             self._sign, self._sign_since = sign, now
-        return now - self._sign_since > self._silence
+        silence = self._silence
+        if owner is None and sign[0] is not UNREADABLE:
+            silence = min(silence, UNWRITTEN)
+            if time.time() - sign[1] / 1e9 > UNWRITTEN:  # by two clocks, where this is the one look that is taken
+                return True
+        return now - self._sign_since > silence
 
     def _clear_away(self, dead: str) -> None:
         """Remove the lock of a dead owner, of which one only of those who wait may be the first to know."""
@@ -120,18 +154,33 @@ class Lock:
             os.rename(self.path, aside)
         except FileNotFoundError:
             return
-        if aside.read_text() == dead:
+        if _content(aside) == dead:
             aside.unlink()
         else:  # another one was faster, and this is its own lock
             os.rename(aside, self.path)
 
 
-def _parse(content: str | None) -> dict[str, str]:
-    """What an owner wrote; nothing where it died, or has not come, to write it."""
+UNREADABLE = "{}"  # stands for what another user wrote, and keeps to itself
+
+
+def _content(path: Path) -> str:
+    """What a lock file says; nothing for what is no such file, and FileNotFoundError where there is none.
+
+    Raises OSError for a folder of that name.
+    """
+    status = os.lstat(path)
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(21, "Is a directory", str(path))
+    if not stat.S_ISREG(status.st_mode):
+        return ""
     try:
-        return json.loads(content or "{}")
-    except json.JSONDecodeError:
-        return {}
+        return read_bytes(path, largest=LARGEST).decode(errors="replace")
+    except ValueError as error:
+        if isinstance(error.__cause__, PermissionError):
+            return UNREADABLE
+        if isinstance(error.__cause__, OSError):
+            raise error.__cause__ from None
+        return ""
 
 
 def _machine() -> str:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
+from deepdraw.runtime.display import shown
+from deepdraw.runtime.files import write_text
 from deepdraw.runtime.lock import Lock
-from deepdraw.runtime.tails import read_json
+from deepdraw.runtime.reports import Report
 
 JOB = "deepdraw.runtime.jobs"  # the module that a job's command line names
 
@@ -25,40 +29,63 @@ def owner(directory: Path) -> Lock:
     return Lock(directory / "local.lock")
 
 
-def queue_states(directory: Path, ids: Sequence[str], reports: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def request(directory: Path) -> Path:
+    """The file that asks that process to stop, as Ctrl-C would; it looks for it, and no process number is trusted."""
+    return directory / "cancel"
+
+
+def job_command(directory: Path, number: int, job_id: str) -> list[str]:
+    """The command line of a job, by which its process is known again."""
+    return [sys.executable, "-m", JOB, os.path.realpath(directory), str(number), job_id]
+
+
+def queue_states(directory: Path, ids: Sequence[str], reports: Mapping[int, Report]) -> dict[str, str]:
     """RUNNING or PENDING for each of `ids` that runs, or waits for one that does, by the jobs' own reports."""
-    running = {report["id"]: "RUNNING" for report in reports if is_running(report)}
+    running = {report.id: "RUNNING" for number, report in reports.items() if is_running(directory, number, report)}
     waits = owner(directory).is_taken
     return {**{number: "PENDING" for number in ids if waits}, **running}
 
 
-def is_running(report: Mapping[str, Any]) -> bool:
-    """Whether the process lives that wrote this report; one of another machine is taken at its word."""
-    if report.get("state") != "RUNNING":
+def is_running(directory: Path, number: int, report: Report) -> bool:
+    """Whether the job `number` lives that wrote this report; one of another machine is taken at its word."""
+    if report.state != "RUNNING" or not report.host:
         return False
-    if report["host"] != here():
-        return True
-    try:
-        os.kill(int(report["pid"]), 0)
-    except (ProcessLookupError, PermissionError):  # there is none, or another user's, of a number given anew
-        return False
-    try:
-        return JOB.encode() in Path(f"/proc/{report['pid']}/cmdline").read_bytes()
-    except FileNotFoundError:  # not Linux
-        return True
+    return report.host != here() or _is_job(directory, number, report)
 
 
-def interrupt(directory: Path, runs: Sequence[Path]) -> None:
-    """Let the launching process and the jobs of these run directories save and end.
+def interrupt(directory: Path, reports: Mapping[int, Report]) -> None:
+    """Let the launching process and the jobs with these reports save and end.
 
-    Raises ValueError where they are on another machine.
+    A process is sent a signal only where it is this user's and its command line is that of the job. Raises ValueError,
+    and sends none, where jobs run on another machine.
     """
-    lock = owner(directory)
-    processes = [read_json(run / "job.json") for run in runs]
-    if lock.is_taken:  # it sends SIGINT to its jobs, and starts no more
-        processes = [read_json(lock.path)]
-    elsewhere = {process["host"] for process in processes if process.get("host", here()) != here()}
-    if elsewhere:
-        raise ValueError(f"the jobs run on {', '.join(elsewhere)}: cancel them there")
-    for process in processes:
-        os.kill(int(process["pid"]), signal.SIGTERM if lock.is_taken else signal.SIGINT)
+    if owner(directory).is_taken:  # it lets its jobs save, and starts no more
+        write_text(request(directory), "")
+        return
+    running = {number: report for number, report in reports.items() if is_running(directory, number, report)}
+    if elsewhere := sorted({report.host for report in running.values()} - {here()}):
+        raise ValueError(f"the jobs run on {', '.join(map(shown, elsewhere))}: cancel them there")
+    for number, report in running.items():
+        if _is_job(directory, number, report):
+            with suppress(ProcessLookupError):
+                os.kill(report.pid, signal.SIGINT)
+
+
+def _is_job(directory: Path, number: int, report: Report) -> bool:
+    """Whether the process of this report is the job `number` of the sweep, run by this user."""
+    command = " ".join(job_command(directory, number, report.id)[1:])
+    return report.pid > 1 and _command_line(report.pid).endswith(f" {command}")
+
+
+def _command_line(pid: int) -> str:
+    """The command line of a process of this user; empty where there is none of this number."""
+    process = Path(f"/proc/{pid}")
+    try:
+        if Path("/proc/self/cmdline").exists():
+            own = process.stat().st_uid == os.geteuid()
+            return os.fsdecode((process / "cmdline").read_bytes().strip(b"\0").replace(b"\0", b" ")) if own else ""
+        done = subprocess.run(["ps", "-ww", "-o", "uid=,command=", "-p", str(pid)], capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    uid, _, command = os.fsdecode(done.stdout).strip().partition(" ")
+    return command.strip() if uid == str(os.geteuid()) else ""

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from deepdraw.runtime.sweeps import JobState, Sweep, read_sweep, states
-from deepdraw.runtime.tails import last_lines, read_json
+from deepdraw.runtime.display import cell, csv_cell, csv_heading, shown
+from deepdraw.runtime.files import write_text
+from deepdraw.runtime.reading import MB, read_json
+from deepdraw.runtime.sweeps import JobState, Sweep, inside, read_sweep, states
+from deepdraw.runtime.tails import last_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 STYLES = {"COMPLETED": "green", "FAILED": "bold red", "STOPPED": "yellow", "RUNNING": "cyan"}
-SHOWN = 12  # lines of the end of a traceback
+NUM_LINES = 12  # of the end of a traceback that are shown
+PLAIN = (int, float, str, type(None))  # what a cell of results.csv may hold
+SUMMARY = 4 * MB  # bytes that a summary.json may have
 
 
 def ranked(jobs: Sequence[JobState]) -> list[JobState]:
@@ -35,33 +41,34 @@ def print_table(sweep: Sweep, jobs: Sequence[JobState], console: Console | None 
 
     console = console or Console(width=None if sys.stdout.isatty() else 160)
     keys = sweep.swept
-    table = Table("job", *keys, "state")
+    table = Table("job")
+    for heading in (*keys, "state"):
+        table.add_column(cell(heading))
     for heading in ("epoch", sweep.objective, "images/s"):
-        table.add_column(heading, justify="right")
+        table.add_column(cell(heading), justify="right")
     table.add_column("log", overflow="fold")
     for job in ranked(jobs):
-        style = STYLES.get(job.state)
         table.add_row(
             str(job.number),
-            *job.values(keys),
-            f"[{style}]{_state(job)}[/]" if style else _state(job),
+            *map(cell, job.values(keys)),
+            cell(_state(job), STYLES.get(job.state, "")),
             _text(job.epoch, "d"),
             _text(job.metric, ".4f"),
             _text(job.images_per_second, ",.0f"),
-            os.path.relpath(job.log, sweep.directory),
+            cell(os.path.relpath(job.log, sweep.directory)),
         )
-    console.print(str(sweep.directory), style="bold", soft_wrap=True, highlight=False)
+    console.print(cell(sweep.directory), style="bold", soft_wrap=True)
     console.print(table)
     for job in jobs:
         if job.error:
-            console.print(f"job {job.number}: {job.error}", soft_wrap=True, highlight=False, markup=False)
+            console.print(cell(f"job {job.number}: {job.error}"), soft_wrap=True)
 
 
 def describe(sweep: Sweep, job: JobState) -> str:
     """A job in one line."""
     settings = " ".join(f"{key}={value}" for key, value in zip(sweep.swept, job.values(sweep.swept), strict=True))
     metric = "" if job.metric is None else f"  {sweep.objective} {job.metric:.4f}"
-    return f"job {job.number} {_state(job)}  {settings}{metric}" + (f"  {job.error}" if job.error else "")
+    return shown(f"job {job.number} {_state(job)}  {settings}{metric}" + (f"  {job.error}" if job.error else ""))
 
 
 def _state(job: JobState) -> str:
@@ -76,16 +83,16 @@ def print_failures(jobs: Sequence[JobState]) -> None:
     """Print the end of the traceback of each job that failed, or of its log where it left none."""
     for job in jobs:
         if job.state == "FAILED":
-            lines = job.traceback.strip().splitlines()[-SHOWN:] or last_lines(job.log, SHOWN)
-            print(f"\njob {job.number} {_state(job)}, {job.log}", *lines, sep="\n    ")
+            lines = job.traceback.strip().splitlines()[-NUM_LINES:] or last_lines(job.log, NUM_LINES)
+            heading = shown(f"job {job.number} {_state(job)}, {job.log}")
+            print(f"\n{heading}", *(shown(line.expandtabs()) for line in lines), sep="\n    ")
 
 
 def write_results(sweep: Sweep, jobs: Sequence[JobState]) -> Path:
     """Write `<sweep>/results.csv`, best first: the swept keys, the state, and the metrics of each run's summary."""
     keys, rows = sweep.swept, []
     for job in ranked(jobs):
-        summary = read_json(job.directory / "summary.json") if job.is_good else {}
-        metrics = {name: value for name, value in summary.items() if "/" in name}
+        metrics, problem = _summary(sweep, job) if job.is_good else ({}, job.error)
         rows.append(
             {"job": job.number}
             | dict(zip(keys, job.values(keys), strict=True))
@@ -93,17 +100,29 @@ def write_results(sweep: Sweep, jobs: Sequence[JobState]) -> Path:
             | {"images_per_second": job.images_per_second}
             | {name: value for name, value in metrics.items() if name != sweep.objective}
             | {"directory": os.path.relpath(job.directory, sweep.directory)}
-            | {"log": os.path.relpath(job.log, sweep.directory), "error": job.error}
+            | {"log": os.path.relpath(job.log, sweep.directory), "error": problem}
         )
-    columns = dict.fromkeys(column for row in rows for column in row)
-    file = sweep.directory / "results.csv"
-    beside = file.with_name(f".{file.name}.tmp")
-    with beside.open("w", newline="", encoding="utf-8") as out:
-        writer = csv.DictWriter(out, columns)
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(beside, file)
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    file, text = sweep.directory / "results.csv", io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(map(csv_heading, columns))
+    writer.writerows([csv_cell(row.get(column, "")) for column in columns] for row in rows)
+    write_text(file, text.getvalue())
     return file
+
+
+def _summary(sweep: Sweep, job: JobState) -> tuple[dict[str, float | str | None], str]:
+    """The metrics of a run's summary, and in one line what keeps it from being read."""
+    file = job.directory / "summary.json"
+    if not os.path.lexists(file):  # a script of the user's own need not write one
+        return {}, job.error
+    if not inside(sweep.directory, file):
+        return {}, f"{file} is a link out of the sweep"
+    try:
+        summary = read_json(file, dict[str, Any], fix="run the job again", largest=SUMMARY)
+    except ValueError as error:
+        return {}, str(error)
+    return {name: value for name, value in summary.items() if "/" in name and isinstance(value, PLAIN)}, job.error
 
 
 def conclude(directory: Path) -> list[JobState]:

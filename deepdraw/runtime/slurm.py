@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deepdraw.runtime.files import write_text
+
 if TYPE_CHECKING:
     from submitit.slurm.slurm import SlurmExecutor
 
@@ -71,11 +73,10 @@ def check(directory: Path, parameters: Mapping[str, Any]) -> None:
             f"set hydra.launcher.gpus_per_node={num_ranks}, or 0 for the CPU"
         )
     script = directory / "logs" / "test_only.sh"
-    script.parent.mkdir(parents=True, exist_ok=True)
-    script.write_text(_executor(directory, parameters)._make_submission_file_text("true", ""))
+    write_text(script, _executor(directory, parameters)._make_submission_file_text("true", ""))
     with clean_env():
         done = _ask("sbatch", "--test-only", str(script))
-    script.unlink()
+    script.unlink(missing_ok=True)
     if done is None:
         raise ValueError("there is no sbatch here: submit from a login node, or use hydra/launcher=local")
     if done.returncode:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import deepdraw
+from deepdraw.runtime.files import write_text
 
 COMMIT = "commit.txt"  # beside a copy of the package: the commit that it is a copy of
 PACKAGE = Path(deepdraw.__file__).parent
@@ -18,10 +19,10 @@ PACKAGE = Path(deepdraw.__file__).parent
 
 def copy_code(task: Path, directory: Path) -> Path:
     """Copy the code that runs here, `task` (such as train.py) and its conf/ into `directory`: the copy of `task`."""
+    write_text(directory / COMMIT, git_commit() or "")  # the first file, by which a copy is known that was not ended
     for name, file in [*_files(task), *_compiled()]:
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(file, directory / name)  # with its time, by which numba knows what it has compiled
-    (directory / COMMIT).write_text(git_commit() or "")
     return directory / task.name
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import inspect
+import shutil
 from collections.abc import Callable, Sequence
 from itertools import chain, count
 from pathlib import Path
@@ -15,12 +16,15 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, read_write
 
 from deepdraw.runtime.composing import QuickLoader, write_config
-from deepdraw.runtime.snapshot import PACKAGE, check_import, copy_code, digest, git_commit
-from deepdraw.runtime.sweeps import Job, JobState, Sweep, claim, write_sweep
+from deepdraw.runtime.lock import Lock
+from deepdraw.runtime.snapshot import COMMIT, PACKAGE, check_import, copy_code, digest, git_commit
+from deepdraw.runtime.sweeps import Job, JobState, Sweep, claim, inside, write_sweep
 
 
-def open_sweep(config: DictConfig, context: HydraContext) -> None:
+def open_sweep(config: DictConfig, context: HydraContext) -> Lock:
     """Before the sweeper starts: make `hydra.sweep.dir` a directory that no other sweep has, and composing quick.
+
+    Returns the claim to the directory, for `write_jobs`; this process gives it back at its end at the latest.
 
     A directory that the command names is refused, with a ValueError, where it holds a sweep; one that the clock named
     gets a number after it where another sweep began in the same second.
@@ -30,21 +34,15 @@ def open_sweep(config: DictConfig, context: HydraContext) -> None:
     named = any(override.startswith("hydra.sweep.dir=") for override in config.hydra.overrides.hydra)
     for directory in chain([wanted], (wanted.with_name(f"{wanted.name}_{number}") for number in count(2))):
         try:
-            claim(directory)
+            claimed = claim(directory)
             break
         except ValueError:
             if named:
                 raise
-    atexit.register(withdraw, directory)
+    atexit.register(claimed.release)
     with read_write(config):
         config.hydra.sweep.dir = str(directory)
-
-
-def withdraw(directory: Path) -> None:
-    """Give the directory back of a sweep that came to nothing before it had jobs."""
-    file = directory / "sweep.json"
-    if file.exists() and not file.stat().st_size:
-        file.unlink()
+    return claimed
 
 
 def write_jobs(
@@ -54,13 +52,15 @@ def write_jobs(
     job_overrides: Sequence[Sequence[str]],
     first: int,
     *,
+    claimed: Lock,
     launcher: str,
     objective: str,
     snapshot: bool,
 ) -> tuple[Sweep, list[Job]]:
     """Write the configs of a batch of jobs, numbered from `first`, with the first batch the code, and sweep.json.
 
-    Raises ValueError where the jobs could not import the code.
+    claimed: to the directory, which is released when there is a sweep.json. Raises ValueError where the jobs could not
+    import the code, or would write elsewhere.
     """
     setup_globals()
     directory = Path(config.hydra.sweep.dir)
@@ -68,13 +68,28 @@ def write_jobs(
     jobs = []
     for number, overrides in enumerate(job_overrides, first):
         composed = context.config_loader.load_sweep_config(config, list(overrides))
-        jobs.append(Job(number, list(overrides), write_config(directory, composed, number)))
+        job = Job(number, list(overrides), write_config(directory, composed, number))
+        if not inside(directory, job.directory):
+            raise ValueError(f"{job.directory} is not in {directory}: choose a hydra.sweep.subdir that is")
+        jobs.append(job)
     if snapshot:
+        if first == 0:
+            _forget_code(directory / "code")
         task = copy_code(task, directory / "code") if first == 0 else directory / "code" / task.name
     if first == 0:
         check_import(directory / "code" if snapshot else PACKAGE.parent)
     code = {"commit": git_commit(), "digest": digest(task)}
-    return write_sweep(directory, launcher, objective, jobs, task=str(task), code=code), jobs
+    sweep = write_sweep(directory, launcher, objective, jobs, task=str(task), code=code)
+    claimed.release()
+    return sweep, jobs
+
+
+def _forget_code(code: Path) -> None:
+    """Remove the copy of a launcher that was killed before it had written its sweep."""
+    if code.is_dir() and any(code.iterdir()):
+        if not (code / COMMIT).is_file():
+            raise ValueError(f"{code} is there and no copy of a sweep's: choose another hydra.sweep.dir")
+        shutil.rmtree(code)
 
 
 class JobFailed(CompactHydraException):

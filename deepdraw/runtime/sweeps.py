@@ -3,19 +3,59 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from deepdraw.runtime import processes, slurm
+from deepdraw.runtime.display import shown
 from deepdraw.runtime.files import write_json
-from deepdraw.runtime.tails import last_lines, latest, read_json
+from deepdraw.runtime.lock import Lock
+from deepdraw.runtime.reading import MB, read_json
+from deepdraw.runtime.reports import Report, read_report
+from deepdraw.runtime.signature import is_signed, sign
+from deepdraw.runtime.tails import last_lines, latest
 
 ENDED = {"COMPLETED", "FAILED", "STOPPED"}
+ID = re.compile(r"[0-9]{1,20}(_[0-9]{1,10})?")  # of a job: SLURM's own, or the time at which a local one was started
+LARGEST = 64 * MB  # of a sweep.json; a job takes some hundred bytes
+MOST = 10**9  # number that a job may have
+
+
+@dataclass
+class _Entry:
+    """A job as sweep.json has it; directory: from that of the sweep."""
+
+    number: int
+    overrides: list[str]
+    directory: str
+    ids: list[str]
+
+
+@dataclass
+class _Code:
+    digest: str = ""
+    commit: str | None = None
+
+
+@dataclass
+class _Document:
+    """What a sweep.json says; signature: see `deepdraw.runtime.signature`."""
+
+    launcher: Literal["local", "slurm"]
+    objective: str
+    jobs: list[_Entry]
+    task: str = ""
+    command: list[str] = field(default_factory=list)
+    submitted: str = ""
+    code: _Code = field(default_factory=_Code)
+    signature: str = ""
 
 
 @dataclass
@@ -44,9 +84,12 @@ class Sweep:
     @property
     def swept(self) -> list[str]:
         """The keys that differ between jobs; all keys where none does."""
-        settings = [_settings(job.overrides) for job in self.jobs]
-        keys = list(dict.fromkeys(key for setting in settings for key in setting))
-        return [key for key in keys if len({setting.get(key) for setting in settings}) > 1] or keys
+        values_of = defaultdict(list)
+        for job in self.jobs:
+            for key, value in _settings(job.overrides).items():
+                values_of[key].append(value)
+        differing = [key for key, values in values_of.items() if len(values) < len(self.jobs) or len(set(values)) > 1]
+        return differing or list(values_of)
 
 
 @dataclass(frozen=True)
@@ -92,71 +135,111 @@ def _settings(overrides: Sequence[str]) -> dict[str, str]:
     return {key: value for key, _, value in (override.partition("=") for override in overrides)}
 
 
-def claim(directory: Path) -> None:
-    """Take a directory for a new sweep.
+def claim(directory: Path) -> Lock:
+    """Take a directory for a new sweep; the lock is to be released once its sweep.json is written, or never will be.
 
-    Raises ValueError where it holds one, even if that began in the same instant, and where nothing can be written.
+    Raises ValueError where it holds a sweep, even one that another process is just starting there, and where nothing
+    can be written. Who dies before the sweep is written leaves the directory free.
     """
+    lock = Lock(directory / "claim.lock")
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        if not lock.acquire():
+            raise _taken(directory, f" that {lock.owner} is starting (if it is gone, remove {lock.path})")
     except OSError as error:
-        raise _cannot_write(directory, error) from None
-    try:
-        (directory / "sweep.json").open("x").close()
-    except FileExistsError:
         raise ValueError(
-            f"{directory} holds a sweep: `python -m deepdraw.sweep resume {directory}` goes on with it; "
-            "for a new one choose another hydra.sweep.dir"
+            f"nothing can be written in {directory} ({error.strerror}): "
+            "choose as hydra.sweep.dir a directory that this machine and those that run the jobs can write"
         ) from None
-    except OSError as error:
-        raise _cannot_write(directory, error) from None
+    if os.path.lexists(directory / "sweep.json"):
+        lock.release()
+        raise _taken(directory)
+    if links := [name for name in ("jobs", "code", "logs") if (directory / name).is_symlink()]:
+        lock.release()
+        raise ValueError(f"{directory / links[0]} is a link: remove it, or choose another hydra.sweep.dir")
+    return lock
 
 
-def _cannot_write(directory: Path, error: OSError) -> ValueError:
+def _taken(directory: Path, how: str = "") -> ValueError:
     return ValueError(
-        f"nothing can be written in {directory} ({error.strerror}): "
-        "choose as hydra.sweep.dir a directory that this machine and those that run the jobs can write"
+        f"{directory} holds a sweep{how}: `python -m deepdraw.sweep resume {directory}` goes on with it; "
+        "for a new one choose another hydra.sweep.dir"
     )
 
 
 def write_sweep(directory: Path, launcher: str, objective: str, jobs: Sequence[Job], **about: Any) -> Sweep:
     """Write `<sweep>/sweep.json` with these jobs, beside those of other numbers and whatever else it says already.
 
-    about: `task`, the file whose `main` each job calls, and `code`, what tells its version.
+    about: `task`, the file whose `main` each job calls, and `code`, what tells its version. It is signed as this user's
+    own, with the configs and the code that lie in the directory.
     """
-    former = read_json(directory / "sweep.json")
-    new = {
-        job.number: {
-            "number": job.number,
-            "overrides": job.overrides,
-            "directory": os.path.relpath(job.directory, directory),
-            "ids": job.ids,
-        }
-        for job in jobs
-    }
-    merged = {job["number"]: job for job in former.get("jobs", [])} | new
-    document = {
-        "submitted": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "command": sys.argv,
-        **former,
-        **about,
-        "launcher": launcher,
-        "objective": objective,
-        "jobs": [merged[number] for number in sorted(merged)],
-    }
-    write_json(directory / "sweep.json", document)
+    if os.path.lexists(directory / "sweep.json"):
+        former = _read_document(directory)
+    else:
+        now = datetime.now().astimezone().isoformat(timespec="seconds")
+        former = _Document(_launcher(launcher), objective, [], command=[*map(shown, sys.argv)], submitted=now)
+    new = [_Entry(job.number, job.overrides, os.path.relpath(job.directory, directory), job.ids) for job in jobs]
+    merged = {job.number: job for job in [*former.jobs, *new]}
+    document = asdict(
+        replace(
+            former,
+            launcher=_launcher(launcher),
+            objective=objective,
+            jobs=[merged[number] for number in sorted(merged)],
+            task=about.get("task", former.task),
+            code=_Code(**about["code"]) if "code" in about else former.code,
+        )
+    )
+    write_json(directory / "sweep.json", {**document, "signature": sign(directory, document)})
     return read_sweep(directory)
 
 
+def _launcher(name: str) -> Literal["local", "slurm"]:
+    assert name in ("local", "slurm")
+    return name  # type: ignore[return-value]
+
+
+def is_own(directory: Path) -> bool:
+    """Whether this user launched the sweep, and nothing that it runs has been changed since."""
+    return is_signed(directory, asdict(_read_document(directory)))
+
+
 def read_sweep(directory: Path) -> Sweep:
-    """The sweep of a directory; ValueError where it holds none."""
-    document = read_json(directory / "sweep.json")
-    if not document.get("jobs"):
-        raise ValueError(f"{directory} holds no sweep: give the directory that the launcher printed, with a sweep.json")
+    """The sweep of a directory; ValueError where it holds none, or one that is damaged or leads out of it."""
+    document = _read_document(directory)
     directory = directory.absolute()
-    jobs = [Job(**{**job, "directory": directory / job["directory"]}) for job in document["jobs"]]
-    about = {name: document[name] for name in ("task", "command", "submitted", "code") if name in document}
-    return Sweep(directory, document["launcher"], document["objective"], jobs, **about)
+    jobs = [Job(job.number, job.overrides, directory / job.directory, job.ids) for job in document.jobs]
+    about = {name: value for name, value in asdict(document).items() if name not in ("jobs", "signature")}
+    return Sweep(directory, jobs=jobs, **about)
+
+
+def inside(directory: Path, path: Path) -> bool:
+    """Whether `path` lies in `directory` and no link leads it out of there."""
+    home = os.path.realpath(directory)
+    real = os.path.realpath(path)
+    return real != home and os.path.commonpath([home, real]) == home
+
+
+def _read_document(directory: Path) -> _Document:
+    """What sweep.json says, of which every id, number and directory is one that a launcher writes."""
+    file, fix = directory / "sweep.json", "give the directory of a sweep as a launcher wrote it"
+    if not os.path.lexists(file):
+        raise ValueError(f"{directory} holds no sweep: give the directory that the launcher printed, with a sweep.json")
+    if not inside(directory, file):
+        raise ValueError(f"{file} is a link out of the directory: {fix}")
+    document = read_json(file, _Document, fix=fix, largest=LARGEST)
+    numbers = [job.number for job in document.jobs]
+    if not numbers or len(set(numbers)) < len(numbers) or not 0 <= min(numbers) <= max(numbers) < MOST:
+        raise ValueError(f"{file} has no jobs with numbers of their own: {fix}")
+    for job in document.jobs:
+        for number in job.ids:
+            if not ID.fullmatch(number):
+                raise ValueError(f"{file}: {shown(repr(number))} is no id of a job: {fix}")
+        if "\0" in job.directory or not inside(directory, directory / job.directory):
+            raise ValueError(
+                f"{file}: {shown(repr(job.directory))} of job {job.number} leads out of {directory}: {fix}"
+            )
+    return document
 
 
 def states(sweep: Sweep) -> list[JobState]:
@@ -165,48 +248,73 @@ def states(sweep: Sweep) -> list[JobState]:
     It needs neither the process that launched the sweep nor, where there is no asking it, Slurm.
     """
     ids = [job.ids[-1] for job in sweep.jobs if job.ids]
-    reports = [read_json(job.directory / "job.json") for job in sweep.jobs]
+    reports = [_report(job) for job in sweep.jobs]
     account: Mapping[str, tuple[str, str]] = {}
     queue: Mapping[str, str] | None
     if sweep.launcher == "local":
-        queue = processes.queue_states(sweep.directory, ids, reports)
+        written = {job.number: report for job, report in zip(sweep.jobs, reports, strict=True) if report}
+        queue = processes.queue_states(sweep.directory, ids, written)
     else:
         queue, account = slurm.queue_states(ids), slurm.account_states(ids)
-    logs = sorted((sweep.directory / "logs").glob("*_log.*"))
+    logs = _logs(sweep.directory)
     return [_state(job, sweep, report, queue, account, logs) for job, report in zip(sweep.jobs, reports, strict=True)]
+
+
+def _report(job: Job) -> Report | None:
+    """What the latest attempt of a job wrote; where that is damaged, one that began and says so."""
+    number = job.ids[-1] if job.ids else ""
+    try:
+        report = read_report(job.directory)
+    except ValueError as error:
+        return Report("RUNNING", number, cause="job.json is damaged", error=str(error))
+    return report if report and report.id == number else None
+
+
+def _logs(directory: Path) -> dict[str, list[Path]]:
+    """The logs of each id, of those that lie in the directory."""
+    found: dict[str, list[Path]] = defaultdict(list)
+    folder = directory / "logs"
+    if inside(directory, folder):
+        for log in sorted(folder.glob("*_log.*")):
+            if not log.is_symlink():
+                parts = log.name.split("_")
+                for number in ("_".join(parts[:2]), parts[0]):
+                    found[number].append(log)
+    return found
 
 
 def _state(
     job: Job,
     sweep: Sweep,
-    report: Mapping[str, Any],
+    report: Report | None,
     queue: Mapping[str, str] | None,
     account: Mapping[str, tuple[str, str]],
-    logs: Sequence[Path],
+    logs: Mapping[str, Sequence[Path]],
 ) -> JobState:
     number = job.ids[-1] if job.ids else ""
-    if report.get("id") != number:  # of an earlier attempt
-        report = {}
-    own_logs = [log for log in logs if log.name.startswith(f"{number}_")]
+    own_logs = logs.get(number, [])
     started = bool(report or own_logs)
-    state, cause = _judge(report.get("state"), started, queue, number, *account.get(number, ("", "")))
+    state, cause = _judge(report.state if report else None, started, queue, number, *account.get(number, ("", "")))
+    report = report or Report("STOPPED", number)  # which says no more
     suffix = ".err" if state == "FAILED" else ".out"
     default = sweep.directory / "logs" / f"{number}_log{suffix}"
     log = next((log for log in own_logs if log.suffix == suffix), own_logs[0] if own_logs else default)
-    if state == "FAILED" and not report.get("error") and (cause == "SIGKILL" or not cause.isupper()):
+    if state == "FAILED" and not report.error and (cause == "SIGKILL" or not cause.isupper()):
         cause = slurm.cause_in(last_lines(log, 20)) or cause
-    found = latest(job.directory / "metrics.csv", ("epoch", sweep.objective, "train/images_per_second"))
+    found: Mapping[str, float] = {}
+    if inside(sweep.directory, metrics := job.directory / "metrics.csv"):
+        found = latest(metrics, ("epoch", sweep.objective, "train/images_per_second"))
     return JobState(
         number=job.number,
         overrides=job.overrides,
         state=state,
-        cause=cause or report.get("cause") or "",
+        cause=cause or report.cause,
         epoch=int(found["epoch"]) if "epoch" in found else None,
-        metric=report.get("objective") if state == "COMPLETED" else found.get(sweep.objective),
+        metric=report.objective if state == "COMPLETED" else found.get(sweep.objective),
         images_per_second=found.get("train/images_per_second"),
         log=log,
-        error=(report.get("error") or "".join(last_lines(log, 1))) if state == "FAILED" else "",
-        traceback=(report.get("traceback") or "") if state == "FAILED" else "",
+        error=(report.error or "".join(last_lines(log, 1))) if state == "FAILED" else "",
+        traceback=report.traceback if state == "FAILED" else "",
         directory=job.directory,
     )
 

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import csv
-import json
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
+
+from deepdraw.runtime.reading import open_regular
 
 TAIL = 1 << 16  # bytes that are looked at
 
 
 def latest(metrics_csv: Path, names: Sequence[str]) -> dict[str, float]:
-    """The latest value of each of these columns, of those that have one near the end of the file.
+    """The latest finite value of each of these columns, of those that have one near the end of the file.
 
-    The row of the test, which is logged as an epoch after the last one, is passed over.
+    The row of the test, which is logged as an epoch after the last one, is passed over, and so is what is no whole row
+    of numbers. Nothing where there is no such file.
     """
     try:
-        with metrics_csv.open("rb") as file:
-            columns = next(csv.reader([file.readline().decode()]), [])
-            lines = _tail(file, file.tell())
-    except FileNotFoundError:
+        with open_regular(metrics_csv) as file:
+            heading = file.readline(TAIL).decode(errors="replace")
+            columns = next(csv.reader([heading]), [])
+            lines = _tail(file, file.tell(), whole=True)
+    except (ValueError, OSError, csv.Error):
         return {}
     found: dict[str, float] = {}
     missing = {name: columns.index(name) for name in names if name in columns}
@@ -30,32 +34,40 @@ def latest(metrics_csv: Path, names: Sequence[str]) -> dict[str, float]:
         if not missing:
             break
         cells = line.split(",")
-        complete = len(cells) == len(columns)  # not being written
-        if complete and not any(cells[place] for place in tests):
-            found |= {name: float(cells[place]) for name, place in missing.items() if cells[place]}
+        if len(cells) == len(columns) and not any(cells[place] for place in tests):
+            values = {name: _number(cells[place]) for name, place in missing.items()}
+            found |= {name: value for name, value in values.items() if value is not None}
             missing = {name: place for name, place in missing.items() if name not in found}
     return found
 
 
 def last_lines(log: Path, number: int) -> list[str]:
-    """The last lines of a log, of those that say something."""
+    """The last lines of a log, of those that say something; none where there is no such file."""
     try:
-        with log.open("rb") as file:
-            lines = _tail(file, 0)
-    except FileNotFoundError:
+        with open_regular(log) as file:
+            lines = _tail(file, 0, whole=False)
+    except (ValueError, OSError):
         return []
     return [line for line in lines if line.strip()][-number:]
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """What a JSON file says; nothing where there is none, or none yet."""
+def _tail(file: BinaryIO, start: int, *, whole: bool) -> list[str]:
+    """The lines after byte `start`, of the last `TAIL` bytes; whole: without a first and a last one that are torn."""
+    end = file.seek(0, os.SEEK_END)
+    first = max(start, end - TAIL)
+    file.seek(first - 1 if first > start else first)
+    lines = file.read(TAIL + 1).decode(errors="replace").splitlines(keepends=True)
+    if whole and first > start:
+        lines = lines[1:]
+    if whole and lines and not lines[-1].endswith("\n"):
+        lines.pop()
+    return [line.rstrip("\r\n") for line in lines]
+
+
+def _number(cell: str) -> float | None:
+    """The finite number that a cell says; None where it says none."""
     try:
-        return json.loads(path.read_text(encoding="utf-8") or "{}")
-    except FileNotFoundError:
-        return {}
-
-
-def _tail(file: Any, start: int) -> list[str]:
-    """The lines after byte `start`, of the last `TAIL` bytes."""
-    file.seek(max(start, file.seek(0, os.SEEK_END) - TAIL))
-    return file.read().decode(errors="replace").splitlines()
+        value = float(cell)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 
 from deepdraw.runtime.dashboards import on_dashboard
 from deepdraw.runtime.files import write_json
+from deepdraw.runtime.reading import read_json
 
 FINISH_TIMEOUT = 300.0  # seconds that the end of a run waits for its upload; `wandb sync` sends what is left
 LONGEST = 128  # characters of a name or group
@@ -46,7 +47,7 @@ class WandbLogger:
         self._run_dir, self._config, self._project = run_dir, dict(config), project
         self._tags = list(tags)
         self._file = run_dir / "wandb.json"
-        self._former = json.loads(self._file.read_text()) if self._file.exists() else {}
+        self._former = _read(self._file)
         digest = blake2b(json.dumps(self._config, sort_keys=True).encode(), digest_size=8).hexdigest()
         self._state: dict[str, Any] = {"id": secrets.token_hex(6), "step": -1, "config": digest, **labels(run_dir)}
         self._state |= {key: value for key, value in (("group", group), ("name", name)) if value}
@@ -128,6 +129,22 @@ class WandbLogger:
         run.define_metric("*", step_metric="step")
         self._save()
         return run
+
+
+class _State(TypedDict, total=False):
+    """What `wandb.json` says; config: a digest of the run's, under which the rest was written."""
+
+    id: str
+    step: int
+    config: str
+    group: str | None
+    name: str | None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    if not os.path.lexists(file):
+        return {}
+    return dict(read_json(file, _State, fix="remove it, which begins a W&B run of its own"))
 
 
 def labels(run_dir: Path) -> dict[str, str | None]:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn
@@ -29,7 +30,7 @@ class LocalLauncher(Launcher):
     """Writes the sweep down and runs it; imports what it needs only then, for Hydra's sake."""
 
     def __init__(self, n_jobs: int | None, threads: int | None, objective: str, snapshot: bool) -> None:
-        self.about = {"launcher": "local", "objective": objective, "snapshot": snapshot}
+        self.about: dict[str, Any] = {"launcher": "local", "objective": objective, "snapshot": snapshot}
         self.limits = {"n_jobs": n_jobs, "threads": threads}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -38,7 +39,7 @@ class LocalLauncher(Launcher):
 
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
         try:
-            open_sweep(config, hydra_context)
+            self.about["claimed"] = open_sweep(config, hydra_context)
         except ValueError as error:
             sys.exit(f"error: {error}")
 

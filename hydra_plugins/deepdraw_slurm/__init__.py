@@ -31,7 +31,7 @@ class SlurmLauncher(SubmititLauncher):
 
     def __init__(self, objective: str, snapshot: bool, wait: bool, **parameters: Any) -> None:
         super().__init__(**parameters)
-        self.about = {"launcher": "slurm", "objective": objective, "snapshot": snapshot}
+        self.about: dict[str, Any] = {"launcher": "slurm", "objective": objective, "snapshot": snapshot}
         self.wait = wait
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -40,7 +40,7 @@ class SlurmLauncher(SubmititLauncher):
 
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
         try:
-            open_sweep(config, hydra_context)
+            self.about["claimed"] = open_sweep(config, hydra_context)
         except ValueError as error:
             sys.exit(f"error: {error}")
 

@@ -81,7 +81,7 @@ def test_where_nothing_can_be_written_another_directory_is_asked_for(tmp_path, m
     def refuse(*arguments):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr("deepdraw.runtime.lock.create_whole", refuse)
     with pytest.raises(ValueError, match=r"\(Permission denied\): choose as hydra.sweep.dir"):
         claim(tmp_path / "sweep")
 
