@@ -3,14 +3,17 @@
 python evaluate.py ckpt=outputs/DAY/TIME/checkpoints/best.pt split=zeroshot
 """
 
+if __name__ == "__main__":
+    import deepdraw.runtime.startup  # noqa: F401  # Ctrl-C ends the imports below without a traceback, too
+
 import hydra
 from omegaconf import DictConfig
 
-from deepdraw.runtime.run import one_line_errors
+from deepdraw.runtime.run import ends_in_one_line, evaluation_left
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
-@one_line_errors
+@ends_in_one_line(evaluation_left)
 def main(cfg: DictConfig) -> None:
     """Print the metrics of `cfg.ckpt` on `cfg.split` and write them to `<run>/evaluations/<split>.json`.
 

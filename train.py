@@ -3,6 +3,9 @@
 python train.py backbone=clip freeze=first12
 """
 
+if __name__ == "__main__":
+    import deepdraw.runtime.startup  # noqa: F401  # Ctrl-C ends the imports below without a traceback, too
+
 import time
 
 import hydra

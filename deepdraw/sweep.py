@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import deepdraw.runtime.startup  # noqa: F401  # Ctrl-C ends the imports below without a traceback, too
+
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,6 +15,7 @@ from typing import Any
 from deepdraw.runtime import processes, results, slurm
 from deepdraw.runtime.display import shown
 from deepdraw.runtime.failures import failure_line
+from deepdraw.runtime.options import one_line_end
 from deepdraw.runtime.reading import read_yaml
 from deepdraw.runtime.reports import readable_report
 from deepdraw.runtime.signature import forget_compiled
@@ -150,11 +154,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "--trust", action="store_true", help="run the sweep though it was not launched by you, or was changed"
             )
     chosen = parser.parse_args(arguments)
-    try:
-        return COMMANDS[chosen.command](read_sweep(chosen.directory), chosen)
-    except (ValueError, OSError) as error:
-        print(f"error: {failure_line(error)}", file=sys.stderr)
-        return 1
+    with one_line_end(f"interrupted: `python -m deepdraw.sweep status {chosen.directory}` shows where the jobs are"):
+        try:
+            return COMMANDS[chosen.command](read_sweep(chosen.directory), chosen)
+        except (ValueError, OSError) as error:
+            print(f"error: {failure_line(error)}", file=sys.stderr)
+            return 1
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+import deepdraw.runtime.startup  # noqa: F401  # once, before Ctrl-C is set below: train.py imports it
 from deepdraw.data.drawings import Drawings
 from deepdraw.data.shards import write_shards
 

@@ -6,6 +6,9 @@ A benchmark is a module of this package with a dataclass `Options`, `run(options
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import deepdraw.runtime.startup  # noqa: F401  # Ctrl-C ends the imports below without a traceback, too
+
 import json
 import sys
 from collections.abc import Sequence

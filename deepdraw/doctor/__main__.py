@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import deepdraw.runtime.startup  # noqa: F401  # Ctrl-C ends the imports below without a traceback, too
+
 import sys
 from collections.abc import Callable, Iterator
 
@@ -9,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from deepdraw.doctor import Finding, first_line, hardware, services, software
+from deepdraw.runtime.options import one_line_end
 
 STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 
@@ -46,12 +50,13 @@ def main() -> int:
     """Print a line for each finding; 1 if one of them is a problem, 0 otherwise."""
     console = Console(highlight=False, soft_wrap=True)
     num_problems = 0
-    for finding in examine():
-        line = Text.assemble((f"{finding.status:8}", STYLES[finding.status]), (f"{finding.name:14}", "bold"))
-        console.print(line.append(finding.text).append(f" -> {finding.fix}" if finding.fix else "", "cyan"))
-        num_problems += finding.status == "problem"
-    verdict = f"{num_problems} to be mended before training" if num_problems else "ready to train"
-    console.print(verdict, style="bold")
+    with one_line_end("interrupted: not all was examined"):
+        for finding in examine():
+            line = Text.assemble((f"{finding.status:8}", STYLES[finding.status]), (f"{finding.name:14}", "bold"))
+            console.print(line.append(finding.text).append(f" -> {finding.fix}" if finding.fix else "", "cyan"))
+            num_problems += finding.status == "problem"
+        verdict = f"{num_problems} to be mended before training" if num_problems else "ready to train"
+        console.print(verdict, style="bold")
     return int(num_problems > 0)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import deepdraw.runtime.startup  # noqa: F401  # Ctrl-C ends the imports below without a traceback, too
+
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field

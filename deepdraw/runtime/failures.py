@@ -3,70 +3,149 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
+import sys
 from contextlib import suppress
 
+MEMORY = "use a smaller data.batch_size, fewer data.num_workers, or a machine with more memory"
+AGAIN = "and run the same command again"
 FIXES = {  # of what an operating system refuses, beside the file and the reason
-    errno.ENOSPC: "free some space, or choose another disk, and run the same command again",
-    errno.EDQUOT: "free some of your quota, or choose another disk, and run the same command again",
+    errno.ENOSPC: f"free some space, or choose another disk, {AGAIN}",
+    errno.EDQUOT: f"free some of your quota, or choose another disk, {AGAIN}",
     errno.EROFS: "choose a directory on a disk that can be written",
-    errno.EACCES: "choose a directory that you may write, or have its owner let you",
-    errno.EPERM: "choose a directory that you may write, or have its owner let you",
+    errno.EACCES: "choose a directory that you may use, or have its owner let you",
+    errno.EPERM: "choose a directory that you may use, or have its owner let you",
     errno.EMFILE: "raise `ulimit -n`, or use fewer data.num_workers",
     errno.ENFILE: "close other programs, or use fewer data.num_workers",
-    errno.ENOMEM: "use a smaller data.batch_size, fewer data.num_workers, or a machine with more memory",
+    errno.EAGAIN: "raise `ulimit -u`, or use fewer data.num_workers",
+    errno.ENOMEM: MEMORY,
     errno.ENOENT: "put it back, or correct the path",
-    errno.EIO: "look after the disk, and run the same command again",
+    errno.EIO: f"check the disk, {AGAIN}",
     errno.EFBIG: "raise `ulimit -f`, or choose a file system for larger files",
+    errno.EPIPE: f"keep what reads it open, {AGAIN}",
 }
-MEMORY = FIXES[errno.ENOMEM]
-OUT_OF_MEMORY = re.compile(r"(?i)out of memory|can't allocate memory|cannot allocate memory|Unable to mmap|bad_alloc")
-WORKER = re.compile(
-    r"DataLoader worker \(pid\(?s?\)? ?(?P<pid>[\d, ]+)\) ?(is killed by signal: (?P<signal>\w+)|exited)"
+NETWORK = (errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.ETIMEDOUT, errno.EHOSTUNREACH)
+FIXES |= dict.fromkeys((*NETWORK, errno.ENETUNREACH), f"check the network, {AGAIN}")
+
+OUT_OF_MEMORY = re.compile(
+    r"(?i)out of memory|(can't|cannot|unable to) (allocate|mmap)|failed to allocate|insufficient memory|bad_alloc"
 )
-PEER = re.compile(r"(?i)connection (closed|reset) by peer|\[.*gloo.*\]|nccl|process group|Broken pipe|timed out.*rank")
+NO_THREAD = re.compile(r"can't start new thread|Thread creation failed")
+LOADER = re.compile(r"DataLoader worker \(pid\S* (?P<pid>[\d, ]+)\) (is killed by signal: (?P<signal>[\w ]+)|exited)")
+PEER = re.compile(r"gloo/|NCCL")  # the libraries by which ranks talk
+SENT = re.compile(r"^Caught \w+ in .*?\n(Original )?Traceback[^\n]*\n", re.DOTALL)  # by a worker process, as text
+LAST = re.compile(r"^(?P<kind>[A-Za-z_][\w.]*): (?P<text>.*)\Z", re.DOTALL | re.MULTILINE)  # of a traceback
+SYSTEM = re.compile(r"\[Errno (?P<number>\d+)\] (?P<reason>[^:]*)(: '(?P<file>.*?)'( -> '(?P<other>.*?)')?)?$")
 
 
 def failure_line(error: BaseException | None) -> str | None:
     """What to say, in one line, of an exception that the user or the machine caused; None for a fault of the code."""
-    if isinstance(error, ValueError | FloatingPointError):
-        return one_line(error)
+    error = _cause(error)
+    if error is None:
+        return None
+    message = one_line(error)
     if isinstance(error, OSError):
-        return _disk_line(error)
-    if isinstance(error, MemoryError):
-        return f"there is not enough memory ({one_line(error) or 'MemoryError'}): {MEMORY}"
-    if isinstance(error, RuntimeError):
-        return _runtime_line(error)
-    return None
+        return _system_line(error, message)
+    if isinstance(error, ValueError | FloatingPointError):
+        return message
+    if _is_memory(error, message):
+        told = f" ({message[:200]})" if message else ""
+        return f"there is not enough memory{told}: {MEMORY}"
+    if _is_of(error, "concurrent.futures", "BrokenExecutor"):
+        return f"a worker process was killed, as when memory runs out: use a machine with more memory, {AGAIN}"
+    return _runtime_line(error, message) if isinstance(error, RuntimeError) else None
+
+
+def keeps_tracebacks() -> bool:
+    """Whether HYDRA_FULL_ERROR asks for all of a traceback."""
+    return os.environ.get("HYDRA_FULL_ERROR", "") not in ("", "0")
+
+
+def drop_stdout_that_fails() -> None:
+    """Send to nowhere what cannot be printed: Python would fail on it once more at its end."""
+    if sys.stdout is not None and _stdout_fails():
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def one_line(error: BaseException) -> str:
-    """What it says, in one line."""
-    message = str(error).rpartition("\nValueError: ")[2]  # a worker process sends its traceback ahead of it
-    return " ".join(message.split())
+    """What it says, in one line, without the traceback that a worker process sends ahead of it."""
+    return " ".join(_last(error)[1].split())
 
 
-def _disk_line(error: OSError) -> str:
-    reason = error.strerror or one_line(error) or type(error).__name__
-    fix = FIXES.get(error.errno or 0, "see to it, and run the same command again")
+def _last(error: BaseException) -> tuple[str, str]:
+    """The kind of an exception and what it says, which a worker process may have sent as the end of a traceback."""
+    message = str(error)
+    if sent := SENT.match(message):
+        frame = message[sent.end() :].rpartition('\n  File "')[2]
+        if last := LAST.search(frame):
+            return last["kind"], last["text"]
+    return type(error).__name__, message
+
+
+def _cause(error: BaseException | None) -> BaseException | None:
+    """What another exception stands for: Hydra's, one that a worker process sent, or rich's where a pipe broke."""
+    while _is_of(error, "hydra.errors", "InstantiationException"):
+        error = error and error.__cause__
+    if isinstance(error, SystemExit):
+        return error.__context__ if isinstance(error.__context__, BrokenPipeError) else None
+    if error is None or not SENT.match(str(error)):
+        return error
+    kind, text = _last(error)
+    if isinstance(error, OSError) and (system := SYSTEM.search(one_line(error))):
+        return OSError(int(system["number"]), system["reason"].strip(), system["file"], None, system["other"])
+    return MemoryError(text) if kind.endswith("MemoryError") else error
+
+
+def _system_line(error: OSError, message: str) -> str:
+    number = error.errno or _number(message)
     files = [str(name) for name in (error.filename, error.filename2) if name is not None]
-    return f"{' and '.join(files) or 'a file'}: {reason}: {fix}"
+    name = " and ".join(files) or ("stdout" if _stdout_fails() else "")
+    reason = error.strerror or message or type(error).__name__
+    return ": ".join(part for part in (name, reason, FIXES.get(number or 0, f"see to it, {AGAIN}")) if part)
 
 
-def _runtime_line(error: RuntimeError) -> str | None:
-    message = one_line(error)
-    with suppress(ImportError):
-        import sys
+def _is_of(error: BaseException | None, module: str, name: str) -> bool:
+    """Whether it is of a class of a module that is slow to import, and so may not have been."""
+    return isinstance(error, getattr(sys.modules.get(module), name, ()))
 
-        torch = sys.modules.get("torch")
-        if torch is not None and isinstance(error, torch.OutOfMemoryError):
-            return f"there is not enough memory ({message.split('. ')[0]}): {MEMORY}"
-    if OUT_OF_MEMORY.search(message):
-        return f"there is not enough memory ({message[:200]}): {MEMORY}"
-    if worker := WORKER.search(message):
-        how = f"was killed ({worker['signal']})" if worker["signal"] else "has ended"
+
+def _number(message: str) -> int | None:
+    """The error of the operating system that a library tells in words alone."""
+    return next((number for number in FIXES if os.strerror(number) in message), None)
+
+
+def _stdout_fails() -> bool:
+    """Whether what is still to be printed cannot be."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):  # ValueError: it is closed
+        return True
+    return False
+
+
+def _is_memory(error: BaseException, message: str) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    if isinstance(error, RuntimeError | ImportError) or type(error).__module__ == "cv2":
+        return bool(OUT_OF_MEMORY.search(message))  # torch.OutOfMemoryError is a RuntimeError, and says so
+    return False
+
+
+def _runtime_line(error: RuntimeError, message: str) -> str | None:
+    if loader := LOADER.search(message):
+        how = f"was killed ({loader['signal']})" if loader["signal"] else "has ended"
         return (
-            f"a loader process (pid {worker['pid'].strip()}) {how}, as when memory runs out: use fewer "
-            "data.num_workers or a smaller data.batch_size, and run the same command again"
+            f"a loader process (pid {loader['pid'].strip()}) {how}, as when memory or /dev/shm is full: "
+            f"use fewer data.num_workers or a smaller data.batch_size, {AGAIN}"
         )
+    if NO_THREAD.search(message):
+        return f"{message}: {FIXES[errno.EAGAIN]}"
+    if PEER.search(message) or _is_of(error, "torch.distributed", "DistError"):
+        return f"another rank is gone ({message[:160]}): see what ended it, {AGAIN} to go on from the last checkpoint"
+    if number := _number(message):
+        return f"{message[:300]}: {FIXES[number]}"
+    if "PytorchStreamWriter failed" in message:
+        return f"a checkpoint cannot be written: {FIXES[errno.ENOSPC]}"
     return None

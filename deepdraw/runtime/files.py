@@ -27,6 +27,7 @@ except ImportError:  # Windows, where parts of killed processes stay
     fcntl = None  # type: ignore[assignment]
 
 PART = re.compile(r"\..*\.[0-9a-f]{16}\.part")  # the name of a part
+PROBE = 1 << 16  # bytes that a folder must take to count as writable
 LONGEST = 200  # bytes of a file's own name within that of its part
 FLAGS = os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) if hasattr(os, "O_CLOEXEC") else 0
 
@@ -54,7 +55,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     except BaseException as error:
         with suppress(OSError):
             part.unlink()
-        if isinstance(error, OSError) and error.filename is None and error.errno is not None:
+        if isinstance(error, OSError) and error.filename is None:
             raise _named(error, path) from error
         raise
     _sync_folder(path.parent)
@@ -79,7 +80,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
             os.rename(part, path)
     except BaseException as error:
         shutil.rmtree(part, ignore_errors=True)
-        if isinstance(error, OSError) and error.filename is None and error.errno is not None:
+        if isinstance(error, OSError) and error.filename is None:
             raise _named(error, path) from error
         raise
     finally:
@@ -206,8 +207,12 @@ def check_writable(folder: Path) -> None:
     with _naming(folder):
         folder.mkdir(parents=True, exist_ok=True)
         descriptor, part = _open_part(probe)
-        os.close(descriptor)
-        part.unlink()
+        try:
+            os.write(descriptor, bytes(PROBE))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+            part.unlink()
 
 
 def remove_parts(folder: Path) -> None:
@@ -297,8 +302,9 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def _named(error: OSError, path: Path) -> OSError:
-    reason = "a link, which is not followed" if error.errno == errno.ELOOP else error.strerror
-    return type(error)(error.errno, reason or type(error).__name__, str(path))
+    """The error with the name of the file; numpy tells of a full disk without its number."""
+    reason = "a link, which is not followed" if error.errno == errno.ELOOP else error.strerror or str(error)
+    return OSError(error.errno or errno.EIO, reason or type(error).__name__, str(path))
 
 
 def _sync(path: Path) -> None:

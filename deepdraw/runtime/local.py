@@ -18,7 +18,7 @@ from deepdraw.runtime.failures import failure_line
 from deepdraw.runtime.files import create_file
 from deepdraw.runtime.reports import Report, readable_report, write_report
 from deepdraw.runtime.results import conclude, describe
-from deepdraw.runtime.signals import sigterm_as_ctrl_c
+from deepdraw.runtime.signals import interruptible
 from deepdraw.runtime.snapshot import PACKAGE
 from deepdraw.runtime.submission import returns, write_jobs
 from deepdraw.runtime.sweeps import Job, Sweep, states, write_sweep
@@ -56,7 +56,7 @@ def run_jobs(sweep: Sweep, jobs: Sequence[Job], *, n_jobs: int | None = None, th
     lock = processes.owner(sweep.directory)
     if not lock.acquire():
         raise ValueError(f"{lock.owner} runs the jobs of {sweep.directory}: wait for it, or cancel it")
-    with lock, sigterm_as_ctrl_c():
+    with lock, interruptible(often=True):
         processes.request(sweep.directory).unlink(missing_ok=True)  # to stop an earlier launcher
         attempt = time.strftime("%Y%m%d%H%M%S")
         jobs = [replace(job, ids=[*job.ids, f"{attempt}_{job.number}"]) for job in jobs]

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from deepdraw.runtime.signals import sigterm_as_ctrl_c
+from deepdraw.runtime.failures import drop_stdout_that_fails, failure_line, keeps_tracebacks
+from deepdraw.runtime.signals import interruptible
 
 Options = TypeVar("Options")
 
@@ -71,20 +72,23 @@ def usage(options: type[Any], line: str) -> str:
 
 @contextmanager
 def one_line_end(interrupted: str) -> Iterator[None]:
-    """End the command with one line where the input is bad, and with `interrupted` on Ctrl-C or SIGTERM."""
+    """End the command with one line where input or machine are at fault, and with `interrupted` on Ctrl-C or SIGTERM.
+
+    The exit status is then 1, or 130 after an interruption; HYDRA_FULL_ERROR=1 keeps the traceback.
+    """
     try:
-        with sigterm_as_ctrl_c():
+        with interruptible():
             yield
-    except ValueError as error:
-        sys.exit(f"error: {one_line(error)}")
+            sys.stdout.flush()
     except KeyboardInterrupt:
-        sys.exit(interrupted)
-
-
-def one_line(error: BaseException) -> str:
-    """What it says, in one line."""
-    message = str(error).rpartition("\nValueError: ")[2]  # a worker process sends its traceback ahead of it
-    return " ".join(message.split())
+        print(interrupted, file=sys.stderr)
+        sys.exit(130)
+    except (Exception, SystemExit) as error:
+        line = None if keeps_tracebacks() else failure_line(error)
+        if line is None:
+            raise
+        drop_stdout_that_fails()
+        sys.exit(f"error: {line}")
 
 
 def _names(options: type[Any]) -> dict[str, str]:

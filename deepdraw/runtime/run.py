@@ -6,6 +6,7 @@ import functools
 import os
 import platform
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -14,12 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
+from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 
-from deepdraw.runtime.files import write_text
-from deepdraw.runtime.options import one_line
-from deepdraw.runtime.signals import sigterm_as_ctrl_c
+from deepdraw.runtime.failures import drop_stdout_that_fails, failure_line, keeps_tracebacks
+from deepdraw.runtime.files import check_writable, write_text
+from deepdraw.runtime.signals import interruptible
 from deepdraw.runtime.snapshot import git_commit
 
 if TYPE_CHECKING:
@@ -104,24 +106,44 @@ def describe_run(config: DictConfig, model: nn.Module) -> dict[str, Any]:
 
 
 def one_line_errors(main: Callable[[DictConfig], Result]) -> Callable[[DictConfig], Result]:
-    """Show bad input as the one line that names the fix; HYDRA_FULL_ERROR=1 and sweeps keep the traceback."""
+    """Show bad input and what the machine refuses as one line; HYDRA_FULL_ERROR=1 and sweeps keep the traceback."""
+    return ends_in_one_line(lambda *_: f"stopped; {_way_back()} goes on from its last checkpoint")(main)
 
-    @functools.wraps(main)
-    def wrapped(config: DictConfig) -> Result:
-        try:
-            with sigterm_as_ctrl_c():
-                return main(config)
-        except (ValueError, InstantiationException, FloatingPointError, MissingMandatoryValue) as error:
-            line = _line_for(error)
-            sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
-            if sweeping or os.environ.get("HYDRA_FULL_ERROR") or line is None:
-                raise
-            sys.exit(f"error: {line}")
-        except KeyboardInterrupt:
-            print(f"stopped; {_way_back()} goes on from its last checkpoint")
-            sys.exit(130)
 
-    return wrapped
+def ends_in_one_line(interrupted: Callable[[DictConfig, float], str]) -> Callable[..., Callable[[DictConfig], Any]]:
+    """As `one_line_errors`; after Ctrl-C `interrupted` says, of the config and the time of the start, what is left."""
+
+    def decorate(main: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
+        @functools.wraps(main)
+        def wrapped(config: DictConfig) -> Any:
+            start = time.time()
+            try:
+                with interruptible():
+                    result = main(config)
+                    sys.stdout.flush()
+                    return result
+            except KeyboardInterrupt:
+                print(interrupted(config, start))
+                sys.exit(130)
+            except (Exception, SystemExit) as error:
+                line = _line_for(error)
+                sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
+                if sweeping or keeps_tracebacks() or line is None:
+                    raise
+                drop_stdout_that_fails()
+                sys.exit(f"error: {line}")
+
+        return wrapped
+
+    return decorate
+
+
+def evaluation_left(config: DictConfig, since: float) -> str:
+    """What an evaluation that was interrupted has written since then, a time in seconds."""
+    run = Path(config.ckpt).parent.parent
+    files = [*(run / "evaluations").rglob("*"), run / "report.html"]
+    written = [str(file) for file in files if file.is_file() and file.stat().st_mtime >= since]
+    return f"interrupted: {', '.join(sorted(written)) or 'nothing'} was written; the same command starts anew"
 
 
 def _way_back() -> str:
@@ -133,11 +155,28 @@ def _way_back() -> str:
 
 
 def _line_for(error: BaseException | None) -> str | None:
-    """What to say of bad input; None where the fault is the code's."""
+    """What to say of bad input or of the machine; None where the fault is the code's."""
     if isinstance(error, InstantiationException):
         error = error.__cause__
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key} is missing: give {error.full_key}=..."
-    if not isinstance(error, ValueError | FloatingPointError):
-        return None
-    return one_line(error)
+    return failure_line(error)
+
+
+class WritableDirectory(Callback):
+    """Refuses, in one line, a directory that cannot be written, before Hydra fails there with a traceback."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Try the directory of a run."""
+        _check(Path(config.hydra.run.dir))
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Try the directory of a sweep."""
+        _check(Path(config.hydra.sweep.dir))
+
+
+def _check(directory: Path) -> None:
+    try:
+        check_writable(directory)
+    except OSError as error:
+        sys.exit(f"error: {failure_line(error)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+UNHANDLED = (signal.SIG_DFL, signal.default_int_handler)
 FROM_SLURM = (signal.SIGTERM, signal.SIGUSR2)  # before it takes the machine back, in either order, more than once
 
 
@@ -18,18 +20,86 @@ class Preempted(SystemExit):
     """SLURM wants the machine back, and the job has saved what it could."""
 
 
+class _Interrupt:
+    """A signal handler that raises KeyboardInterrupt, once or often."""
+
+    def __init__(self, often: bool) -> None:
+        self.came = False
+        self._often, self._process = often, os.getpid()
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:  # a child that was forked a moment ago
+            os._exit(128 + number)
+        self.came = True
+        if not self._often:
+            for each in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(each) is self:
+                    signal.signal(each, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+
 @contextmanager
-def sigterm_as_ctrl_c() -> Iterator[None]:
-    """Let SIGTERM raise KeyboardInterrupt, as Ctrl-C does, unless whoever started this process handles it already."""
-    main_thread = threading.current_thread() is threading.main_thread()  # Python takes handlers nowhere else
-    if not main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+def interruptible(often: bool = False) -> Iterator[None]:
+    """Let the first Ctrl-C or SIGTERM raise KeyboardInterrupt; a later one ends this process, or raises it `often`.
+
+    A signal that whoever started this process handles or ignores is left alone. What else is raised after an
+    interruption, such as an import that it broke, becomes KeyboardInterrupt. An interruption that Python cannot raise,
+    as within `__del__`, ends the process, as it would be lost otherwise.
+    """
+    if threading.current_thread() is not threading.main_thread():  # Python takes handlers nowhere else
         yield
         return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    taken = {n: handler for n, handler in handlers.items() if handler in UNHANDLED or isinstance(handler, _Interrupt)}
+    interrupt = _Interrupt(often)
+    for number in taken:
+        signal.signal(number, interrupt)
+    try:
+        with _silent_interruptions():
+            yield
+    except Exception as error:
+        if not interrupt.came:
+            raise
+        raise KeyboardInterrupt from error
+    finally:
+        for number, handler in taken.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _silent_interruptions() -> Iterator[None]:
+    """Print no traceback of a KeyboardInterrupt that C code prints, and end the process where it is dropped."""
+    printed, dropped = sys.excepthook, sys.unraisablehook
+
+    def on_printed(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        if not issubclass(kind, KeyboardInterrupt):
+            printed(kind, error, traceback)
+
+    def on_dropped(unraisable: Any) -> None:
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+            dropped(unraisable)
+            return
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGINT)
+
+    sys.excepthook, sys.unraisablehook = on_printed, on_dropped
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        sys.excepthook, sys.unraisablehook = printed, dropped
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Hold back Ctrl-C and SIGUSR2 while worker processes start, which hold them back for as long as they live.
+
+    Else one that comes before a worker has said that it ignores them would end the worker with a traceback.
+    """
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGUSR2))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 @contextmanager

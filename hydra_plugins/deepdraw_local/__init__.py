@@ -46,6 +46,9 @@ class LocalLauncher(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run a batch of jobs; those of a sweeper that asks for several batches share one directory."""
         from deepdraw.runtime.local import launch
+        from deepdraw.runtime.options import one_line_end
 
         batch = (self.config, self.hydra_context, self.task_function, job_overrides, initial_job_idx)
-        return launch(batch, self.about, self.limits)
+        directory = self.config.hydra.sweep.dir
+        with one_line_end(f"interrupted: `python -m deepdraw.sweep status {directory}` shows where the jobs are"):
+            return launch(batch, self.about, self.limits)

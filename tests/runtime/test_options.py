@@ -69,6 +69,8 @@ def test_bad_input_that_a_worker_met_is_the_same_line():
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_command_with_what_it_leaves(number):
-    with pytest.raises(SystemExit, match="nothing was written"), one_line_end("stopped: nothing was written"):
+def test_a_signal_ends_the_command_with_what_it_leaves(number, capsys):
+    with pytest.raises(SystemExit) as left, one_line_end("stopped: nothing was written"):
         os.kill(os.getpid(), number)
+    assert left.value.code == 130
+    assert capsys.readouterr().err == "stopped: nothing was written\n"

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from deepdraw.runtime.signals import FROM_SLURM, Preempted, StopSignal, preemptible, sigterm_as_ctrl_c
+from deepdraw.runtime.signals import FROM_SLURM, Preempted, StopSignal, interruptible, preemptible
 
 
 def send(number: signal.Signals) -> None:
@@ -65,7 +65,7 @@ def test_a_second_sigterm_of_which_slurm_sends_several_is_a_wish_as_the_first(te
 @pytest.mark.parametrize("order", [[signal.SIGUSR2, signal.SIGTERM], [signal.SIGTERM, signal.SIGUSR2, signal.SIGTERM]])
 def test_slurms_signals_in_any_order_are_granted_once_and_then_do_nothing(order):
     before = [signal.getsignal(number) for number in FROM_SLURM]
-    with pytest.raises(Preempted), preemptible(), sigterm_as_ctrl_c(), StopSignal() as stop:
+    with pytest.raises(Preempted), preemptible(), interruptible(), StopSignal() as stop:
         for number in order:
             send(number)
         try:
@@ -79,7 +79,7 @@ def test_slurms_signals_in_any_order_are_granted_once_and_then_do_nothing(order)
 
 def test_outside_of_the_loop_slurms_signals_act_at_once():
     before = [signal.getsignal(number) for number in FROM_SLURM]
-    with pytest.raises(Preempted, match="SIGTERM"), preemptible(), sigterm_as_ctrl_c():
+    with pytest.raises(Preempted, match="SIGTERM"), preemptible(), interruptible():
         send(signal.SIGTERM)
     for number, handler in zip(FROM_SLURM, before, strict=True):
         signal.signal(number, handler)
@@ -147,15 +147,15 @@ def unhandled():
 
 
 def test_between_epochs_sigterm_interrupts_as_ctrl_c_does(unhandled):
-    with pytest.raises(KeyboardInterrupt), sigterm_as_ctrl_c():
+    with pytest.raises(KeyboardInterrupt), interruptible():
         send(signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    with pytest.raises(KeyboardInterrupt), sigterm_as_ctrl_c(), StopSignal() as stop:
+    with pytest.raises(KeyboardInterrupt), interruptible(), StopSignal() as stop:
         send(signal.SIGTERM)
         assert stop.requested
         stop.raise_if_requested()
 
 
 def test_who_handles_sigterm_already_keeps_it(terminated):
-    with pytest.raises(SystemExit), sigterm_as_ctrl_c():
+    with pytest.raises(SystemExit), interruptible():
         send(signal.SIGTERM)
