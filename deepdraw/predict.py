@@ -119,6 +119,7 @@ def _opened(output: Path | None) -> Iterator[TextIO]:
             os.fsync(file.fileno())
             name_grown(part, output)
     except OSError as error:
+        part.unlink(missing_ok=True)
         raise ValueError(f"output={output} cannot be written ({error.strerror}): choose another file") from error
 
 
