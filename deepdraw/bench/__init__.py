@@ -15,6 +15,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from deepdraw.runtime.signals import signals_held
+from deepdraw.runtime.workers import settle_worker
+
 if TYPE_CHECKING:
     import torch
 
@@ -36,9 +39,11 @@ def in_fresh_process(
 
     Its exceptions are raised here; ValueError where the process is killed, as it is for want of memory.
     """
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), settle_worker) as pool:
         try:
-            return pool.submit(function, *args, **kwargs).result()
+            with signals_held():
+                submitted = pool.submit(function, *args, **kwargs)
+            return submitted.result()
         except BrokenProcessPool as error:
             raise ValueError("the measured process was killed, perhaps for want of memory: measure less") from error
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from threading import Event
@@ -13,6 +16,8 @@ from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from deepdraw.runtime.files import check_writable, name_grown, open_growing, write_text
 
 BASE_URL = "https://storage.googleapis.com/quickdraw_dataset/full/binary"
 CHUNK = 1 << 18
@@ -36,8 +41,9 @@ def download(
 
     Raises:
         ValueError: if a file cannot be fetched, saying why; what came so far stays for the next time.
+        OSError: naming the file, if it cannot be written; that is known before any is fetched, where it can be.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    check_writable(directory)
     stop = Event()
     columns = (
         TextColumn("downloading {task.fields[megabytes]:,.0f} MB"),
@@ -74,15 +80,17 @@ def _fetch(url: str, path: Path, backoff: float, stop: Event) -> Iterator[int]:
         try:
             yield from _grow(part, url, stop)
             if not stop.is_set():
-                part.replace(path)
+                name_grown(part, path)
                 _tag(part).unlink(missing_ok=True)
-        except HTTPError as error:
+        except HTTPError as error:  # an OSError that is named after its URL
             if error.code == 416:  # the part is longer than the file: it is not a part of it
                 _tag(part).unlink(missing_ok=True)
             elif error.code < 500 and error.code not in (408, 429):
                 raise ValueError(f"{url} answers {error.code} {error.reason}: check the base URL") from error
             problem: Exception = error
         except (OSError, HTTPException) as error:
+            if getattr(error, "filename", None) is not None:  # of this disk, where another try would not help
+                raise
             problem = error
         else:
             continue
@@ -109,16 +117,36 @@ def _grow(part: Path, url: str, stop: Event) -> Iterator[int]:
                 raise HTTPException(f"asked for the bytes from {begun}, got {span}")
         else:
             begun, total = 0, _total(response)
-        with part.open("ab" if begun else "wb") as file:
+        _check_space(part, int(total) - begun)
+        with open_growing(part, end=begun) as file:
             if not begun:
                 _remember(part, response)
             while not stop.is_set() and (chunk := response.read(CHUNK)):
-                file.write(chunk)
+                with _naming(part):
+                    if file.write(chunk) < len(chunk):
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 yield file.tell()
-            file.flush()
-            os.fsync(file.fileno())
+            with _naming(part):
+                os.fsync(file.fileno())
     if not stop.is_set() and _size(part) != int(total):
         raise HTTPException(f"{_size(part):,} of {int(total):,} bytes came")
+
+
+@contextmanager
+def _naming(part: Path) -> Iterator[None]:
+    """Let an OSError name the part, which tells it from those of the network."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(part)) from error
+
+
+def _check_space(part: Path, num_bytes: int) -> None:
+    """Raise OSError, naming the part, where the disk has less left: better now than after all that fits has come."""
+    free = shutil.disk_usage(part.parent).free
+    if num_bytes > free:
+        reason = f"{os.strerror(errno.ENOSPC)}: {num_bytes / 1e6:,.1f} MB are to come, {free / 1e6:,.1f} MB are free"
+        raise OSError(errno.ENOSPC, reason, str(part))
 
 
 def _total(response: HTTPResponse) -> str:
@@ -133,7 +161,7 @@ def _remember(part: Path, response: HTTPResponse) -> None:
     etag = response.headers.get("ETag", "W/")
     version = response.headers.get("Last-Modified") if etag.startswith("W/") else etag
     if version:
-        _tag(part).write_text(version)
+        write_text(_tag(part), version)
     else:
         _tag(part).unlink(missing_ok=True)
 

@@ -26,6 +26,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 from deepdraw.data.augment import Augment, AugmentingRasterizer
 from deepdraw.data.drawings import Complexity
 from deepdraw.data.raster import Rasterizer
+from deepdraw.runtime.signals import signals_held
 
 WINDOW = 32  # blocks that are shuffled together: 16,384 drawings, 2 MB
 
@@ -221,7 +222,8 @@ class Loader:
     def epoch(self, epoch: int = 0, first: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from number `first` on."""
         self._keys[:] = [(epoch, *self._share.bounds(index)) for index in range(first, len(self))]
-        batches = iter(self._batches)
+        with signals_held():
+            batches = iter(self._batches)  # which starts the workers
         if self._workers and not self._started:
             atexit.register(batches._shutdown_workers)  # type: ignore[attr-defined]  # they do not heed SIGTERM
             self._started = True

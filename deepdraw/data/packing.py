@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -19,6 +18,8 @@ from deepdraw.data.categories import check_category
 from deepdraw.data.drawings import Drawings
 from deepdraw.data.formats import SUFFIXES, Broken, Sketch, read_sketches
 from deepdraw.data.splits import select
+from deepdraw.runtime.signals import signals_held
+from deepdraw.runtime.workers import settle_worker
 
 MAX_BROKEN = 0.01
 DROPPED = {
@@ -110,22 +111,17 @@ def pack_files(
     pool = ProcessPoolExecutor(
         min(len(files), max(2, cpu_count() or 2)),
         get_context("spawn"),
-        _ignore_signals,
+        settle_worker,
     )
     try:
-        pending = {
-            pool.submit(pack_file, path, only_recognized=only_recognized, per_class=per_class): name
-            for name, path in files.items()
-        }
+        with signals_held():  # while submit() starts the processes
+            pending = {
+                pool.submit(pack_file, path, only_recognized=only_recognized, per_class=per_class): name
+                for name, path in files.items()
+            }
         for future in track(as_completed(pending), "reading", total=len(files), console=Console(stderr=True)):
             parts[pending[future]], found = future.result()
             counts.update(found)
     finally:
         pool.shutdown(cancel_futures=True)
     return parts, counts
-
-
-def _ignore_signals() -> None:
-    """Leave Ctrl-C and SLURM's warning, sent to all processes, to the main one."""
-    for number in (signal.SIGINT, signal.SIGUSR2):
-        signal.signal(number, signal.SIG_IGN)

@@ -21,6 +21,7 @@ from deepdraw.data.download import download
 from deepdraw.data.packing import DROPPED, ODDITIES, find_files, pack_files
 from deepdraw.data.shards import Shards, write_shards
 from deepdraw.data.splits import PROTOCOLS
+from deepdraw.runtime.files import check_writable
 from deepdraw.runtime.options import one_line_end, parse, usage
 
 
@@ -68,10 +69,12 @@ def convert(options: Options) -> dict[str, Any]:
 
     Raises:
         ValueError: for a source that cannot be read, or a root that holds shards of other settings.
+        OSError: for a root that cannot be written, before anything is read.
     """
     root = Path(options.root)
     about: dict[str, Any] = {key: getattr(options, key) for key in ("protocol", "recognized", "per_class")}
     _check_same(root, about)  # before hours of downloading
+    check_writable(root)
     if options.source is None:
         source = Path(options.download) if options.download else root / "official"
         download(CATEGORIES, source)
@@ -138,8 +141,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ):
         options = parse(Options, arguments)
         index = convert(options)
-    summarize(index)
-    print(f"{options.root} is ready, in {time.perf_counter() - start:.1f} s")
+    with one_line_end(f"interrupted: the shards in {options.root} are whole"):
+        summarize(index)
+        print(f"{options.root} is ready, in {time.perf_counter() - start:.1f} s")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from deepdraw.data.drawings import Complexity, Drawings, mix
 from deepdraw.data.raster import Rasterizer
 from deepdraw.data.shard_index import FORMATS, ShardEntry, SplitEntry, index_bytes, read_index
 from deepdraw.data.tar_members import Member, tar_members
+from deepdraw.runtime.files import write_bytes
 from deepdraw.runtime.reading import NO_ARRAY, open_regular, read_npy_header
 
 BLOCK = 512  # drawings in a sample
@@ -60,9 +61,7 @@ def write_shards(root: Path, splits: Mapping[str, tuple[Sequence[str], Drawings]
             "per_class": dict(zip(classes, counts.tolist(), strict=True)),
             "shards": shards,
         }
-    part = root / "index.json.part"
-    part.write_bytes(index_bytes(index))
-    os.replace(part, root / "index.json")
+    write_bytes(root / "index.json", index_bytes(index))
 
 
 def _write_shard(path: Path, drawings: Drawings, order: NDArray[np.int64]) -> dict[str, Any]:
@@ -73,7 +72,7 @@ def _write_shard(path: Path, drawings: Drawings, order: NDArray[np.int64]) -> di
         for number, start in enumerate(range(0, len(order), BLOCK)):
             block = drawings.take(order[start : start + BLOCK])
             tar.write({"__key__": f"{number:06d}", **{f"{name}.npy": getattr(block, name) for name in ARRAYS}})
-    path.write_bytes(buffer.getbuffer())
+    write_bytes(path, buffer.getbuffer())
     return {
         "file": path.name,
         "num_drawings": len(order),

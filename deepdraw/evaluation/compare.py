@@ -38,8 +38,10 @@ def run(directories: Sequence[Path], options: Options) -> None:
     from deepdraw.evaluation.comparison import compare  # heavy imports wait until --help has answered
     from deepdraw.evaluation.comparison_forms import print_runs, to_csv, to_html, to_markdown
     from deepdraw.evaluation.runs import find_runs
-    from deepdraw.runtime.files import write_text
+    from deepdraw.runtime.files import check_writable, write_text
 
+    if options.out is not None:
+        check_writable(Path(options.out))
     finished, unfinished = [], []
     for directory in directories:
         runs, others = find_runs(directory)

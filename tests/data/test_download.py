@@ -1,5 +1,7 @@
 """Files come whole or not at all, and a part is continued only with bytes of the same file."""
 
+import errno
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -8,6 +10,7 @@ from hashlib import md5
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -170,3 +173,25 @@ def test_an_interrupted_download_leaves_nothing_that_looks_whole(bucket, tmp_pat
     with pytest.raises(KeyboardInterrupt):
         fetch(bucket, tmp_path, "cat")
     assert not (tmp_path / "cat.bin").exists()
+
+
+def test_a_full_disk_is_told_at_once_with_the_file_and_never_as_the_networks(bucket, tmp_path, monkeypatch):
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda path: SimpleNamespace(free=999_999))
+    with pytest.raises(OSError, match="No space left on device: 1.0 MB are to come, 1.0 MB are free") as raised:
+        fetch(bucket, tmp_path, "cat")
+    assert raised.value.filename == str(tmp_path / "cat.bin.part")
+    assert len(bucket.requests) == 1
+
+
+@pytest.mark.parametrize("refused", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
+def test_a_disk_that_refuses_is_named_and_not_tried_again(bucket, tmp_path, monkeypatch, refused):
+    def refuse(descriptor: int) -> None:
+        raise OSError(refused, os.strerror(refused))
+
+    fetch(bucket, tmp_path, "empty")
+    monkeypatch.setattr(module.os, "fsync", lambda number: bucket.requests and refuse(number))
+    bucket.requests.clear()
+    with pytest.raises(OSError, match=os.strerror(refused)) as raised:
+        fetch(bucket, tmp_path, "cat")
+    assert Path(raised.value.filename).name.startswith("cat.bin.part")
+    assert len(bucket.requests) == 1

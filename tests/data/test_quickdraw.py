@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepdraw.data import packing, quickdraw
+from deepdraw.data import quickdraw
 from deepdraw.data.drawings import Drawings
 from deepdraw.data.packing import find_files, pack_file
 from deepdraw.data.quickdraw import Options, convert, main
 from deepdraw.data.shards import Shards
 from deepdraw.runtime.options import parse
+from deepdraw.runtime.workers import settle_worker
 
 CATEGORIES = ("zebra", "yoga", "airplane", "ambulance")  # the last two are unseen
 NUM_EACH = 120
@@ -198,13 +199,14 @@ def test_a_root_with_other_shards_is_refused_and_with_the_same_left_alone(source
         run(f"source={source}", f"root={root}", "per_class=20")
 
 
-def test_an_interrupted_run_leaves_no_index(source, tmp_path, monkeypatch):
+def test_an_interrupted_run_leaves_no_index(source, tmp_path, monkeypatch, capsys):
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("deepdraw.data.shards._write_shard", interrupt)
-    with pytest.raises(SystemExit, match="interrupted"):
+    with pytest.raises(SystemExit, match="^130$"):
         main([f"source={source}", f"root={tmp_path / 'shards'}"])
+    assert capsys.readouterr().err.rpartition("interrupted")[2].startswith(" before index.json was written")
     assert not (tmp_path / "shards" / "index.json").exists()
 
 
@@ -240,6 +242,6 @@ def test_real_drawings_raw_and_simplified_become_shards(shared, tmp_path, capsys
 
 
 def test_processes_that_read_leave_ctrl_c_and_slurms_warning_to_the_main_one():
-    with ProcessPoolExecutor(1, get_context("spawn"), packing._ignore_signals) as pool:
+    with ProcessPoolExecutor(1, get_context("spawn"), settle_worker) as pool:
         for number in (signal.SIGINT, signal.SIGUSR2):
             assert pool.submit(signal.getsignal, number).result() == signal.SIG_IGN
