@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 EPSILON = 2.0
+MOST_STEPS = (10**8, 50)  # of the search for the farthest points: so many, or so many for each point where that is more
 
 
 def simplify(strokes: Sequence[ArrayLike]) -> list[np.ndarray]:
@@ -28,7 +29,8 @@ def simplify(strokes: Sequence[ArrayLike]) -> list[np.ndarray]:
         One uint8 array [m, 2] per stroke, values 0..255. A drawing without extent becomes dots at (0, 0).
 
     Raises:
-        ValueError: if there is no stroke, a stroke has no point, or a coordinate is not finite.
+        ValueError: if there is no stroke, a stroke has no point, a coordinate is not finite, or the strokes wind so
+            much that their simplification would take more than seconds.
     """
     arrays = [np.asarray(stroke, dtype=np.float64) for stroke in strokes]
     lengths = np.array([len(array) for array in arrays], dtype=np.int64)
@@ -82,12 +84,16 @@ def _rdp(points: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     lasts = np.cumsum(lengths) - 1
     firsts = lasts - lengths + 1
     keep[firsts] = keep[lasts] = True
+    steps, most = 0, max(MOST_STEPS[0], MOST_STEPS[1] * len(points))
     while True:
         inside = lasts - firsts - 1
         longer = inside > 0
         firsts, lasts, inside = firsts[longer], lasts[longer], inside[longer]
         if not len(firsts):
             return keep
+        steps += int(inside.sum())
+        if steps > most:
+            raise ValueError(f"a drawing of {len(points):,} points winds too much to be simplified; drop that drawing")
         offsets = np.cumsum(inside) - inside
         chord_of = np.repeat(np.arange(len(inside)), inside)
         index = np.arange(len(chord_of)) + np.repeat(firsts + 1 - offsets, inside)

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from deepdraw.data.formats import MAX_LENGTH
 from deepdraw.data.simplification import simplify
+from deepdraw.data.svg_tree import read_tree
+from deepdraw.runtime.reading import LARGEST as LIMITS
+from deepdraw.runtime.reading import read_bytes
 
-MAX_BYTES = 2**20
-UNPAINTED = {"clipPath", "marker", "mask", "pattern", "symbol"}  # only where something else refers to them
 UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)  # of svgelements
 LARGEST = 1e12  # coordinate
+MOST_POINTS = 1 << 20  # of the lines and curves of all shapes
 POINTS = 64  # on a curve, which is then simplified
 SHORT = 2  # px by which an official drawing may end short of 0 and 255
 
@@ -32,26 +34,26 @@ def read_svg(path: Path) -> list[NDArray[np.uint8]]:
     scaled to 0..255 and simplified by `simplify`, unless it is in that form already: straight lines between
     whole numbers that span 0..255.
 
-    Raises ValueError, naming the file, where it is no SVG file, is larger than 1 MiB, has no stroke, or has
-    what could grow without bound when it is read (entities, <use>).
+    Raises ValueError, naming the file, where it is no SVG file, is larger than 1 MiB, has no stroke, has what could
+    grow without bound when it is read (entities, <use>), or has more than a drawing holds (see `svg_tree`).
     """
+    encoded = read_bytes(path, largest=LIMITS["SVG"], fix="check the path, and leave out what is no line")
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ValueError(f"is larger than {MAX_BYTES:,} bytes: leave out what is no line")
-        return _strokes(path.read_bytes())
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read ({error.strerror}): check the path") from error
+        return _strokes(encoded)
     except (ValueError, expat.ExpatError) as error:
         broken = f"is broken XML ({error}): save it anew as SVG"
         raise ValueError(f"{path} {broken if isinstance(error, expat.ExpatError) else error}") from error
 
 
 def _strokes(encoded: bytes) -> list[NDArray[np.uint8]]:
-    root = _checked(encoded)
+    root = read_tree(encoded)
     try:
         lines = list(_lines(root))
     except UNREADABLE as error:
-        raise ValueError(f"has a shape that cannot be read ({error}): save it anew as SVG") from error
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"has a shape that cannot be read ({reason}): save it anew as SVG") from error
+    if sum(map(len, lines)) > MOST_POINTS:
+        raise ValueError(f"has more than {MOST_POINTS:,} points on its curves: simplify it")
     if not lines:
         raise ValueError("has no strokes: it needs a path, line, polyline, polygon, rect, circle or ellipse in ink")
     if not all((np.abs(line) < LARGEST).all() for line in lines):
@@ -60,23 +62,6 @@ def _strokes(encoded: bytes) -> list[NDArray[np.uint8]]:
     if max(len(strokes), *map(len, strokes)) > MAX_LENGTH:
         raise ValueError(f"has more than {MAX_LENGTH:,} strokes, or points in a stroke: simplify it")
     return strokes
-
-
-def _checked(encoded: bytes) -> ElementTree.Element:
-    """The file without what is not painted; what could grow without bound is refused before it is read as a tree."""
-    parser = expat.ParserCreate()
-    parser.EntityDeclHandler = _refuse_entity
-    parser.Parse(encoded, True)
-    root = ElementTree.fromstring(encoded)
-    if _tag(root) != "svg":
-        raise ValueError(f"is no SVG file: its root is <{_tag(root)}>, not <svg>")
-    for parent in root.iter():
-        for child in list(parent):
-            if _tag(child) == "use":
-                raise ValueError("has a <use>, which is not followed: save it with clones unlinked")
-            if _tag(child) in UNPAINTED or (_tag(child) == "path" and not child.get("d")):
-                parent.remove(child)
-    return root
 
 
 def _lines(root: ElementTree.Element) -> Iterator[NDArray[np.float64]]:
@@ -104,15 +89,6 @@ def _shows(shape: Any) -> bool:
     """Whether the shape is not hidden and has a stroke or a fill that is not white."""
     inks = [ink for ink in (shape.stroke, shape.fill) if ink.value is not None]
     return shape.values.get("visibility", "visible") == "visible" and any(i.alpha and i.rgb != 0xFFFFFF for i in inks)
-
-
-def _tag(element: ElementTree.Element) -> str:
-    """The name of an element without its namespace; "" for a comment."""
-    return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
-
-
-def _refuse_entity(*_: object) -> None:
-    raise ValueError("declares entities, which are not followed: save it as plain SVG")
 
 
 def _as_simplified(lines: list[NDArray[np.float64]]) -> list[NDArray[np.uint8]] | None:
