@@ -9,7 +9,7 @@ if __name__ == "__main__":
 import hydra
 from omegaconf import DictConfig
 
-from deepdraw.runtime.run import ends_in_one_line, evaluation_left
+from deepdraw.runtime.run import check_folders, ends_in_one_line, evaluation_left
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
@@ -31,6 +31,7 @@ def main(cfg: DictConfig) -> None:
     from deepdraw.evaluation.task import Task
     from deepdraw.inference.trained import build, rebuild
     from deepdraw.models.interpolation import check_alphas, interpolate, pretrained_weights
+    from deepdraw.runtime.files import check_writable
     from deepdraw.runtime.loggers import log_evaluation
     from deepdraw.runtime.memory import keep_freed_memory
     from deepdraw.training.features import Encoder, FeatureLoader, FeatureOptions, cached_features
@@ -44,6 +45,9 @@ def main(cfg: DictConfig) -> None:
         pretrained=cfg.backbone.pretrained,
         root=cfg.data.root,
     )
+    run = trained.path.parent.parent
+    check_folders(run)
+    check_writable(run / "evaluations")
     model, device = trained.model, trained.precision.device
     config = OmegaConf.to_container(trained.config)
     if cfg.interpolate is not None:
@@ -82,7 +86,6 @@ def main(cfg: DictConfig) -> None:
         return protocol(task)
 
     title = f"{cfg.ckpt}, {name}: {int(split.block_sizes.sum()):,} drawings of {len(split.classes)} classes"
-    run = trained.path.parent.parent
     if cfg.interpolate is None:
         found = evaluate()
         if keeps:

@@ -7,11 +7,13 @@ if __name__ == "__main__":
     import deepdraw.runtime.startup  # noqa: F401  # Ctrl-C ends the imports below without a traceback, too
 
 import time
+from contextlib import nullcontext
+from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig
 
-from deepdraw.runtime.run import describe_run, one_directory, one_line_errors, open_run, run_directory
+from deepdraw.runtime.run import describe_run, one_directory, one_line_errors, open_run, run_directory, sole_writer
 
 
 @one_directory
@@ -19,7 +21,17 @@ from deepdraw.runtime.run import describe_run, one_directory, one_line_errors, o
 @one_line_errors
 def main(cfg: DictConfig) -> float:
     """Train as `cfg` says in Hydra's run directory and return the best validation top-1."""
-    import torch  # heavy imports wait until --help and --cfg have answered
+    from deepdraw.runtime.distributed import from_first, join_ranks  # heavy imports wait until --help has answered
+
+    rank, world_size = join_ranks()
+    run = from_first(run_directory)
+    with sole_writer(run) if rank == 0 else nullcontext():
+        return train_in(run, cfg, rank, world_size)
+
+
+def train_in(run: Path, cfg: DictConfig, rank: int = 0, world_size: int = 1) -> float:
+    """Train as `cfg` says in the directory `run`, this process being rank `rank` of `world_size`."""
+    import torch
     from hydra.utils import instantiate
 
     from deepdraw.data.loader import Epochs, Loader
@@ -31,7 +43,7 @@ def main(cfg: DictConfig) -> float:
     from deepdraw.models.batch_norm import synchronise
     from deepdraw.models.classifier import Classifier
     from deepdraw.models.freezing import freeze, print_layers
-    from deepdraw.runtime.distributed import from_first, join_ranks, leave_ranks
+    from deepdraw.runtime.distributed import from_first, leave_ranks
     from deepdraw.runtime.memory import keep_freed_memory
     from deepdraw.runtime.precision import find_device
     from deepdraw.training.averaging import average
@@ -40,8 +52,6 @@ def main(cfg: DictConfig) -> float:
     from deepdraw.training.loop import Recipe, State
 
     keep_freed_memory()
-    rank, world_size = join_ranks()
-    run = from_first(run_directory)
     checkpoints = run / "checkpoints"
     former = from_first(lambda: load_last(checkpoints))
     config = open_run(run, cfg, former and former["config"], write=rank == 0)

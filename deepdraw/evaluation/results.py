@@ -17,6 +17,7 @@ from deepdraw.evaluation.predictions import Predictions
 from deepdraw.evaluation.report import write_report
 from deepdraw.evaluation.sheets import Draw
 from deepdraw.runtime.files import write_json
+from deepdraw.runtime.run import results_writer
 
 
 def write_training(
@@ -31,14 +32,15 @@ def write_training(
     drawings: images uint8 [N, S, S], labels [N] and logits [N, C], to be looked at; metrics_csv: what curves are drawn
     of, None for none. Returns the pictures' paths.
     """
-    write_json(run / "summary.json", summary)
-    answers.save(run / "evaluations/test.predictions.npz")
     pictures = {"plots/drawings": run / "plots/drawings.png"}
-    sheets.plot_sheet(*drawings, answers.classes, pictures["plots/drawings"])
-    if metrics_csv is not None:
-        pictures["plots/curves"] = run / "plots/curves.png"
-        curves.plot_curves(metrics_csv, pictures["plots/curves"])
-    print(f"all of it in {write_report(run)}")
+    with results_writer(run):
+        write_json(run / "summary.json", summary)
+        answers.save(run / "evaluations/test.predictions.npz")
+        sheets.plot_sheet(*drawings, answers.classes, pictures["plots/drawings"])
+        if metrics_csv is not None:
+            pictures["plots/curves"] = run / "plots/curves.png"
+            curves.plot_curves(metrics_csv, pictures["plots/curves"])
+        print(f"all of it in {write_report(run)}")
     return pictures
 
 
@@ -48,20 +50,26 @@ def write_evaluation(run: Path, name: str, found: Evaluation, draw: Draw | None)
     draw: positions in the stored order of the split, int64 [n], and a size to uint8 [n, size, size]; None for no
     pictures. Returns the pictures' paths.
     """
-    write_metrics(run, name, found.metrics)
-    found.predictions.save(run / f"evaluations/{name}.predictions.npz")
     pictures = {}
-    if draw is not None:
-        at = found.positions
-        pictures = write_pictures(
-            found, draw if at is None else lambda rows, size: draw(at[rows], size), run / "evaluations" / name
-        )
-    print(f"all of it in {write_report(run)}")
+    with results_writer(run):
+        _add_metrics(run, name, found.metrics)
+        found.predictions.save(run / f"evaluations/{name}.predictions.npz")
+        if draw is not None:
+            at = found.positions
+            pictures = write_pictures(
+                found, draw if at is None else lambda rows, size: draw(at[rows], size), run / "evaluations" / name
+            )
+        print(f"all of it in {write_report(run)}")
     return pictures
 
 
 def write_metrics(run: Path, name: str, metrics: Mapping[str, float]) -> None:
     """Write `<name>/<metric>` into `<run>/evaluations/<name>.json`, beside what other protocols found."""
+    with results_writer(run):
+        _add_metrics(run, name, metrics)
+
+
+def _add_metrics(run: Path, name: str, metrics: Mapping[str, float]) -> None:
     path = run / f"evaluations/{name}.json"
     former = json.loads(path.read_text()) if path.exists() else {}
     write_json(path, former | {f"{name}/{metric}": value for metric, value in metrics.items()})

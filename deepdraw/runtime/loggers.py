@@ -6,11 +6,13 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
 from deepdraw.runtime.files import append_text, write_text
 from deepdraw.runtime.reading import LARGEST, read_text
+from deepdraw.runtime.run import results_writer
 from deepdraw.runtime.tensorboard_logger import TensorBoardLogger
 from deepdraw.runtime.wandb_logger import WandbLogger
 
@@ -128,8 +130,9 @@ def log_evaluation(
     if not summary.exists():
         return
     training = json.loads(summary.read_text())
-    for name, logger_config in config.get("logger", {}).items():
-        if name != "csv":
+    loggers = {name: logger for name, logger in config.get("logger", {}).items() if name != "csv"}
+    with results_writer(run_dir) if loggers else nullcontext():
+        for logger_config in loggers.values():
             logger = instantiate(logger_config)(run_dir, config)
             logger.load_state_dict({})
             logger.log(metrics, epoch=training["val/epoch"], step=training["steps"])

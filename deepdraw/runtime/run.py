@@ -5,10 +5,13 @@ from __future__ import annotations
 import functools
 import os
 import platform
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,10 +20,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
+from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, open_dict, read_write
 
 from deepdraw.runtime.failures import drop_stdout_that_fails, failure_line, keeps_tracebacks
-from deepdraw.runtime.files import check_writable, write_text
+from deepdraw.runtime.files import check_writable, remove_parts, write_text
+from deepdraw.runtime.lock import BEAT, SILENCE, Lock
 from deepdraw.runtime.signals import interruptible
 from deepdraw.runtime.snapshot import git_commit
 
@@ -29,6 +33,9 @@ if TYPE_CHECKING:
 
 # do not change the result, but for rounding
 FREE = ("train.log_every", "train.checkpoint_every", "data.num_workers", "features.dir", "logger", "slurm")
+FOLDERS = (".hydra", "checkpoints", "evaluations", "plots", "tensorboard", "wandb")  # of a run directory
+POLL = 0.2  # seconds between two tries to take a lock
+PATIENCE = SILENCE + 2 * BEAT  # seconds after which a dead owner's lock is sure to have been taken over
 LIBRARIES = (
     "deepdraw",
     "torch",
@@ -62,6 +69,78 @@ def run_directory() -> Path:
     return Path(HydraConfig.get().runtime.output_dir)
 
 
+def _make_new(directory: Path) -> Path:
+    """Make a directory that was not there, under this name or one with a number behind it."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    for number in count(1):
+        made = directory.with_name(f"{directory.name}_{number}") if number > 1 else directory
+        with suppress(FileExistsError):
+            made.mkdir()
+            return made
+    raise AssertionError("numbers do not end")
+
+
+@contextmanager
+def sole_writer(run: Path) -> Iterator[None]:
+    """Hold the lock of a run directory, in which one process trains at a time, and remove what killed ones left there.
+
+    Raises ValueError, naming the owner and the fix, where another process has it, and where a folder of the run is a
+    link; OSError where the directory cannot be written.
+    """
+    check_writable(run)
+    check_folders(run)
+    lock = Lock(run / ".lock")
+    if not _acquire(lock):
+        raise ValueError(f"{lock.owner} is training in {run}: wait until it ends, or choose another hydra.run.dir")
+    with lock:
+        for folder in (run, *_folders(run)):
+            remove_parts(folder)
+        yield
+
+
+@contextmanager
+def results_writer(run: Path) -> Iterator[None]:
+    """Wait for the lock on the results of a run, which training and evaluations write by turns, and hold it."""
+    lock, said = Lock(run / "evaluations" / ".lock"), False
+    lock.path.parent.mkdir(parents=True, exist_ok=True)
+    while not lock.acquire():
+        if not said:
+            print(f"waiting for {lock.owner}, which is writing the results of {run}")
+        said = True
+        time.sleep(POLL)
+    with lock:
+        yield
+
+
+def check_folders(run: Path) -> None:
+    """Raise ValueError where a folder of a run directory is a link: what is written there would lie elsewhere."""
+    for folder in _folders(run):
+        if folder.is_symlink():
+            raise ValueError(f"{folder} is a link to a place outside of the run: put a folder there, or remove it")
+
+
+def _folders(run: Path) -> list[Path]:
+    """The folders that a run and its evaluations write into, whether they are there or not."""
+    evaluations = run / "evaluations"
+    of_splits = [path for path in evaluations.iterdir() if not path.is_file()] if evaluations.is_dir() else []
+    return [*(run / name for name in FOLDERS), *of_splits]
+
+
+def _acquire(lock: Lock) -> bool:
+    """Take the lock, waiting only where its owner is on another machine and may have died."""
+    if lock.acquire():
+        return True
+    if lock.owner.endswith(f" on {socket.gethostname()}"):
+        return False
+    print(f"waiting up to {PATIENCE:.0f} s to see whether {lock.owner} still lives")
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        time.sleep(POLL)
+        if lock.acquire():
+            return True
+    return False
+
+
 def open_run(
     directory: Path, config: DictConfig, former: Mapping[str, Any] | None, write: bool = True
 ) -> dict[str, Any]:
@@ -79,6 +158,10 @@ def open_run(
         )
     if write:
         write_text(directory / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)))
+        if HydraConfig.initialized():  # what Hydra itself would write, but in place
+            hydra = OmegaConf.create({"hydra": HydraConfig.get()})
+            for name, part in {"config": config, "hydra": hydra, "overrides": hydra.hydra.overrides.task}.items():
+                write_text(directory / ".hydra" / f"{name}.yaml", OmegaConf.to_yaml(part))
     return {str(key): value for key, value in resolved.items()}
 
 
@@ -173,6 +256,23 @@ class WritableDirectory(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Try the directory of a sweep."""
         _check(Path(config.hydra.sweep.dir))
+
+
+class NewDirectory(WritableDirectory):
+    """Gives each run a directory of its own, too, where the default one is named after the time.
+
+    Of two runs that start in the same second the second gets `<directory>_2`. A directory that was asked for by
+    `hydra.run.dir=` is left as it is: a run may go on there.
+    """
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Make the directory before Hydra does, and tell Hydra its name."""
+        run = config.hydra.run
+        asked_for = any(override.startswith("hydra.run.dir=") for override in config.hydra.overrides.hydra)
+        if not asked_for and "${now:" in OmegaConf.to_container(run, resolve=False)["dir"]:  # type: ignore[call-overload,index]
+            with suppress(OSError), read_write(config), open_dict(config):
+                run.dir = str(_make_new(Path(run.dir)))
+        super().on_run_start(config)
 
 
 def _check(directory: Path) -> None:
