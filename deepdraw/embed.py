@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import MISSING
 
+from deepdraw.runtime.display import shown
 from deepdraw.runtime.files import check_writable, create_file, whole_folder
 from deepdraw.runtime.options import CheckpointOptions, one_line_end, parse, usage
 
@@ -139,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise ValueError(f"out={out} cannot be written ({error.strerror}): choose another directory") from error
         with closing(loader), whole_folder(out) as folder:
             embed(trained, loader, folder, options.dtype)
-    print(f"{loader.num_drawings:,} drawings of {len(loader.classes)} classes in {options.out}")
+    print(f"{loader.num_drawings:,} drawings of {len(loader.classes)} classes in {shown(options.out)}")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from omegaconf import MISSING
 
+from deepdraw.runtime.display import csv_cell
 from deepdraw.runtime.files import name_grown, open_growing
 from deepdraw.runtime.options import CheckpointOptions, one_line_end, parse, usage
 
@@ -132,7 +133,8 @@ def _csv_lines(rows: Iterable[tuple[str, list[Guess]]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     for name, guesses in rows:
-        writer.writerow([name, *chain.from_iterable((guess.name, f"{guess.probability:.6f}") for guess in guesses)])
+        found = chain.from_iterable((csv_cell(guess.name), f"{guess.probability:.6f}") for guess in guesses)
+        writer.writerow([csv_cell(name), *found])
     return text.getvalue()
 
 

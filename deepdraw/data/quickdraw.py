@@ -21,6 +21,7 @@ from deepdraw.data.download import download
 from deepdraw.data.packing import DROPPED, ODDITIES, find_files, pack_files
 from deepdraw.data.shards import Shards, write_shards
 from deepdraw.data.splits import PROTOCOLS
+from deepdraw.runtime.display import cell, shown
 from deepdraw.runtime.files import check_writable
 from deepdraw.runtime.options import one_line_end, parse, usage
 
@@ -121,7 +122,7 @@ def summarize(index: Mapping[str, Any]) -> None:
             round(num_bytes / 1e6, 1),
             round(num_bytes / num_drawings),
         )
-        splits.add_row(name, *(f"{number:,}" for number in numbers))
+        splits.add_row(cell(name), *(f"{number:,}" for number in numbers))
     kinds = {"read": "drawings read", **DROPPED, "kept": "drawings kept", **ODDITIES}
     counts = Table(Column("count", justify="right"), "of")
     for kind, meaning in kinds.items():
@@ -143,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         index = convert(options)
     with one_line_end(f"interrupted: the shards in {options.root} are whole"):
         summarize(index)
-        print(f"{options.root} is ready, in {time.perf_counter() - start:.1f} s")
+        print(f"{shown(options.root)} is ready, in {time.perf_counter() - start:.1f} s")
 
 
 if __name__ == "__main__":

@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 
 from deepdraw.data.drawings import hash_text
 from deepdraw.data.tar_members import tar_members
+from deepdraw.runtime.display import shown
 from deepdraw.runtime.reading import LARGEST, open_regular, read_npz
 
 log = logging.getLogger(__name__)
@@ -88,7 +90,9 @@ def _scan(folder: Path, tars: list[Path]) -> tuple[list[str], NDArray[np.void]]:
     console = Console(stderr=True)
     label_numbers: dict[str, int] = {}
     parts = []
-    progress = track(tars, f"indexing {folder.name}/ (once)", console=console, disable=not console.is_terminal)
+    progress = track(
+        tars, f"indexing {escape(shown(folder.name))}/ (once)", console=console, disable=not console.is_terminal
+    )
     for number, tar in enumerate(progress):
         rows = [
             (number, offset, num_bytes, label_numbers.setdefault(label, len(label_numbers)), hash_text(key))

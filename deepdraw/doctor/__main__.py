@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from deepdraw.doctor import Finding, first_line, hardware, services, software
+from deepdraw.runtime.display import cell
 from deepdraw.runtime.options import one_line_end
 
 STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
@@ -53,7 +54,7 @@ def main() -> int:
     with one_line_end("interrupted: not all was examined"):
         for finding in examine():
             line = Text.assemble((f"{finding.status:8}", STYLES[finding.status]), (f"{finding.name:14}", "bold"))
-            console.print(line.append(finding.text).append(f" -> {finding.fix}" if finding.fix else "", "cyan"))
+            console.print(line + cell(finding.text) + cell(f" -> {finding.fix}" if finding.fix else "", "cyan"))
             num_problems += finding.status == "problem"
         verdict = f"{num_problems} to be mended before training" if num_problems else "ready to train"
         console.print(verdict, style="bold")

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from deepdraw.runtime.display import shown
 from deepdraw.runtime.options import one_line_end, parse, usage
 
 USAGE = "python -m deepdraw.evaluation.compare RUN RUN ... | SWEEP [key=value ...]"
@@ -48,13 +49,13 @@ def run(directories: Sequence[Path], options: Options) -> None:
         finished += runs
         unfinished += others
     if unfinished:
-        print(f"left out, as they have no results yet: {', '.join(map(str, unfinished))}")
+        print(f"left out, as they have no results yet: {', '.join(map(shown, unfinished))}")
     comparison = compare(finished, options.split, options.metric)
     print_runs(comparison)
     if options.out is not None:
         for ending, form in (("md", to_markdown), ("csv", to_csv), ("html", to_html)):
             write_text(Path(options.out) / f"comparison.{ending}", form(comparison))
-        print(f"written to {Path(options.out) / 'comparison.{md,csv,html}'}")
+        print(f"written to {shown(Path(options.out) / 'comparison.{md,csv,html}')}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

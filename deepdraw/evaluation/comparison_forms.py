@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from deepdraw.evaluation.comparison import Comparison, Row
 from deepdraw.evaluation.tables import Line, lines, title
+from deepdraw.runtime.display import cell, csv_cell, csv_heading, shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,9 +51,9 @@ def columns(comparison: Comparison, most_settings: int | None = None) -> list[Co
 
 def to_markdown(comparison: Comparison) -> str:
     """A table as GitHub reads it, with its notes below."""
-    shown = columns(comparison)
-    table = [[_escaped(column.heading) for column in shown], ["--:" if column.is_number else ":--" for column in shown]]
-    table += [[_escaped(cell) for cell in cells] for cells in zip(*(column.cells for column in shown), strict=True)]
+    found = columns(comparison)
+    table = [[_escaped(column.heading) for column in found], ["--:" if column.is_number else ":--" for column in found]]
+    table += [[_escaped(text) for text in cells] for cells in zip(*(column.cells for column in found), strict=True)]
     parts = [
         f"### {_escaped(heading(comparison))}",
         "\n".join(f"| {' | '.join(cells)} |" for cells in table),
@@ -68,15 +69,18 @@ def to_csv(comparison: Comparison) -> str:
     compared = ["drawings", "difference", "difference_low", "difference_high", "p", "p_corrected", "remark"]
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["run", "directory", *comparison.keys, *metrics, *compared])
+    writer.writerow(map(csv_heading, ["run", "directory", *comparison.keys, *metrics, *compared]))
     for row in comparison.rows:
         apart = row.difference
         numbers = (apart.value, apart.low, apart.high, apart.p_value) if apart else (None,) * 4
         writer.writerow(
-            [row.name, row.run.directory]
-            + [row.settings.get(key) for key in comparison.keys]
-            + [row.run.metrics.get(name) for name in metrics]
-            + [row.num_drawings, *numbers, row.p_value, row.remark]
+            map(
+                csv_cell,
+                [row.name, str(row.run.directory)]
+                + [row.settings.get(key) for key in comparison.keys]
+                + [row.run.metrics.get(name) for name in metrics]
+                + [row.num_drawings, *numbers, row.p_value, row.remark],
+            )
         )
     return text.getvalue()
 
@@ -85,13 +89,13 @@ def to_html(comparison: Comparison) -> str:
     """One page that needs nothing beside itself."""
     from jinja2 import Environment, StrictUndefined
 
-    shown = columns(comparison)
+    found = columns(comparison)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = files("deepdraw.evaluation").joinpath("comparison.jinja").read_text("utf-8")
     return environment.from_string(template).render(
         title=heading(comparison),
-        columns=shown,
-        rows=[list(zip(shown, cells, strict=True)) for cells in zip(*(column.cells for column in shown), strict=True)],
+        columns=found,
+        rows=[list(zip(found, cells, strict=True)) for cells in zip(*(column.cells for column in found), strict=True)],
         notes=comparison.notes,
     )
 
@@ -104,21 +108,21 @@ def print_runs(comparison: Comparison, console: Console | None = None) -> None:
 
     console = console or Console(width=None if sys.stdout.isatty() else 400)
     found = columns(comparison, most_settings=4)
-    shown = _fitting(found, console.width)
+    fitting = _fitting(found, console.width)
     table = Table()
-    for column in shown:
+    for column in fitting:
         side: Literal["left", "right"] = "right" if column.is_number else "left"
-        table.add_column(Text(column.heading), justify=side, overflow="fold", width=column.width)
-    for cells in zip(*(column.cells for column in shown), strict=True):
-        table.add_row(*map(Text, cells))
-    console.print(heading(comparison), style="bold", soft_wrap=True, highlight=False, markup=False)
+        table.add_column(cell(column.heading), justify=side, overflow="fold", width=column.width)
+    for cells in zip(*(column.cells for column in fitting), strict=True):
+        table.add_row(*(Text("\n").join(map(cell, text.split("\n"))) for text in cells))
+    console.print(cell(heading(comparison)), style="bold", soft_wrap=True)
     console.print(table)
     notes = list(comparison.notes)
-    if len(shown) < len(found):
-        hidden = ", ".join(column.heading for column in found[len(shown) :])
+    if len(fitting) < len(found):
+        hidden = ", ".join(column.heading for column in found[len(fitting) :])
         notes.append(f"A wider terminal shows more, and out=DIR writes all: {hidden}.")
     for note in notes:
-        console.print(note, soft_wrap=True, highlight=False, markup=False)
+        console.print(cell(note), soft_wrap=True)
 
 
 def _fitting(found: Sequence[Column], width: int) -> list[Column]:
@@ -143,7 +147,7 @@ def _settings(comparison: Comparison) -> list[Column]:
 def _stacked(settings: list[Column]) -> Column:
     """All settings of a run in one cell, a line each."""
     cells = [
-        "\n".join(f"{column.heading}: {cell}" for column, cell in zip(settings, cells, strict=True) if cell)
+        "\n".join(shown(f"{column.heading}: {text}") for column, text in zip(settings, cells, strict=True) if text)
         for cells in zip(*(column.cells for column in settings), strict=True)
     ]
     return Column("settings", cells, is_number=False)
@@ -195,4 +199,4 @@ def _p_value(p_value: float | None) -> str:
 
 def _escaped(text: str) -> str:
     """`text` as it reads within a cell: no character of it is taken for Markdown."""
-    return re.sub(r"([\\|*`<])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\|*`<\[\]])", r"\\\1", shown(" ".join(text.split())))

@@ -22,6 +22,7 @@ from deepdraw.evaluation.style import (
     new_figure,
     percent,
 )
+from deepdraw.runtime.display import shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,17 +41,17 @@ def matrix(confusion: NDArray[np.int64], classes: Sequence[str]) -> Picture:
     side = min(WIDE, 4 + 0.12 * len(classes))
     figure = new_figure(side, 0.93 * side)
     axes = figure.subplots()
-    shown = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.4, 0, 1), interpolation="nearest")
+    drawn = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.4, 0, 1), interpolation="nearest")
     step = math.ceil(len(classes) / _NUM_NAMED)
     ticks = np.arange(0, len(classes), step)
-    names = [classes[order[i]] for i in ticks]
+    names = [shown(classes[order[i]]) for i in ticks]
     axes.set_xticks(ticks, names, rotation=90, parse_math=False)
     axes.set_yticks(ticks, names, parse_math=False)
     axes.tick_params(labelsize=6.5, colors=INK, length=2)
     axes.set_xlabel("read as", color=INK)
     axes.set_ylabel("is" if step == 1 else f"is (every {step}th name)", color=INK)
     axes.spines[:].set_color(FAINT)
-    bar = figure.colorbar(shown, ax=axes, shrink=0.5, format=percent, ticks=[0, 0.01, 0.05, 0.2, 0.5, 1])
+    bar = figure.colorbar(drawn, ax=axes, shrink=0.5, format=percent, ticks=[0, 0.01, 0.05, 0.2, 0.5, 1])
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=8, colors=INK)
     about = (
@@ -92,7 +93,7 @@ def worst_pairs(confusion: NDArray[np.int64], classes: Sequence[str]) -> Picture
     notes = [f"{count:,} of {total:,}" for count, total in zip(counts, totals, strict=True)]
     axes.bar_label(bars, notes, padding=3, fontsize=8, color=INK)
     dress(axes, x="drawings", grid="x")
-    pairs = [f"{classes[i]} → {classes[j]}" for i, j in zip(true, read, strict=True)]
+    pairs = [shown(f"{classes[i]} → {classes[j]}") for i, j in zip(true, read, strict=True)]
     axes.set_yticks(np.arange(len(true)), pairs, parse_math=False)
     axes.set_xlim(0, 1.25 * counts.max())
     axes.invert_yaxis()
@@ -106,7 +107,7 @@ def class_accuracies(confusion: NDArray[np.int64], classes: Sequence[str]) -> Pi
     present = np.flatnonzero(totals)
     accuracies = confusion.diagonal()[present] / totals[present]
     order = np.argsort(accuracies, kind="stable")
-    accuracies, names = accuracies[order], [classes[i] for i in present[order]]
+    accuracies, names = accuracies[order], [shown(classes[i]) for i in present[order]]
     worst = min(_NUM_WORST, len(names))
     best = min(_NUM_BEST, len(names) - worst)
     figure = new_figure(WIDE, 1.2 + 0.19 * max(worst, 16))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from deepdraw.runtime.display import shown
 from deepdraw.runtime.files import whole_file
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ class Picture:
         from PIL.PngImagePlugin import PngInfo
 
         text = PngInfo()
-        text.add_itxt("Title", self.title)
-        text.add_itxt("Description", self.about)
+        text.add_itxt("Title", shown(self.title))
+        text.add_itxt("Description", shown(self.about))
         few = self.image.convert("RGB").quantize(_NUM_COLORS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
         with whole_file(path) as file:
             few.save(file, format="PNG", pnginfo=text, dpi=(DPI, DPI))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from deepdraw.runtime.display import shown
 from deepdraw.runtime.files import whole_file
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 _MARKERS = "osD^vP"
 _DECADE = 10.0
+_LONGEST = 100  # characters of a setting
 
 
 def plot_comparison(
@@ -30,7 +32,8 @@ def plot_comparison(
     """
     from matplotlib.figure import Figure
 
-    columns = [list(column) for column in zip(*settings, strict=True)]
+    keys, objective = [_plain(key) for key in keys], _plain(objective)
+    columns = [[_plain(setting) for setting in column] for column in zip(*settings, strict=True)]
     counts = [len(set(column)) if _are_numbers(column) else 0 for column in columns]
     counts = [0 if key == "seed" else count for key, count in zip(keys, counts, strict=True)]
     figure = Figure(figsize=(8, 4.5), layout="constrained")
@@ -47,6 +50,11 @@ def plot_comparison(
     axes.spines[["top", "right"]].set_visible(False)
     with whole_file(out) as file:
         figure.savefig(file, format="png", dpi=130)
+
+
+def _plain(text: str) -> str:
+    """A text in which matplotlib finds no formula."""
+    return shown(text)[:_LONGEST].replace("$", r"\$")
 
 
 def _are_numbers(column: Sequence[str]) -> bool:

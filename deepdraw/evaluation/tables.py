@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from deepdraw.runtime.display import cell
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -103,7 +105,7 @@ def print_table(title: str, metrics: Mapping[str, float], console: Console | Non
         table.add_column("95 % interval", justify="right")
     for line, following in zip(shown, [*shown[1:], None], strict=True):
         cells = [line.title, line.value, line.interval][: len(table.columns)]
-        table.add_row(*cells, end_section=following is not None and following.group != line.group)
+        table.add_row(*map(cell, cells), end_section=following is not None and following.group != line.group)
     _print(title, table, console)
 
 
@@ -126,11 +128,12 @@ def print_comparison(
         }
         for key, metrics in metrics_of.items()
     }
-    table = Table(name)
+    table = Table()
+    table.add_column(cell(name))
     for heading in next(iter(cells_of.values())):
-        table.add_column(heading, justify="right")
+        table.add_column(cell(heading), justify="right")
     for key, cells in cells_of.items():
-        table.add_row(key, *cells.values())
+        table.add_row(cell(key), *cells.values())
     _print(title, table, console)
 
 
@@ -138,7 +141,7 @@ def _print(title: str, table: Table, console: Console | None) -> None:
     from rich.console import Console
 
     console = console or Console()
-    console.print(title, style="bold", soft_wrap=True, highlight=False)
+    console.print(cell(title), style="bold", soft_wrap=True)
     console.print(table)
 
 

@@ -16,6 +16,7 @@ from torch import nn
 from deepdraw.models.backbones import LayerGroup
 from deepdraw.models.classifier import Classifier
 from deepdraw.models.lora import AdaptedGroup
+from deepdraw.runtime.display import cell
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -210,7 +211,7 @@ def print_layers(model: Classifier, console: Console | None = None) -> None:
     rows = layer_rows(model)
     total = LayerRow("total", sum(row.num_parameters for row in rows), sum(row.num_trainable for row in rows))
     table = Table(
-        title=f"{model.backbone.name} at {model.backbone.image_size} px",
+        title=cell(f"{model.backbone.name} at {model.backbone.image_size} px"),
         title_justify="left",
         title_style="bold",
     )
@@ -218,5 +219,5 @@ def print_layers(model: Classifier, console: Console | None = None) -> None:
     table.add_column("parameters", justify="right")
     table.add_column("of them train", justify="right")
     for row in (*rows, total):
-        table.add_row(row.name, f"{row.num_parameters:,}", row.trains)
+        table.add_row(cell(row.name), f"{row.num_parameters:,}", row.trains)
     (console or Console()).print(table)

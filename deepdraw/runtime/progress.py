@@ -10,6 +10,8 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from deepdraw.runtime.display import cell, shown
+
 LINE_EVERY = 10.0  # seconds between lines where there is no terminal
 WARM_UP = 3  # steps that compile, allocate and start workers, and tell nothing of the others
 MEASURED = 10.0, 10  # a forecast is made of at least so many seconds and steps
@@ -24,22 +26,22 @@ class Bar:
     """
 
     def __init__(self, title: str, total: int, images: int, first: int = 0, console: Console | None = None) -> None:
-        self._title, self._total, self._images = title, total, images
+        self._title, self._total, self._images = shown(title), total, images
         self._first = self._done = first
         self._console = console or Console()
         self._values = ""
         self._start = self._shown = time.perf_counter()
         self._live = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[values]}"),
+            TextColumn("{task.fields[values]}", markup=False),
             TimeRemainingColumn(),
             console=self._console,
             disable=not self._console.is_terminal,
             transient=True,
         )
-        self._task = self._live.add_task(title, total=total, completed=first, values="")
+        self._task = self._live.add_task(self._title, total=total, completed=first, values="")
 
     def __enter__(self) -> Bar:
         self._live.start()
@@ -54,13 +56,13 @@ class Bar:
         self._done += 1
         now = time.perf_counter()
         speed = self.images_per_second()
-        shown = f"{self._values}  {speed:{',.0f' if speed >= 10 else '.2g'}} images/s"
-        self._live.update(self._task, advance=1, values=shown)
+        values = f"{self._values}  {speed:{',.0f' if speed >= 10 else '.2g'}} images/s"
+        self._live.update(self._task, advance=1, values=values)
         if not self._console.is_terminal and now - self._shown >= LINE_EVERY:
             self._shown = now
             left = (now - self._start) / (self._done - self._first) * (self._total - self._done)
-            line = f"{self._title}  {self._done}/{self._total}  {shown}  {left:,.0f} s left"
-            self._console.print(line, soft_wrap=True, highlight=False)
+            line = f"{self._title}  {self._done}/{self._total}  {values}  {left:,.0f} s left"
+            self._console.print(cell(line), soft_wrap=True)
 
     def images_per_second(self) -> float:
         """Drawings a second since the start."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from deepdraw.data.loader import Epochs
 from deepdraw.models.classifier import Classifier
 from deepdraw.models.freezing import will_train
+from deepdraw.runtime.display import cell, csv_cell, csv_heading
 from deepdraw.runtime.distributed import world_size
 from deepdraw.runtime.files import write_text
 from deepdraw.training.checkpoint import save_checkpoint
@@ -71,19 +72,19 @@ def settle(
 def write_table(rows: Sequence[Row], best: int, file: Path) -> None:
     """Write all heads as CSV, and print them with the best marked."""
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, rows[0].keys())
-    writer.writeheader()
-    writer.writerows(rows)
+    writer = csv.writer(text)
+    writer.writerow(map(csv_heading, rows[0]))
+    writer.writerows(map(csv_cell, row.values()) for row in rows)
     write_text(file, text.getvalue())
     table = Table(*(Column(name.rpartition("/")[2].replace("_", " "), justify="right") for name in rows[0]))
     for k, row in enumerate(rows):
-        table.add_row(*(_cell(name, value) for name, value in row.items()), style="bold" if k == best else None)
+        table.add_row(*(cell(_shown(name, value)) for name, value in row.items()), style="bold" if k == best else None)
     console = Console()
-    console.print(f"{len(rows)} heads, on validation; also in {file}", style="bold", soft_wrap=True, highlight=False)
+    console.print(cell(f"{len(rows)} heads, on validation; also in {file}"), style="bold", soft_wrap=True)
     console.print(table)
 
 
-def _cell(name: str, value: Any) -> str:
+def _shown(name: str, value: Any) -> str:
     if isinstance(value, str):
         return value
     return f"{100 * value:.2f} %" if name.endswith("top1") else f"{value:.4g}"
