@@ -37,9 +37,8 @@ def csv_cell(value: Any) -> Any:
     """
     if not isinstance(value, str):
         return value
-    if not value.startswith(FORMULA) or _is_number(value):
-        return shown(value)
-    return f"'{shown(value)}"
+    plain = "\n".join(map(shown, value.split("\n")))  # CSV has quotes for a text of several lines
+    return f"'{plain}" if value.startswith(FORMULA) and not _is_number(value) else plain
 
 
 def csv_heading(key: str) -> str:

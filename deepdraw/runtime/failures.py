@@ -8,6 +8,8 @@ import re
 import sys
 from contextlib import suppress
 
+from deepdraw.runtime.display import shown
+
 MEMORY = "use a smaller data.batch_size, fewer data.num_workers, or a machine with more memory"
 AGAIN = "and run the same command again"
 FIXES = {  # of what an operating system refuses, beside the file and the reason
@@ -71,7 +73,7 @@ def drop_stdout_that_fails() -> None:
 
 def one_line(error: BaseException) -> str:
     """What it says, in one line, without the traceback that a worker process sends ahead of it."""
-    return " ".join(_last(error)[1].split())
+    return shown(" ".join(_last(error)[1].split()))
 
 
 def _last(error: BaseException) -> tuple[str, str]:
@@ -100,7 +102,7 @@ def _cause(error: BaseException | None) -> BaseException | None:
 
 def _system_line(error: OSError, message: str) -> str:
     number = error.errno or _number(message)
-    files = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    files = [shown(name) for name in (error.filename, error.filename2) if name is not None]
     name = " and ".join(files) or ("stdout" if _stdout_fails() else "")
     reason = error.strerror or message or type(error).__name__
     return ": ".join(part for part in (name, reason, FIXES.get(number or 0, f"see to it, {AGAIN}")) if part)
