@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -22,6 +20,7 @@ from deepdraw.data.drawings import Drawings, mix
 from deepdraw.data.formats import simplify
 from deepdraw.data.shards import Shards, write_shards
 from deepdraw.data.splits import SPLITS, assign_original
+from deepdraw.runtime.files import whole_folder
 
 PROGRAMS: dict[str, Program] = FIGURES | INDOORS | OUTDOORS
 
@@ -88,16 +87,13 @@ def _write(home: Path, settings: dict[str, Any]) -> None:
     seen, unseen = (draw_all(names, settings["per_class"], settings["seed"]) for names in (SEEN, UNSEEN))
     split_of = assign_original(seen.key_ids)
     splits = {name: (SEEN, seen.take(np.flatnonzero(split_of == number))) for number, name in enumerate(SPLITS)}
-    home.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=home.parent, prefix=f".{home.name}-") as beside:
-        whole = Path(beside, home.name)
-        write_shards(whole, {**splits, "zeroshot": (UNSEEN, unseen)}, about=settings)
-        try:
-            os.replace(whole, home)
-        except OSError:
-            # Another process may have been faster; whether it drew the same is checked when `home` is opened.
-            if _is_empty(home):
-                raise
+    try:
+        with whole_folder(home) as folder:
+            write_shards(folder, {**splits, "zeroshot": (UNSEEN, unseen)}, about=settings)
+    except OSError:
+        # Another process may have been faster; whether it drew the same is checked when `home` is opened.
+        if not home.is_dir() or _is_empty(home):
+            raise
 
 
 def _open(home: Path, settings: dict[str, Any]) -> Shards:

@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from rich.console import Console
 from rich.progress import track
 
 from deepdraw.data.tar_index import cache_folder
+from deepdraw.runtime.files import whole_file
 
 PLACE = re.compile(r"\b(train|test|quickdraw_zeroshot)/([\w.-]+\.tar)(?![\w.-])")
 PLAIN = re.compile(r"https?://[\w.:/%~?&=+@-]+")  # no quote and no space: webdataset hands the address to a shell
+CHUNK = 1 << 20  # bytes
 
 
 def is_remote(root: str) -> bool:
@@ -35,7 +37,6 @@ def fetch(root: str) -> Path:
     what is no plain address wants DEEPDRAW_PIPES=1 in the environment. Raises ValueError, naming the fix, for one
     without it, an address that names no folder of ours, and a tar that cannot be fetched.
     """
-    from webdataset.cache import download
     from webdataset.shardlists import expand_urls
 
     folder = cache_folder() / "tars" / blake2b(root.encode(), digest_size=8).hexdigest()
@@ -53,12 +54,20 @@ def fetch(root: str) -> Path:
     missing = {path: url for path, url in wanted.items() if not path.exists()}
     console = Console(stderr=True)
     for path in track(missing, "fetching tars", console=console, disable=not console.is_terminal):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with TemporaryDirectory(dir=path.parent) as partial:
-                download(missing[path], f"{partial}/tar")
-                os.replace(f"{partial}/tar", path)
-        except OSError as error:
-            command = missing[path][5:] if root.startswith("pipe:") else f"curl -fL '{missing[path]}'"
-            raise ValueError(f"{missing[path]} could not be fetched: see why with `{command} > {path.name}`") from error
+        with whole_file(path) as file:
+            for chunk in _chunks(missing[path], path.name):
+                file.write(chunk)
     return folder
+
+
+def _chunks(url: str, name: str) -> Iterator[bytes]:
+    """The bytes behind an address, as they come."""
+    from webdataset.gopen import gopen
+
+    try:
+        with gopen(url) as stream:
+            while chunk := stream.read(CHUNK):
+                yield chunk
+    except OSError as error:
+        command = url.removeprefix("pipe:") if url.startswith("pipe:") else f"curl -fL '{url}'"
+        raise ValueError(f"{url} could not be fetched: see why with `{command} > {name}`") from error

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from deepdraw.data.drawings import hash_text
 from deepdraw.data.tar_members import tar_members
 from deepdraw.runtime.display import shown
 from deepdraw.runtime.reading import LARGEST, open_regular, read_npz
+from deepdraw.runtime.seals import write_sealed
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +152,7 @@ def _load(path: Path, stamp: str, sizes: list[int]) -> tuple[list[str], NDArray[
     """What is stored at `path` of tars of these sizes; None where there is nothing that holds for them."""
     if not path.exists():
         return None
-    columns = {"stamp": (str, 0), "labels": (str, 1), "samples": (SAMPLE, 1)}
+    columns: dict[str, Any] = {"stamp": (str, 0), "labels": (str, 1), "samples": (SAMPLE, 1)}
     try:
         stored = read_npz(path, columns, what="index of tars", fix="it is made anew")
     except ValueError as error:
@@ -173,16 +174,11 @@ def _holds(samples: NDArray[np.void], labels: list[str], sizes: NDArray[np.int64
 
 
 def _store(places: list[Path], stamp: str, labels: list[str], samples: NDArray[np.void]) -> None:
+    columns: dict[str, Any] = {"stamp": np.array(stamp), "labels": np.array(labels, np.str_), "samples": samples}
     for path in places:
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with open(temporary, "wb") as file:
-                np.savez(file, stamp=np.array(stamp), labels=np.array(labels, np.str_), samples=samples)
-            os.replace(temporary, path)
+            write_sealed(path, lambda file: np.savez(file, **columns))
             return
         except OSError as error:
             log.info("the index cannot be stored at %s (%s)", path, error.strerror)
-            if temporary.exists():
-                temporary.unlink()
     log.warning("the index of %s could not be stored: every run makes it anew", places[0].parent)

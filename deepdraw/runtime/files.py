@@ -105,13 +105,17 @@ def write_json(path: Path, mapping: Mapping[str, Any]) -> None:
 
 
 def copy_file(source: Path, path: Path) -> None:
-    """Copy a file with its mode and times in the place of what `path` held."""
-    with open(source, "rb") as opened, whole_file(path) as file:
-        shutil.copyfileobj(opened, file)
-        file.flush()
+    """Copy a file with its mode and times in the place of what `path` held; nothing waits for the disk.
+
+    For copies that can be made again, as a kill leaves half of one.
+    """
+    with open(source, "rb") as opened, _naming(path):
+        path.unlink(missing_ok=True)
+        with create_file(path) as file:
+            shutil.copyfileobj(opened, file)
         status = os.fstat(opened.fileno())
-        os.chmod(file.fileno(), stat.S_IMODE(status.st_mode))
-        os.utime(file.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
+        os.chmod(path, stat.S_IMODE(status.st_mode))
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def append_text(path: Path, text: str) -> None:

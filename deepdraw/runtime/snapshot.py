@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import deepdraw
-from deepdraw.runtime.files import write_text
+from deepdraw.runtime.files import copy_file, write_text
 
 COMMIT = "commit.txt"  # beside a copy of the package: the commit that it is a copy of
 PACKAGE = Path(deepdraw.__file__).parent
@@ -22,7 +21,7 @@ def copy_code(task: Path, directory: Path) -> Path:
     write_text(directory / COMMIT, git_commit() or "")  # the first file, by which a copy is known that was not ended
     for name, file in [*_files(task), *_compiled()]:
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(file, directory / name)  # with its time, by which numba knows what it has compiled
+        copy_file(file, directory / name)  # with its time, by which numba knows what it has compiled
     return directory / task.name
 
 

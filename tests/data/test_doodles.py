@@ -116,7 +116,7 @@ def test_a_run_that_dies_while_writing_leaves_nothing_to_be_taken_for_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def die(root: Path, *_: object, **__: object) -> None:
-        root.mkdir()
+        root.mkdir(exist_ok=True)
         (root / "train-00000.tar").write_bytes(b"half a shard")
         raise KeyboardInterrupt
 
