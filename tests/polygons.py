@@ -1,0 +1,35 @@
+"""Small data sets of shaky polygons, which a small network learns in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from deepdraw.data.drawings import Drawings
+from deepdraw.data.shards import write_shards
+
+SIZES = {"train": 420, "val": 60, "test": 90, "zeroshot": 60}
+
+
+def polygons(corners: list[int], number: int, seed: int) -> Drawings:
+    """`number` shaky polygons; label k has `corners[k]` corners."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(number) % len(corners)
+    strokes = []
+    for label in labels:
+        turn = np.linspace(0, 2 * np.pi, corners[label] + 1) + rng.uniform(0, 2 * np.pi)
+        points = 127 + 100 * np.stack([np.cos(turn), np.sin(turn)], axis=1) + rng.normal(0, 8, (len(turn), 2))
+        strokes.append([points.clip(0, 255)])
+    return Drawings.pack(strokes, labels, rng.integers(0, 2**63, number))
+
+
+def write_polygons(root: Path, sizes: Mapping[str, int] = SIZES) -> Path:
+    """Write shards of three classes seen and two unseen, so many drawings of each split, into `root`; returns it."""
+    seen, unseen = ["triangle", "square", "octagon"], ["hexagon", "line"]
+    splits = {
+        name: (seen, polygons([3, 4, 8], size, seed)) for seed, (name, size) in enumerate(sizes.items()) if seed < 3
+    }
+    write_shards(root, {**splits, "zeroshot": (unseen, polygons([6, 2], sizes["zeroshot"], 9))}, about={"source": "polygons"})
+    return root
