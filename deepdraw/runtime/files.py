@@ -2,8 +2,9 @@
 
 A file is written beside its place under a name that no other process uses, brought to the disk, and renamed. A process
 that is killed leaves such a part behind; the next one that writes the same file removes it, as its lock has died with
-its owner. A link at the place of a file is replaced, never followed. A file that grows under its own name
-(`open_growing`, `append_text`) is no link either, has no second name, and is written by one process at a time.
+its owner: processes that the owner has forked do not hold it. A link at the place of a file is replaced, never
+followed. A file that grows under its own name (`open_growing`, `append_text`) is no link either, has no second name,
+and is written by one process at a time.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from io import FileIO
+from io import BufferedWriter, FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -30,6 +31,7 @@ PART = re.compile(r"\..*\.[0-9a-f]{16}\.part")  # the name of a part
 PROBE = 1 << 16  # bytes that a folder must take to count as writable
 LONGEST = 200  # bytes of a file's own name within that of its part
 FLAGS = os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) if hasattr(os, "O_CLOEXEC") else 0
+_held: set[int] = set()  # the descriptors by which this process has files locked
 
 
 @contextmanager
@@ -43,9 +45,9 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     with _naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(path)
-        descriptor, part = _open_part(path)
+        locked, part = _open_part(path)
     try:
-        with open(descriptor, "wb") as file:
+        with BufferedWriter(locked) as file:
             yield file
             with _naming(path):
                 file.flush()
@@ -84,7 +86,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
             raise _named(error, path) from error
         raise
     finally:
-        os.close(lock)
+        _unlock(lock)
     _sync_folder(path.parent)
 
 
@@ -144,7 +146,7 @@ def open_growing(path: Path, end: int | None = None) -> FileIO:
     """
     path = Path(path)
     with _naming(path):
-        file = FileIO(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NONBLOCK", 0) | FLAGS, 0o666), "r+")
+        file = _Locked(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NONBLOCK", 0) | FLAGS, 0o666), "r+")
         try:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
@@ -183,9 +185,9 @@ def create_whole(path: Path, content: bytes, mode: int = 0o666) -> None:
     """
     with _naming(path):
         _remove_abandoned(path)
-        descriptor, part = _open_part(path, mode)
+        locked, part = _open_part(path, mode)
         try:
-            with open(descriptor, "wb") as file:
+            with BufferedWriter(locked) as file:
                 file.write(content)
                 file.flush()
                 _link(part, path, content, mode)
@@ -210,12 +212,12 @@ def check_writable(folder: Path) -> None:
     probe = folder / "writable"
     with _naming(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor, part = _open_part(probe)
+        file, part = _open_part(probe)
         try:
-            os.write(descriptor, bytes(PROBE))
-            os.fsync(descriptor)
+            file.write(bytes(PROBE))
+            os.fsync(file.fileno())
         finally:
-            os.close(descriptor)
+            file.close()
             part.unlink()
 
 
@@ -231,19 +233,28 @@ def _part_of(path: Path) -> Path:
     return path.with_name(f".{name}.{secrets.token_hex(8)}.part")
 
 
-def _open_part(path: Path, mode: int = 0o666) -> tuple[int, Path]:
-    """A new part of `path`, locked for as long as its descriptor is open."""
+class _Locked(FileIO):
+    """A file that this process has locked for as long as it is open."""
+
+    def close(self) -> None:
+        if not self.closed:
+            _held.discard(self.fileno())
+        super().close()
+
+
+def _open_part(path: Path, mode: int = 0o666) -> tuple[_Locked, Path]:
+    """A new part of `path`."""
     while True:
         part = _part_of(path)
-        descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | FLAGS, mode)
-        _lock(descriptor)
-        if os.fstat(descriptor).st_nlink:  # else another process took it for abandoned, before it was locked
-            return descriptor, part
-        os.close(descriptor)
+        file = _Locked(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | FLAGS, mode), "r+")
+        _lock(file.fileno())
+        if os.fstat(file.fileno()).st_nlink:  # else another process took it for abandoned, before it was locked
+            return file, part
+        file.close()
 
 
 def _make_part(path: Path) -> tuple[int, Path]:
-    """A new folder as a part of `path`, locked for as long as the descriptor is open."""
+    """A new folder as a part of `path`, and the descriptor by which it is locked until `_unlock`."""
     while True:
         part = _part_of(path)
         part.mkdir()
@@ -252,7 +263,7 @@ def _make_part(path: Path) -> tuple[int, Path]:
             _lock(descriptor)
             if part.is_dir():
                 return descriptor, part
-            os.close(descriptor)
+            _unlock(descriptor)
 
 
 def _lock(descriptor: int, wait: bool = True) -> bool:
@@ -264,7 +275,26 @@ def _lock(descriptor: int, wait: bool = True) -> bool:
             return False
         except OSError:  # a file system without locks, where nothing counts as abandoned either
             pass
+    _held.add(descriptor)
     return True
+
+
+def _unlock(descriptor: int) -> None:
+    _held.discard(descriptor)
+    os.close(descriptor)
+
+
+def _let_go() -> None:
+    """In a forked child: hold none of the parent's locks, which else outlast the parent that is killed."""
+    nothing = os.open(os.devnull, os.O_RDWR | FLAGS)
+    for descriptor in _held:  # whoever has it for a file may still close it
+        os.dup2(nothing, descriptor, inheritable=False)
+    os.close(nothing)
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
 
 
 def _remove_abandoned(path: Path) -> None:
