@@ -10,13 +10,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 import deepdraw.runtime.startup  # noqa: F401  # once, before Ctrl-C is set below: train.py imports it
-from deepdraw.data.drawings import Drawings
-from deepdraw.data.shards import write_shards
+from tests.polygons import write_polygons
 
 ROOT = Path(__file__).parents[1]
 
@@ -40,27 +38,10 @@ def shared() -> Path:
     return folder
 
 
-def polygons(corners: list[int], number: int, seed: int) -> Drawings:
-    """`number` shaky polygons; label k has `corners[k]` corners."""
-    rng = np.random.default_rng(seed)
-    labels = np.arange(number) % len(corners)
-    strokes = []
-    for label in labels:
-        turn = np.linspace(0, 2 * np.pi, corners[label] + 1) + rng.uniform(0, 2 * np.pi)
-        points = 127 + 100 * np.stack([np.cos(turn), np.sin(turn)], axis=1) + rng.normal(0, 8, (len(turn), 2))
-        strokes.append([points.clip(0, 255)])
-    return Drawings.pack(strokes, labels, rng.integers(0, 2**63, number))
-
-
 @pytest.fixture(scope="session")
 def polygon_root(tmp_path_factory) -> Path:
     """Shards of three classes seen and two unseen."""
-    root = tmp_path_factory.mktemp("polygons")
-    seen, unseen = ["triangle", "square", "octagon"], ["hexagon", "line"]
-    sizes = {"train": 420, "val": 60, "test": 90}
-    splits = {name: (seen, polygons([3, 4, 8], size, seed)) for seed, (name, size) in enumerate(sizes.items())}
-    write_shards(root, {**splits, "zeroshot": (unseen, polygons([6, 2], 60, 9))}, about={"source": "polygons"})
-    return root
+    return write_polygons(tmp_path_factory.mktemp("polygons"))
 
 
 Run = Callable[..., Path]

@@ -31,5 +31,7 @@ def write_polygons(root: Path, sizes: Mapping[str, int] = SIZES) -> Path:
     splits = {
         name: (seen, polygons([3, 4, 8], size, seed)) for seed, (name, size) in enumerate(sizes.items()) if seed < 3
     }
-    write_shards(root, {**splits, "zeroshot": (unseen, polygons([6, 2], sizes["zeroshot"], 9))}, about={"source": "polygons"})
+    write_shards(
+        root, {**splits, "zeroshot": (unseen, polygons([6, 2], sizes["zeroshot"], 9))}, about={"source": "polygons"}
+    )
     return root

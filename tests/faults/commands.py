@@ -52,11 +52,16 @@ def quickdraw(*arguments: str) -> None:
 
 @dataclass(frozen=True)
 class Command:
-    """A command to be killed. run: calls it; given: what is laid into its working directory, of the common ones."""
+    """A command to be killed.
+
+    run: calls it; given: what is laid into its working directory, of the common ones; refusal: what it says, if it is
+    done only once, where it was done before.
+    """
 
     run: Callable[..., None]
     arguments: tuple[str, ...]
     given: tuple[str, ...] = ()
+    refusal: str | None = None
 
     def __call__(self) -> None:
         self.run(*self.arguments)
@@ -76,8 +81,16 @@ COMMANDS = {
     "evaluate": Command(script, ("evaluate.py", *EVALUATE), ("trained",)),
     "embed": Command(
         embed,
-        ("ckpt=run/checkpoints/best.pt", "data=test", "out=embedded", "batch_size=8", "num_workers=1", "precision=fp32"),
+        (
+            "ckpt=run/checkpoints/best.pt",
+            "data=test",
+            "out=embedded",
+            "batch_size=8",
+            "num_workers=1",
+            "precision=fp32",
+        ),
         ("trained",),
+        refusal="out=embedded is there already",
     ),
     "quickdraw": Command(quickdraw, ("root=shards", "source=source"), ("source",)),
 }

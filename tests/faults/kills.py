@@ -27,7 +27,9 @@ class Options:
     seed: int = field(default=0, metadata={"help": "decides all moments but how fast the machine is"})
     first: int = field(default=0, metadata={"help": "number of the first try, to repeat one"})
     commands: str = field(default="", metadata={"help": "which, with commas; default: all"})
-    keep: str = field(default="", metadata={"help": "folder for the directories of lost tries; default: a new one in /tmp"})
+    keep: str = field(
+        default="", metadata={"help": "folder for directories of lost tries; default: a new one of the system"}
+    )
 
 
 def main() -> None:

@@ -12,7 +12,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-WRITES = frozenset("os.rename os.remove os.mkdir os.rmdir os.truncate os.link os.symlink os.utime os.chmod".split())
+WRITES = {
+    f"os.{name}" for name in ("rename", "remove", "mkdir", "rmdir", "truncate", "link", "symlink", "utime", "chmod")
+}
 KINDS = ("time", "before", "after", "torn")
 
 

@@ -32,7 +32,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Try:
-    """What came of one. kills: the moments at which the command died; lost: what is wrong, nothing where all is well."""
+    """What came of one. kills: the moments at which the command died; lost: what is wrong, if anything."""
 
     command: str
     kills: Sequence[str]
@@ -112,7 +112,7 @@ def attempt(name: str, reference: Reference, common: Path, folder: Path, rng: ra
     if last.wait(PATIENCE) is None:
         last.kill()
         lost.append(f"it did not end in {PATIENCE:.0f} s")
-    elif last.status != 0:
+    elif last.status != 0 and not (command.refusal and command.refusal in log.read_text()):
         lost.append(f"it failed ({last.status}): {' '.join(log.read_text().splitlines()[-1:])}")
     else:
         lost += differences(reference.outcome, outcome(work))
