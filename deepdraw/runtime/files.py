@@ -212,6 +212,7 @@ def check_writable(folder: Path) -> None:
     probe = folder / "writable"
     with _naming(folder):
         folder.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(probe)
         file, part = _open_part(probe)
         try:
             file.write(bytes(PROBE))

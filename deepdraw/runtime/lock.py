@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import socket
@@ -64,11 +65,9 @@ class Lock:
 
     def acquire(self) -> bool:
         """Take the lock if it is free or its owner dead, and say whether that went well; waits for nothing."""
-        sign = self._look()
-        if sign is not None:
-            if not self._is_dead(sign):
-                return False
-            self._clear_away(sign[0])
+        if self.is_taken:
+            return False
+        self.clear()
         try:
             create_whole(self.path, self._own.encode())
         except FileExistsError:
@@ -84,6 +83,17 @@ class Lock:
         self.held = False
         if self._read() == self._own:
             self.path.unlink()
+
+    def clear(self) -> None:
+        """Remove the lock if its owner is dead, and those that were being removed when their remover died."""
+        sign = self._look()
+        if sign is not None and self._is_dead(sign):
+            self._clear_away(sign[0])
+        for aside in self.path.parent.glob(f"{glob.escape(self.path.name)}.{'[0-9a-f]' * 32}"):
+            with suppress(OSError):
+                owner = self._parse(_content(aside))
+                if owner and _is_gone(owner):
+                    aside.unlink()
 
     def __enter__(self) -> Lock:
         return self
@@ -135,7 +145,7 @@ class Lock:
 
     def _is_dead(self, sign: tuple[str, int]) -> bool:
         owner = self._parse(sign[0])
-        if owner and owner.machine == _machine() and not _is_running(owner.pid):
+        if owner and _is_gone(owner):
             return True
         now = time.monotonic()
         if sign != self._sign:
@@ -150,14 +160,12 @@ class Lock:
     def _clear_away(self, dead: str) -> None:
         """Remove the lock of a dead owner, of which one only of those who wait may be the first to know."""
         aside = self.path.with_name(f"{self.path.name}.{uuid.uuid4().hex}")
-        try:
+        with suppress(FileNotFoundError):  # another one was faster
             os.rename(self.path, aside)
-        except FileNotFoundError:
-            return
-        if _content(aside) == dead:
-            aside.unlink()
-        else:  # another one was faster, and this is its own lock
-            os.rename(aside, self.path)
+            if _content(aside) == dead:
+                aside.unlink()
+            else:  # so much faster that this is its own lock
+                os.rename(aside, self.path)
 
 
 UNREADABLE = "{}"  # stands for what another user wrote, and keeps to itself
@@ -189,6 +197,11 @@ def _machine() -> str:
         return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.stat('/proc/self/ns/pid').st_ino}"
     except OSError:
         return socket.gethostname()
+
+
+def _is_gone(owner: Owner) -> bool:
+    """Whether it was a process of this machine that runs no more."""
+    return owner.machine == _machine() and not _is_running(owner.pid)
 
 
 def _is_running(pid: int) -> bool:

@@ -7,7 +7,7 @@ import math
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
@@ -197,6 +197,8 @@ def cached_features(
             print(f"waiting for {lock.owner}: {store.num_written():,} of {store.num_blocks:,} blocks of {store.folder}")
         else:
             time.sleep(POLL)
+    with suppress(OSError):  # of a folder that can only be read
+        lock.clear()  # of a process that was killed when it had written all
     return features
 
 

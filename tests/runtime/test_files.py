@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from deepdraw.runtime.files import open_growing, whole_file, whole_folder, write_json, write_text
+from deepdraw.runtime.files import check_writable, open_growing, whole_file, whole_folder, write_json, write_text
 
 
 def test_json_is_sorted_and_read_back(tmp_path):
@@ -66,3 +66,9 @@ def test_a_forked_child_holds_no_lock_of_its_parents_file(tmp_path):
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+
+
+def test_a_folder_is_tried_without_a_trace_and_what_killed_tries_left_goes(tmp_path):
+    (tmp_path / f".writable.{'0' * 16}.part").touch()
+    check_writable(tmp_path)
+    assert list(tmp_path.iterdir()) == []

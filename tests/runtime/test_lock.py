@@ -139,3 +139,19 @@ def test_who_comes_late_to_clear_a_dead_owner_away_leaves_the_next_owner_its_loc
     assert faster._read() == faster._own
     assert os.listdir(path.parent) == [path.name]
     faster.release()
+
+
+def test_what_the_killed_leave_of_a_lock_is_cleared_away(path, owner):
+    owner.kill()
+    owner.join()
+    path.with_name(f"{path.name}.{'0' * 32}").write_text(path.read_text())  # killed while it cleared the lock away
+    Lock(path).clear()
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_lock_that_is_held_is_not_cleared_away(path, owner):
+    aside = path.with_name(f"{path.name}.{'0' * 32}")
+    aside.write_text(path.read_text())  # about to be put back by whoever took it for another's
+    Lock(path).clear()
+    assert sorted(path.parent.iterdir()) == [path, aside]
+    assert Lock(path).is_taken
