@@ -29,9 +29,11 @@ FIXES = {  # of what an operating system refuses, beside the file and the reason
 }
 NETWORK = (errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.ETIMEDOUT, errno.EHOSTUNREACH)
 FIXES |= dict.fromkeys((*NETWORK, errno.ENETUNREACH), f"check the network, {AGAIN}")
+PRINTING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF, errno.EFBIG)  # what stops it
 
 OUT_OF_MEMORY = re.compile(
-    r"(?i)out of memory|(can't|cannot|unable to) (allocate|mmap)|failed to allocate|insufficient memory|bad_alloc"
+    r"(?i)out of memory|(can't|cannot|unable to) (allocate|mmap)|failed to (allocate|map segment)|insufficient memory|"
+    r"bad_alloc"
 )
 NO_THREAD = re.compile(r"can't start new thread|Thread creation failed")
 LOADER = re.compile(r"DataLoader worker \(pid\S* (?P<pid>[\d, ]+)\) (is killed by signal: (?P<signal>[\w ]+)|exited)")
@@ -66,7 +68,9 @@ def keeps_tracebacks() -> bool:
 
 def drop_stdout_that_fails() -> None:
     """Send to nowhere what cannot be printed: Python would fail on it once more at its end."""
-    if sys.stdout is not None and _stdout_fails():
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -103,7 +107,7 @@ def _cause(error: BaseException | None) -> BaseException | None:
 def _system_line(error: OSError, message: str) -> str:
     number = error.errno or _number(message)
     files = [shown(name) for name in (error.filename, error.filename2) if name is not None]
-    name = " and ".join(files) or ("stdout" if _stdout_fails() else "")
+    name = " and ".join(files) or ("stdout" if _is_of_stdout(number) else "")
     reason = error.strerror or message or type(error).__name__
     return ": ".join(part for part in (name, reason, FIXES.get(number or 0, f"see to it, {AGAIN}")) if part)
 
@@ -118,10 +122,13 @@ def _number(message: str) -> int | None:
     return next((number for number in FIXES if os.strerror(number) in message), None)
 
 
-def _stdout_fails() -> bool:
-    """Whether what is still to be printed cannot be."""
+def _is_of_stdout(number: int | None) -> bool:
+    """Whether an error that names no file comes of printing."""
+    if number not in PRINTING:
+        return number == errno.EPIPE  # rich, which met it, has sent stdout to nowhere
     try:
         sys.stdout.flush()
+        os.write(sys.stdout.fileno(), b"\n")
     except (OSError, ValueError):  # ValueError: it is closed
         return True
     return False

@@ -12,6 +12,20 @@ import atexit
 import os
 import signal
 import sys
+from types import TracebackType
+from typing import NoReturn
+
+
+def _show(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """Print what no main has caught: one line where the machine is at fault, else the traceback."""
+    from deepdraw.runtime.failures import drop_stdout_that_fails, failure_line, keeps_tracebacks
+
+    line = None if keeps_tracebacks() or not isinstance(error, OSError | MemoryError) else failure_line(error)
+    if line is None:
+        sys.__excepthook__(kind, error, traceback)
+    else:
+        drop_stdout_that_fails()
+        print(f"error: {line}", file=sys.stderr)
 
 
 def _flush() -> None:
@@ -19,18 +33,21 @@ def _flush() -> None:
     try:
         sys.stdout.flush()
     except OSError as error:
-        drop_stdout()
-        print(f"error: stdout: {error.strerror}: send it to where it can be written", file=sys.stderr, flush=True)
-        os._exit(1)
+        _end(error)
 
 
-def drop_stdout() -> None:
-    """Send what is still to be printed nowhere, so that Python does not fail to print it once more at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _end(error: OSError) -> NoReturn:
+    os.write(2, f"error: stdout: {error.strerror}: send it to where it can be written\n".encode())
+    os._exit(1)  # as Python would print what is left once more, and fail
 
 
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else whoever started this process ignores it
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 if sys.stdout is None:
     sys.exit("error: stdout is closed: send it to a file, or to /dev/null")
+try:
+    os.write(sys.stdout.fileno(), b"")
+except OSError as error:
+    _end(error)
+sys.excepthook = _show
 atexit.register(_flush)
