@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import re
-from collections.abc import Iterator, Mapping
+import struct
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import groupby
@@ -15,8 +18,12 @@ from typing import Any
 from deepdraw.evaluation.pictures import ORDER
 from deepdraw.evaluation.tables import Line, lines
 from deepdraw.runtime.files import write_text
+from deepdraw.runtime.reading import LARGEST, read_bytes
 
 _SPLITS = ("test", "zeroshot", "generalized", "val", "train")  # in this order, others behind them
+
+# what Pillow raises on a PNG that is cut short or garbled
+DAMAGED = (OSError, SyntaxError, ValueError, TypeError, ArithmeticError, EOFError, struct.error, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,7 @@ def write_report(run: Path) -> Path:
         title="/".join(run.resolve().parts[-2:]),
         facts=_facts(summary, config),
         sections=sections,
-        plots=[embed(path) for path in sorted((run / "plots").glob("*.png"))],
+        plots=embed(sorted((run / "plots").glob("*.png"))),
         config=config.read_text("utf-8") if config.exists() else "",
         versions=summary.get("versions", {}),
     )
@@ -69,16 +76,32 @@ def write_report(run: Path) -> Path:
     return run / "report.html"
 
 
-def embed(path: Path) -> Image:
-    """A PNG with the title and description that it carries; others are called by their file's name."""
+def embed(paths: Iterable[Path]) -> list[Image]:
+    """PNGs with the title and description that they carry; others are called by their file's name.
+
+    What is no whole PNG, as an evaluation of an older version may have left it when it was killed, is left out, and a
+    line says so.
+    """
+    images = []
+    for path in paths:
+        try:
+            images.append(_image(path))
+        except DAMAGED as error:
+            print(f"{path} is no whole PNG and is left out of the report ({error}): evaluate again, or delete it")
+    return images
+
+
+def _image(path: Path) -> Image:
     from PIL import Image as Pillow
 
-    with Pillow.open(path) as opened:
-        text, size, (dpi, _) = opened.text, opened.size, opened.info.get("dpi", (96, 96))
+    content = read_bytes(path, largest=LARGEST["image"])
+    with Pillow.open(io.BytesIO(content), formats=["PNG"]) as opened:
+        text, size, (dpi, _) = opened.info, opened.size, opened.info.get("dpi", (96, 96))
+        opened.verify()
     width, height = (round(96 * pixels / dpi) for pixels in size)
-    uri = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
+    uri = f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
     title = text.get("Title", path.stem.replace("_", " "))
-    return Image(uri, title, text.get("Description", ""), width, height)
+    return Image(uri, str(title), str(text.get("Description", "")), width, height)
 
 
 def _sections(run: Path, summary: Mapping[str, Any]) -> Iterator[Section]:
@@ -92,8 +115,7 @@ def _sections(run: Path, summary: Mapping[str, Any]) -> Iterator[Section]:
         found = lines(metrics_of[split])
         if found:
             groups = {group: list(members) for group, members in groupby(found, key=lambda line: line.group)}
-            images = [embed(path) for path in pictures]
-            yield Section(re.sub(r"\W+", "-", split), split, _headline(found), groups, images)
+            yield Section(re.sub(r"\W+", "-", split), split, _headline(found), groups, embed(pictures))
 
 
 def _headline(found: list[Line]) -> Line:

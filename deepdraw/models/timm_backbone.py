@@ -26,7 +26,7 @@ from deepdraw.models.backbones import (
     group_layers,
     pool,
 )
-from deepdraw.models.weights import downloading, load_weights, read_weights
+from deepdraw.models.weights import check_hub_cache, downloading, load_weights, read_weights
 
 # arguments of timm.create_model that name files or addresses of weights
 FILE_OPTIONS = frozenset({"checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"})
@@ -101,6 +101,8 @@ class TimmBackbone(Backbone):
         if self.pretrained is True:
             with downloading(f"timm's weights of {self.name}"):
                 trained = timm.create_model(self.name, pretrained=True, **self._arguments)
+            if repository := _pretrained_config(self.name).hf_hub_id:
+                check_hub_cache(repository)
             if self.pooling is not None:
                 drop_own_pooling(trained)
             self.network.load_state_dict(trained.state_dict())

@@ -1,9 +1,12 @@
 """Weights from a file or the hub into a network, or one line that says why not."""
 
 import pickle
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, BinaryIO
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -11,6 +14,13 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from deepdraw.runtime.reading import open_regular
+from deepdraw.runtime.seals import check_seal
+
+HASHED = re.compile(r"-(?!(?:19|20)\d{6}\.)([0-9a-f]{8,64})\.[a-z]+$")  # eight digits may be a day
+BLOB = re.compile(r"([0-9a-f]{64})")
+CHUNK = 1 << 20  # bytes
 
 # What torch and safetensors raise on bytes that are cut short, garbled, or a pickle of more than tensors.
 UNREADABLE = (
@@ -22,22 +32,29 @@ UNREADABLE = (
 def read_weights(file: str) -> dict[str, Tensor]:
     """The state dict in a .pth, .pt or .safetensors file, as timm, open_clip or torch saved it.
 
-    It may lie under "state_dict" or "model", its keys under the prefixes of DataParallel and torch.compile.
+    It may lie under "state_dict" or "model", its keys under the prefixes of DataParallel and torch.compile. The file is
+    held to the SHA-256 by which it or, in the hub's cache, what it links to is called, and to the checksums inside.
 
     Raises:
-        ValueError: the file is missing, cut short, or holds anything but tensors; no code in it is run.
+        ValueError: the file is missing, cut short, damaged, or holds anything but tensors; no code in it is run.
     """
-    try:
-        if file.endswith(".safetensors"):
-            loaded: Any = load_file(file)
-        else:
-            loaded = torch.load(file, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise ValueError(f"no weights file {file}: correct the path in backbone.pretrained") from error
-    except UNREADABLE as error:
-        raise ValueError(
-            f"{file} is cut short or no file of plain weights: fetch it anew, or save a state_dict"
-        ) from error
+    path = Path(file)
+    if not path.exists():
+        raise ValueError(f"no weights file {file}: correct the path in backbone.pretrained")
+    with open_regular(path, fix="give backbone.pretrained a file of weights") as opened:
+        check_hash(path, opened)
+        try:
+            if file.endswith(".safetensors"):
+                loaded: Any = load_file(file)
+            elif opened.read(2) == b"PK" and not check_seal(opened):
+                raise ValueError(f"{file} does not match its checksums")
+            else:
+                opened.seek(0)
+                loaded = torch.load(opened, map_location="cpu", weights_only=True)
+        except UNREADABLE as error:
+            raise ValueError(
+                f"{file} is cut short, damaged or no file of plain weights: fetch it anew, or save a state_dict"
+            ) from error
     for key in ("state_dict", "model"):
         if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
             loaded = loaded[key]
@@ -46,11 +63,38 @@ def read_weights(file: str) -> dict[str, Tensor]:
     return {key.removeprefix("module.").removeprefix("_orig_mod."): tensor for key, tensor in loaded.items()}
 
 
+def check_hash(path: Path, file: BinaryIO) -> None:
+    """Raise ValueError where an open file is not what its name says; it stands at its beginning afterwards.
+
+    Names with a hash are those of torch.hub, such as `vit-0aa007d2.pth`, and of the blobs in the hub's cache.
+    """
+    named = HASHED.search(path.name) or BLOB.fullmatch(path.resolve().name)
+    if named is None:
+        return
+    digest = sha256()
+    while chunk := file.read(CHUNK):
+        digest.update(chunk)
+    file.seek(0)
+    if not digest.hexdigest().startswith(named[1]):
+        raise ValueError(f"{path} is damaged: its SHA-256 is not the {named[1]} of its name: fetch it anew")
+
+
+def check_hub_cache(repository: str) -> None:
+    """Raise ValueError where a file of the repository in the hub's cache, which has just been loaded, is damaged."""
+    from huggingface_hub import constants
+
+    blobs = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}" / "blobs"
+    for blob in blobs.glob("?" * 64):
+        with open_regular(blob) as file:
+            check_hash(blob, file)
+
+
 def load_weights(network: nn.Module, state_dict: Mapping[str, Tensor], *, file: str, name: str) -> None:
     """Copy every tensor of `state_dict` into the network.
 
     Raises:
-        ValueError: the keys or shapes differ; says how many, and the first five of each kind.
+        ValueError: the keys or shapes differ; says how many, and the first five of each kind. Or a number is not
+            finite, which no training leaves behind.
     """
     expected = network.state_dict()
     # BatchNorm did not always count its batches, and uses the count only where momentum is None.
@@ -69,6 +113,9 @@ def load_weights(network: nn.Module, state_dict: Mapping[str, Tensor], *, file: 
             f"{file} is of another architecture than {name}: {num_keys} keys differ ({listed}); "
             f"give backbone.name the network that it was saved from"
         )
+    for key, tensor in state_dict.items():
+        if not tensor.isfinite().all() and expected[key].isfinite().all():  # a mask of the network's own may hold -inf
+            raise ValueError(f"{file} holds numbers in {key} that are not finite: fetch it anew, or train it again")
     network.load_state_dict(state_dict, strict=False)
 
 

@@ -124,3 +124,18 @@ def test_the_most_shots_of_the_first_method_are_the_headline_of_few_shot(run):
     write_json(run / "evaluations/zeroshot.json", {f"zeroshot/{k}": v for k, v in metrics.items()})
     words = Page(write_report(run)).words
     assert words[words.index("zeroshot") + 1] == "62.20 %"
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.1, 0.5, 0.9])
+def test_half_a_picture_is_left_out_and_told(run, capsys, kept):
+    from PIL import Image
+
+    for name in ("whole", "half"):
+        (run / "plots").mkdir(exist_ok=True)
+        Image.effect_noise((64, 64), 80).save(run / f"plots/{name}.png")
+    half = run / "plots/half.png"
+    half.write_bytes(half.read_bytes()[: int(kept * half.stat().st_size)])
+    page = Page(write_report(run))
+    assert len(page.attributes("img", "src")) == 1
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "half.png" in line]
+    assert line.startswith(f"{half} is no whole PNG and is left out of the report")
