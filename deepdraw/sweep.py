@@ -89,6 +89,8 @@ def _parameters(sweep: Sweep, job: Job, settings: Sequence[str]) -> Mapping[str,
     if not isinstance(launcher, DictConfig):
         raise ValueError(f"{file} has no hydra.launcher: submit the sweep again")
     try:
+        if bare := [setting for setting in settings if "=" not in setting]:
+            raise ValueError(f"{bare[0]} has no value: write {bare[0]}=...")
         changes = OmegaConf.from_dotlist(list(settings))
         if unknown := [str(key) for key in changes if key not in launcher]:
             known = ", ".join(str(key) for key in launcher if key != "_target_")

@@ -23,6 +23,7 @@ BEAT = 5.0  # seconds between an owner's signs of life
 SILENCE = 60.0  # seconds without one after which it is taken for dead
 UNWRITTEN = 1.0  # seconds after which a lock that names no owner is taken for a dead one's
 LARGEST = 1 << 12  # bytes of a lock file
+LAST_PID = 2**31 - 1  # that any system gives a process
 FIX = "remove it"
 
 
@@ -141,7 +142,7 @@ class Lock:
             owner = parse_json((content or "").encode(), Owner, path=self.path, fix=FIX)
         except ValueError:
             return None
-        return owner if owner.pid > 0 else None
+        return owner if 0 < owner.pid <= LAST_PID else None
 
     def _is_dead(self, sign: tuple[str, int]) -> bool:
         owner = self._parse(sign[0])

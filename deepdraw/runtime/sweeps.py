@@ -23,6 +23,7 @@ from deepdraw.runtime.signature import is_signed, sign
 from deepdraw.runtime.tails import last_lines, latest
 
 ENDED = {"COMPLETED", "FAILED", "STOPPED"}
+FOLDERS = ("jobs", "code", "logs")  # of a sweep, beside those of the jobs
 ID = re.compile(r"[0-9]{1,20}(_[0-9]{1,10})?")  # of a job: SLURM's own, or the time at which a local one was started
 LARGEST = 64 * MB  # of a sweep.json; a job takes some hundred bytes
 MOST = 10**9  # number that a job may have
@@ -154,7 +155,7 @@ def claim(directory: Path) -> Lock:
     if os.path.lexists(directory / "sweep.json"):
         lock.release()
         raise _taken(directory)
-    if links := [name for name in ("jobs", "code", "logs") if (directory / name).is_symlink()]:
+    if links := [name for name in FOLDERS if (directory / name).is_symlink()]:
         lock.release()
         raise ValueError(f"{directory / links[0]} is a link: remove it, or choose another hydra.sweep.dir")
     return lock
@@ -225,8 +226,8 @@ def _read_document(directory: Path) -> _Document:
     file, fix = directory / "sweep.json", "give the directory of a sweep as a launcher wrote it"
     if not os.path.lexists(file):
         raise ValueError(f"{directory} holds no sweep: give the directory that the launcher printed, with a sweep.json")
-    if not inside(directory, file):
-        raise ValueError(f"{file} is a link out of the directory: {fix}")
+    if links := [name for name in ("sweep.json", *FOLDERS) if not inside(directory, directory / name)]:
+        raise ValueError(f"{directory / links[0]} is a link out of the directory: {fix}")
     document = read_json(file, _Document, fix=fix, largest=LARGEST)
     numbers = [job.number for job in document.jobs]
     if not numbers or len(set(numbers)) < len(numbers) or not 0 <= min(numbers) <= max(numbers) < MOST:
@@ -271,15 +272,12 @@ def _report(job: Job) -> Report | None:
 
 
 def _logs(directory: Path) -> dict[str, list[Path]]:
-    """The logs of each id, of those that lie in the directory."""
+    """The logs of each id: 7_1_0_log.out is one of the job 7_1, and 7_0_log.out one of the job 7."""
     found: dict[str, list[Path]] = defaultdict(list)
-    folder = directory / "logs"
-    if inside(directory, folder):
-        for log in sorted(folder.glob("*_log.*")):
-            if not log.is_symlink():
-                parts = log.name.split("_")
-                for number in ("_".join(parts[:2]), parts[0]):
-                    found[number].append(log)
+    for log in sorted((directory / "logs").glob("*_log.*")):
+        parts = log.name.split("_")
+        for number in ("_".join(parts[:2]), parts[0]):
+            found[number].append(log)
     return found
 
 
@@ -301,9 +299,7 @@ def _state(
     log = next((log for log in own_logs if log.suffix == suffix), own_logs[0] if own_logs else default)
     if state == "FAILED" and not report.error and (cause == "SIGKILL" or not cause.isupper()):
         cause = slurm.cause_in(last_lines(log, 20)) or cause
-    found: Mapping[str, float] = {}
-    if inside(sweep.directory, metrics := job.directory / "metrics.csv"):
-        found = latest(metrics, ("epoch", sweep.objective, "train/images_per_second"))
+    found = latest(job.directory / "metrics.csv", ("epoch", sweep.objective, "train/images_per_second"))
     return JobState(
         number=job.number,
         overrides=job.overrides,

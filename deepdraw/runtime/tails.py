@@ -6,6 +6,7 @@ import csv
 import math
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,10 +19,10 @@ def latest(metrics_csv: Path, names: Sequence[str]) -> dict[str, float]:
     """The latest finite value of each of these columns, of those that have one near the end of the file.
 
     The row of the test, which is logged as an epoch after the last one, is passed over, and so is what is no whole row
-    of numbers. Nothing where there is no such file.
+    of numbers. Nothing where there is no such file, or a link.
     """
     try:
-        with open_regular(metrics_csv) as file:
+        with _open(metrics_csv) as file:
             heading = file.readline(TAIL).decode(errors="replace")
             columns = next(csv.reader([heading]), [])
             lines = _tail(file, file.tell(), whole=True)
@@ -42,13 +43,19 @@ def latest(metrics_csv: Path, names: Sequence[str]) -> dict[str, float]:
 
 
 def last_lines(log: Path, number: int) -> list[str]:
-    """The last lines of a log, of those that say something; none where there is no such file."""
+    """The last lines of a log, of those that say something; none where there is no such file, or a link."""
     try:
-        with open_regular(log) as file:
+        with _open(log) as file:
             lines = _tail(file, 0, whole=False)
     except (ValueError, OSError):
         return []
     return [line for line in lines if line.strip()][-number:]
+
+
+def _open(path: Path) -> AbstractContextManager[BinaryIO]:
+    if path.is_symlink():
+        raise ValueError(f"{path} is a link")
+    return open_regular(path)
 
 
 def _tail(file: BinaryIO, start: int, *, whole: bool) -> list[str]:

@@ -6,7 +6,9 @@ import json
 import multiprocessing
 import os
 import signal
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -155,3 +157,89 @@ def test_a_lock_that_is_held_is_not_cleared_away(path, owner):
     Lock(path).clear()
     assert sorted(path.parent.iterdir()) == [path, aside]
     assert Lock(path).is_taken
+
+
+def test_a_lock_appears_with_its_content(path, monkeypatch):
+    """A reader that looks at any moment finds no lock, or one that says whose it is."""
+    found = set()
+
+    def look() -> None:
+        while not found & {"end"}:
+            with suppress(FileNotFoundError):
+                found.add(path.read_text() and "named")
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    for _ in range(200):
+        with Lock(path) as lock:
+            assert lock.acquire()
+    found.add("end")
+    reader.join()
+    assert found <= {"named", "end"}
+
+
+def test_without_links_a_lock_is_written_in_one_step(path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    first, second = Lock(path), Lock(path)
+    assert first.acquire()
+    assert not second.acquire()
+    assert os.listdir(path.parent) == [path.name]
+    first.release()
+
+
+NOT_OWNERS = ["", "{", "[]", "null", "{}", '{"host": "a"}', '{"host": 1, "pid": 2}', "\0" * 10, "[" * 4000, "9" * 9000]
+NOT_OWNERS += [f'{{"host": "a", "pid": {pid}}}' for pid in ("-1", "0", "true", '"1"', "1.5", "1e30", "2147483648")]
+
+
+@pytest.mark.parametrize("content", NOT_OWNERS, ids=lambda content: content[:20])
+def test_a_lock_that_names_no_owner_is_free_once_it_is_a_second_old(path, content):
+    path.write_text(content)
+    assert Lock(path).is_taken
+    assert Lock(path).owner == "another process"
+    os.utime(path, (time.time() - 2, time.time() - 2))
+    lock = Lock(path)
+    assert not lock.is_taken
+    assert lock.acquire()
+    assert os.listdir(path.parent) == [path.name]
+    lock.release()
+
+
+@pytest.mark.parametrize("target", [None, "/dev/zero", "elsewhere", "missing"])
+def test_what_is_no_lock_is_neither_waited_for_nor_followed(path, target):
+    elsewhere = path.with_name("elsewhere")
+    elsewhere.write_text("mine")
+    os.mkfifo(path) if target is None else path.symlink_to(target)
+    lock = Lock(path, silence=0.1)
+    wait_until(lock.acquire)
+    assert not path.is_symlink()
+    assert elsewhere.read_text() == "mine"
+    lock.release()
+
+
+def test_a_folder_in_the_place_of_a_lock_is_an_error_that_names_it(path):
+    (path / "mine").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError, match=r"features\.lock"):
+        Lock(path).acquire()
+    assert (path / "mine").is_dir()
+
+
+def test_a_lock_that_may_not_be_read_is_its_owners_for_as_long_as_it_lives(path, monkeypatch):
+    owner = Lock(path, beat=0.02)
+    assert owner.acquire()
+
+    def refuse(*_, **__):
+        raise ValueError("no") from PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(lock_module, "read_bytes", refuse)
+    os.utime(path, (1, 1))
+    waiting = Lock(path, silence=0.3)
+    assert not waiting.acquire()
+    assert waiting.owner == "another process"
+
+
+def test_an_owners_name_is_shown_without_what_a_terminal_obeys(path):
+    path.write_text(json.dumps({"host": "\x1b[31m\nhost", "pid": 2, "machine": ""}))
+    assert Lock(path).owner == r"process 2 on \x1b[31m\nhost"
