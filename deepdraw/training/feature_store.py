@@ -208,7 +208,7 @@ def disk_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ValueError(
-            f"{path} cannot be written ({error.strerror}): set features.dir to another disk, or to null"
+            f"{error.filename or path} cannot be written ({error.strerror}): set features.dir to another disk, or to null"
         ) from error
 
 
