@@ -9,7 +9,8 @@ if __name__ == "__main__":
 import hydra
 from omegaconf import DictConfig
 
-from deepdraw.runtime.run import check_folders, ends_in_one_line, evaluation_left
+from deepdraw.runtime.run import ends_in_one_line, evaluation_left
+from deepdraw.runtime.run_directory import check_folders
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")

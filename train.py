@@ -13,7 +13,8 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from deepdraw.runtime.run import describe_run, one_directory, one_line_errors, open_run, run_directory, sole_writer
+from deepdraw.runtime.run import describe_run, one_directory, one_line_errors, open_run, run_directory
+from deepdraw.runtime.run_directory import sole_writer
 
 
 @one_directory

@@ -17,7 +17,7 @@ from deepdraw.evaluation.predictions import Predictions
 from deepdraw.evaluation.report import write_report
 from deepdraw.evaluation.sheets import Draw
 from deepdraw.runtime.files import write_json
-from deepdraw.runtime.run import results_writer
+from deepdraw.runtime.run_directory import results_writer
 
 
 def write_training(

@@ -29,11 +29,12 @@ FIX = "remove it"
 
 @dataclass(frozen=True)
 class Owner:
-    """What a lock file says of the process that holds it; machine: as `_machine` names it."""
+    """What a lock file says of the process that holds it; machine, started: as `_machine`, `_started` tell them."""
 
     host: str
     pid: int
     machine: str = ""
+    started: str = ""
     since: str = ""
     token: str = ""
 
@@ -44,7 +45,8 @@ class Lock:
     Creating a file where there is none and renaming one are what network file systems do in one step; fcntl's locks
     are not passed on by all of them. The file appears with its content, so that one that names no owner is nobody's.
     A dead owner is known by its silence, over `silence` seconds of the clock of whoever waits, and on its own machine
-    at once, by its process number. One that was only stopped for so long finds `held` false when it goes on.
+    at once, by its process number and the time at which that process was started: there one that was only stopped
+    keeps its lock. One elsewhere that was stopped for so long finds `held` false when it goes on.
     """
 
     def __init__(self, path: Path, *, beat: float = BEAT, silence: float = SILENCE) -> None:
@@ -56,6 +58,7 @@ class Lock:
                 "host": socket.gethostname(),
                 "pid": os.getpid(),
                 "machine": _machine(),
+                "started": _started(os.getpid()),
                 "since": time.strftime("%Y-%m-%d %H:%M:%S %z"),
                 "token": uuid.uuid4().hex,
             }
@@ -111,6 +114,12 @@ class Lock:
         return sign is not None and not self._is_dead(sign)
 
     @property
+    def owner_runs_here(self) -> bool:
+        """Whether the lock is held by a process that is known to run, as it is one of this machine."""
+        owner = self._parse(self._read())
+        return owner is not None and _is_here(owner)
+
+    @property
     def owner(self) -> str:
         """Who holds the lock, for messages."""
         owner = self._parse(self._read())
@@ -146,8 +155,8 @@ class Lock:
 
     def _is_dead(self, sign: tuple[str, int]) -> bool:
         owner = self._parse(sign[0])
-        if owner and _is_gone(owner):
-            return True
+        if owner and (_is_gone(owner) or _is_here(owner)):
+            return _is_gone(owner)
         now = time.monotonic()
         if sign != self._sign:
             self._sign, self._sign_since = sign, now
@@ -200,9 +209,24 @@ def _machine() -> str:
         return socket.gethostname()
 
 
+def _started(pid: int) -> str:
+    """When a process of this machine was started, in ticks after the machine; nothing where that is not told."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError, ValueError):
+        return ""
+
+
 def _is_gone(owner: Owner) -> bool:
-    """Whether it was a process of this machine that runs no more."""
-    return owner.machine == _machine() and not _is_running(owner.pid)
+    """Whether it was a process of this machine that runs no more; another one may have its number by now."""
+    if owner.machine != _machine():
+        return False
+    return not _is_running(owner.pid) or _started(owner.pid) != (owner.started or _started(owner.pid))
+
+
+def _is_here(owner: Owner) -> bool:
+    """Whether it is a process of this machine that runs."""
+    return owner.machine == _machine() and bool(owner.started) and not _is_gone(owner)
 
 
 def _is_running(pid: int) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from deepdraw.runtime.files import append_text, write_text
 from deepdraw.runtime.reading import LARGEST, read_text
-from deepdraw.runtime.run import results_writer
+from deepdraw.runtime.run_directory import results_writer
 from deepdraw.runtime.tensorboard_logger import TensorBoardLogger
 from deepdraw.runtime.wandb_logger import WandbLogger
 

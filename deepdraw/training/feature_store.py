@@ -207,8 +207,9 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        name = error.filename or path
         raise ValueError(
-            f"{error.filename or path} cannot be written ({error.strerror}): set features.dir to another disk, or to null"
+            f"{name} cannot be written ({error.strerror}): set features.dir to another disk, or to null"
         ) from error
 
 

@@ -243,3 +243,24 @@ def test_a_lock_that_may_not_be_read_is_its_owners_for_as_long_as_it_lives(path,
 def test_an_owners_name_is_shown_without_what_a_terminal_obeys(path):
     path.write_text(json.dumps({"host": "\x1b[31m\nhost", "pid": 2, "machine": ""}))
     assert Lock(path).owner == r"process 2 on \x1b[31m\nhost"
+
+
+def test_a_process_that_got_the_number_of_a_dead_owner_is_not_taken_for_it(path):
+    lock = Lock(path)
+    assert lock.acquire()
+    written = json.loads(path.read_text())
+    lock.release()
+    if not written["started"]:
+        pytest.skip("the system does not tell when a process was started")
+    path.write_text(json.dumps({**written, "started": "1", "token": "another"}))
+    assert Lock(path).acquire()
+
+
+def test_an_owner_on_this_machine_that_is_only_stopped_keeps_the_lock(path, owner):
+    os.kill(owner.pid, signal.SIGSTOP)
+    waiting = Lock(path, silence=0.1)
+    assert not waiting.acquire()
+    time.sleep(0.3)
+    if waiting.owner_runs_here:  # where the system tells when a process was started
+        assert not waiting.acquire()
+    os.kill(owner.pid, signal.SIGCONT)

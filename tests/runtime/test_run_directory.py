@@ -14,12 +14,12 @@ from omegaconf import OmegaConf
 from deepdraw.evaluation.results import write_metrics
 from deepdraw.runtime.files import whole_file
 from deepdraw.runtime.lock import Lock
-from deepdraw.runtime.run import NewDirectory, check_folders, results_writer, sole_writer
+from deepdraw.runtime.run_directory import NewDirectory, check_folders, results_writer, sole_writer
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from deepdraw.runtime.run import sole_writer
+from deepdraw.runtime.run_directory import sole_writer
 with sole_writer(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
