@@ -20,7 +20,8 @@ from deepdraw.runtime.sweeps import JobState, read_sweep, states
 
 ROOT = Path(__file__).parents[2]
 
-# Stands in for train.py: raises for x=2 and dies for x=3, until there is a file "mended"; x=0 never ends by itself.
+# Stands in for train.py: raises for x=2 and dies for x=3, until there is a file "mended"; x=0 never ends by itself, x=5
+# once there is a file "go".
 STUB = """
 import json, os, signal, time
 from pathlib import Path
@@ -39,6 +40,8 @@ def main(cfg):
         os.kill(os.getpid(), signal.SIGKILL)
     if cfg.x == 0:
         time.sleep(300)
+    while cfg.x == 5 and not Path("go").exists():
+        time.sleep(0.1)
     (run_directory() / "told.json").write_text(json.dumps(told | {"end": time.time()}))
     return cfg.x / 10
 
@@ -155,6 +158,62 @@ def test_jobs_whose_launcher_was_killed_are_still_known(tmp_path):
     assert [job.state for job in found(tmp_path)] == ["RUNNING", "STOPPED"]
     assert command(tmp_path, "cancel").returncode == 0
     wait_for(tmp_path, ["STOPPED", "STOPPED"])
+
+
+def test_jobs_whose_launcher_was_killed_go_on_and_resume_runs_the_others(tmp_path):
+    process = launch(tmp_path, "+x=5,1,4", "hydra.launcher.n_jobs=1", CUDA_VISIBLE_DEVICES="")
+    wait_for(tmp_path, ["RUNNING", "PENDING", "PENDING"])
+    process.kill()
+    process.communicate()
+    assert "still run" in command(tmp_path, "resume").stderr
+    (tmp_path / "elsewhere/go").touch()
+    wait_for(tmp_path, ["COMPLETED", "STOPPED", "STOPPED"])
+    first = (tmp_path / "elsewhere/sweep/0/told.json").read_bytes()
+    done = command(tmp_path, "resume")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith(f"running {tmp_path}/elsewhere/sweep/code/stub.py, by the code in ")
+    assert [job.state for job in found(tmp_path)] == ["COMPLETED"] * 3
+    assert (tmp_path / "elsewhere/sweep/0/told.json").read_bytes() == first
+
+
+def test_a_launcher_that_was_killed_before_it_had_jobs_leaves_its_directory_free(tmp_path):
+    sweep = tmp_path / "elsewhere/sweep"
+    process = launch(tmp_path, "+x=1,4")
+    for _ in range(3000):
+        if (sweep / "code/deepdraw").exists():
+            break
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    assert not (sweep / "sweep.json").exists()
+    assert f"{sweep.name} holds no sweep" in command(tmp_path, "resume").stderr
+    (sweep / "code/deepdraw/left_by_the_first.py").touch()
+    again = launch(tmp_path, "+x=1,4")
+    output, _ = again.communicate(timeout=120)
+    assert again.returncode == 0, output
+    assert [job.state for job in found(tmp_path)] == ["COMPLETED"] * 2
+    assert {path.name for path in sweep.iterdir()} >= {"0", "1", "code", "jobs", "logs", "sweep.json"}
+    assert not (sweep / "claim.lock").exists()
+
+
+def test_a_folder_named_code_that_is_no_copy_is_kept(tmp_path):
+    mine = tmp_path / "elsewhere/sweep/code/mine.py"
+    mine.parent.mkdir(parents=True)
+    mine.touch()
+    process = launch(tmp_path, "+x=1,4")
+    output, _ = process.communicate(timeout=60)
+    assert output.splitlines()[-1] == (
+        f"error: {mine.parent} is there and no copy of a sweep's: choose another hydra.sweep.dir"
+    )
+    assert mine.exists()
+
+
+def test_a_job_that_would_write_elsewhere_is_refused(tmp_path):
+    process = launch(tmp_path, "+x=1,4", "hydra.sweep.subdir=../${hydra.job.num}")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert output.splitlines()[-1].endswith("choose a hydra.sweep.subdir that is")
+    assert not (tmp_path / "elsewhere/sweep/sweep.json").exists()
 
 
 def test_a_directory_with_a_sweep_is_refused(ended):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import multiprocessing
+import os
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -215,3 +218,24 @@ def test_of_two_hundred_jobs_all_is_known_by_one_look_at_the_queue(tmp_path, slu
     print_table(sweep, found, Console(file=io.StringIO()))
     assert slurm.num_looks == 1
     assert all(job.is_good and job.epoch == 49 for job in found)
+
+
+def claim_and_die(directory: Path) -> None:
+    claim(directory)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_claim_dies_with_its_process(tmp_path):
+    process = multiprocessing.get_context("fork").Process(target=claim_and_die, args=(tmp_path,))
+    process.start()
+    process.join()
+    assert (tmp_path / "claim.lock").exists()
+    claim(tmp_path).release()
+
+
+def test_a_claim_says_whose_it_is(tmp_path):
+    claimed = claim(tmp_path)
+    with pytest.raises(ValueError, match=rf"that process {os.getpid()} on .* is starting \(if it is gone, remove "):
+        claim(tmp_path)
+    claimed.release()
+    assert list(tmp_path.iterdir()) == []
