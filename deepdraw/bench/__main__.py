@@ -21,6 +21,7 @@ from rich.console import Console
 
 from deepdraw.bench import machine
 from deepdraw.runtime import options as key_values
+from deepdraw.runtime.display import cell
 from deepdraw.runtime.options import one_line_end, parse
 
 BENCHMARKS = {
@@ -80,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console = Console()
     with one_line_end("interrupted: no figures were written"):
         file = measure(arguments[0], arguments[1:], console)
-    console.print(f"figures in {file}", soft_wrap=True, highlight=False)
+    console.print(cell(f"figures in {file}"), soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from deepdraw.bench import in_fresh_process
 from deepdraw.data.loader import Loader
 from deepdraw.data.raster import Rasterizer
 from deepdraw.data.shards import Shards, write_shards
+from deepdraw.runtime.display import cell
 from deepdraw.runtime.memory import keep_freed_memory
 
 CANVAS, PIXELS, QUALITY = 256, 224, 90  # of the original's JPEGs
@@ -194,5 +195,5 @@ def table(options: Options, figures: dict[str, Any]) -> Table:
         rows.add_row(names[path], f"{speed:,.0f}", f"{1e6 / speed:,.1f}")
     rows.add_section()
     for path, ratio in figures["ratio"].items():
-        rows.add_row(f"data=quickdraw / {names[path].partition(':')[0]}", f"{ratio:.1f}x", "")
+        rows.add_row(cell(f"data=quickdraw / {names[path].partition(':')[0]}"), f"{ratio:.1f}x", "")
     return rows

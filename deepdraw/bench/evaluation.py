@@ -85,7 +85,7 @@ def table(options: Options, figures: dict[str, Any]) -> Table:
         "what",
         Column("seconds", **right),  # type: ignore[arg-type]
         Column("of the bare pass", **right),  # type: ignore[arg-type]
-        title=f"{figures['num_drawings']:,} drawings of {figures['num_classes']} classes",
+        title=f"{figures['num_drawings']:,} drawings of {figures['num_classes']:,} classes",
     )
     names = {
         "bare": "bare forward pass",

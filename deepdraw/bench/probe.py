@@ -26,6 +26,7 @@ from deepdraw.models.classifier import Classifier
 from deepdraw.models.freezing import everything, freeze
 from deepdraw.models.heads import Linear
 from deepdraw.models.timm_backbone import TimmBackbone
+from deepdraw.runtime.display import cell
 from deepdraw.runtime.memory import keep_freed_memory
 from deepdraw.runtime.precision import Precision, find_device
 from deepdraw.training.feature_store import Features
@@ -274,11 +275,11 @@ def table(options: Options, figures: dict[str, Any]) -> Table:
     rows.add_row("a pass for each epoch of each head *", f"{seconds['recomputed']:.1f}", "")
     rows.add_row("ratio", f"{figures['ratio']:.1f}x", "", style="bold", end_section=True)
     after = f"validation, lr {same['lr']:g} alone, epochs: {same['epochs']}"
-    rows.add_row(f"{after}, features kept", "", f"{100 * same['kept']:.2f} %")
-    rows.add_row(f"{after}, recomputed", "", f"{100 * same['recomputed']:.2f} %", end_section=True)
+    rows.add_row(cell(f"{after}, features kept"), "", f"{100 * same['kept']:.2f} %")
+    rows.add_row(cell(f"{after}, recomputed"), "", f"{100 * same['recomputed']:.2f} %", end_section=True)
     for name, reached in figures["compared"].items():
         setting = ", ".join(f"{key} {value:g}" for key, value in reached.items() if key != "test_top1")
-        rows.add_row(f"test, {name}, {setting}", "", f"{100 * reached['test_top1']:.2f} %")
+        rows.add_row(cell(f"test, {name}, {setting}"), "", f"{100 * reached['test_top1']:.2f} %")
     rows.caption = f"* measured on one head, epochs: {same['epochs']}, and scaled"
     rows.caption_justify = "left"
     return rows

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Column, Table
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ from deepdraw.data.raster import Polarity, Rasterizer
 from deepdraw.data.shards import Shards, ShardSplit
 from deepdraw.models.classifier import Classifier
 from deepdraw.models.timm_backbone import TimmBackbone
+from deepdraw.runtime.display import shown
 from deepdraw.runtime.memory import keep_freed_memory
 from deepdraw.runtime.precision import find_device
 
@@ -204,7 +206,7 @@ def run(options: Options) -> dict[str, Any]:
     correct = []
     num_images = len(compared) * (len(train) + len(test))
     with Progress() as progress:
-        task = progress.add_task(f"{num_images:,} images through {options.backbone}", total=num_images)
+        task = progress.add_task(escape(shown(f"{num_images:,} images through {options.backbone}")), total=num_images)
         for rendering, rasterizer in zip(compared, rasterizers, strict=True):
             features = (
                 encode(encoders[rendering.image_size], rasterizer, drawings, lambda n: progress.advance(task, n))
@@ -248,7 +250,7 @@ def table(options: Options, figures: dict[str, Any]) -> Table:
     for number, figure in enumerate(figures["renderings"]):
         difference = f"{100 * figure['difference']:+.1f} ± {100 * figure['difference_stderr']:.1f}" if number else ""
         rows.add_row(
-            f"{figure['image_size']} px",
+            f"{figure['image_size']:d} px",
             f"{figure['line_width']:.3g} px",
             figure["polarity"].replace("_", " "),
             f"{100 * figure['top1']:.1f} ± {100 * figure['top1_stderr']:.1f}",

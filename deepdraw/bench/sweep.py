@@ -80,7 +80,7 @@ def table(options: Options, figures: dict[str, Any]) -> Table:
         "what",
         Column("seconds", **right),
         "against",
-        title=f"{options.num_jobs} jobs, of which {figures['num_collected']} were collected",
+        title=f"{options.num_jobs:,} jobs, of which {figures['num_collected']:,} were collected",
     )
     submission, after = figures["submission_seconds"], figures["status_after_seconds"]
     alone, asked = figures["one_process_seconds"], figures["squeue_and_sacct_seconds"]

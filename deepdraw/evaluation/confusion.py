@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _NUM_PAIRS, _NUM_WORST, _NUM_BEST = 20, 30, 15
+_LONGEST = 30  # characters of a name; the longest of Quick, Draw! has 17
 _NUM_NAMED = 70  # of the classes on each side of the matrix
 
 
@@ -44,7 +45,7 @@ def matrix(confusion: NDArray[np.int64], classes: Sequence[str]) -> Picture:
     drawn = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.4, 0, 1), interpolation="nearest")
     step = math.ceil(len(classes) / _NUM_NAMED)
     ticks = np.arange(0, len(classes), step)
-    names = [shown(classes[order[i]]) for i in ticks]
+    names = [shown(classes[order[i]], _LONGEST) for i in ticks]
     axes.set_xticks(ticks, names, rotation=90, parse_math=False)
     axes.set_yticks(ticks, names, parse_math=False)
     axes.tick_params(labelsize=6.5, colors=INK, length=2)
@@ -93,7 +94,7 @@ def worst_pairs(confusion: NDArray[np.int64], classes: Sequence[str]) -> Picture
     notes = [f"{count:,} of {total:,}" for count, total in zip(counts, totals, strict=True)]
     axes.bar_label(bars, notes, padding=3, fontsize=8, color=INK)
     dress(axes, x="drawings", grid="x")
-    pairs = [shown(f"{classes[i]} → {classes[j]}") for i, j in zip(true, read, strict=True)]
+    pairs = [f"{shown(classes[i], _LONGEST)} → {shown(classes[j], _LONGEST)}" for i, j in zip(true, read, strict=True)]
     axes.set_yticks(np.arange(len(true)), pairs, parse_math=False)
     axes.set_xlim(0, 1.25 * counts.max())
     axes.invert_yaxis()
@@ -107,7 +108,7 @@ def class_accuracies(confusion: NDArray[np.int64], classes: Sequence[str]) -> Pi
     present = np.flatnonzero(totals)
     accuracies = confusion.diagonal()[present] / totals[present]
     order = np.argsort(accuracies, kind="stable")
-    accuracies, names = accuracies[order], [shown(classes[i]) for i in present[order]]
+    accuracies, names = accuracies[order], [shown(classes[i], _LONGEST) for i in present[order]]
     worst = min(_NUM_WORST, len(names))
     best = min(_NUM_BEST, len(names) - worst)
     figure = new_figure(WIDE, 1.2 + 0.19 * max(worst, 16))

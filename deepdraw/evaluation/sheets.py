@@ -140,7 +140,7 @@ def lay_out(
     num_rows = 1 + max(row for _, row in cells)
     page = Images.new("RGB", (_WIDTH, _HEADING + num_rows * height + _GAP), "white")
     pen = Drawing.Draw(page)
-    pen.text((_GAP, 8), shown(heading), INK, _font(22, bold=True))
+    pen.text((_GAP, 8), shown(heading, _LONGEST), INK, _font(22, bold=True))
     for tile, (column, row) in zip(tiles, cells, strict=True):
         left, top, size = column * width + _GAP // 2, _HEADING + row * height, width - _GAP
         page.paste(_resized(tile.image, size), (left, top))
@@ -176,7 +176,7 @@ def _resized(image: NDArray[np.uint8], size: int) -> Image:
 
 def _write(pen: ImageDraw, middle: int, top: int, text: str, color: str, width: int) -> None:
     """Write a line that keeps within `width` pixels: in a smaller font where it must, else cut short."""
-    text = shown(text)[:_LONGEST]
+    text = shown(text, _LONGEST)
     font = next((font for font in map(_font, range(15, 9, -1)) if font.getlength(text) <= width), _font(10))
     while font.getlength(text) > width:
         text = text[:-2] + "…"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 _MARKERS = "osD^vP"
 _DECADE = 10.0
-_LONGEST = 100  # characters of a setting
+_LONGEST = 60  # characters of a setting
 
 
 def plot_comparison(
@@ -54,7 +54,7 @@ def plot_comparison(
 
 def _plain(text: str) -> str:
     """A text in which matplotlib finds no formula."""
-    return shown(text)[:_LONGEST].replace("$", r"\$")
+    return shown(text, _LONGEST).replace("$", r"\$")
 
 
 def _are_numbers(column: Sequence[str]) -> bool:

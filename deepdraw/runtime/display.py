@@ -18,9 +18,13 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "
 KEY = re.compile(r"\+{1,2}[A-Za-z_][\w./@]*")  # of an override that adds a key
 
 
-def shown(text: object) -> str:
-    r"""`text` in one line, each character in it that acts on a terminal written out: `\x1b`, `\n`."""
-    return HIDDEN.sub(lambda found: ascii(found[0])[1:-1], str(text))
+def shown(text: object, longest: int | None = None) -> str:
+    r"""`text` in one line, each character in it that acts on a terminal written out: `\x1b`, `\n`.
+
+    longest: characters after which it is cut short, as in a picture that would have no room left for anything else.
+    """
+    whole = HIDDEN.sub(lambda found: ascii(found[0])[1:-1], str(text))
+    return whole if longest is None or len(whole) <= longest else f"{whole[: longest - 1]}…"
 
 
 def cell(text: object, style: str = "") -> Text:

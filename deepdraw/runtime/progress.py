@@ -120,12 +120,11 @@ class Forecast:
         left = elapsed / measured * (self._steps - self._done)
         share = self._waited / elapsed
         hint = "; more data.num_workers would shorten it" if share > 0.2 else ""
-        self._console.print(
+        line = (
             f"training takes about {duration(left)} from here: {self._steps - self._done:,} steps, "
-            f"{measured * self._images / elapsed:,.0f} images/s, {share:.0%} of it waiting for drawings{hint}",
-            soft_wrap=True,
-            highlight=False,
+            f"{measured * self._images / elapsed:,.0f} images/s, {share:.0%} of it waiting for drawings{hint}"
         )
+        self._console.print(cell(line), soft_wrap=True)
         self._steps = 0  # told
 
 

@@ -92,3 +92,29 @@ def test_a_run_on_another_machine_or_cut_short_tells_nothing(told, former, summa
 
 def test_without_former_runs_nothing_is_said(told):
     assert told(CONFIG) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("summary.json", "{"),
+        ("summary.json", "[]"),
+        ("summary.json", '{"train/images_per_second": "fast", "steps": 1, "device": "cuda"}'),
+        ("summary.json", '{"train/images_per_second": 0, "steps": 1, "device": "cuda"}'),
+        ("config.yaml", "[1"),
+        ("config.yaml", "- 1"),
+        ("config.yaml", "a: &a [1]\nb: *a"),
+        ("config.yaml", "train: 1"),
+        ("config.yaml", "data: 1\nfeatures: []"),
+    ],
+)
+def test_a_former_run_that_is_damaged_tells_nothing(told, former, tmp_path, name, content):
+    former("outputs/day/a", speed=1000)
+    (tmp_path / "outputs/day/a" / name).write_text(content)
+    assert told(CONFIG) is None
+
+
+@pytest.mark.parametrize("epochs", [0, -1, "2", None, [1]])
+def test_a_former_run_without_a_number_of_epochs_tells_nothing(told, former, epochs):
+    former("outputs/day/a", speed=1000, config=changed(train={"epochs": epochs}))
+    assert told(CONFIG) is None
