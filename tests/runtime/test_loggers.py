@@ -436,3 +436,10 @@ def test_each_job_of_a_sweep_is_a_wandb_run_of_the_sweeps_group(train, tmp_path,
     assert first.run_group == second.run_group == "sweeps/rates"
     assert first.run_id != second.run_id
     assert (first.display_name, second.display_name) == ("0 optimizer.lr=0.001", "1 optimizer.lr=0.002")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"id": 7}', '{"step": "1"}', '{"group": []}', "[" * 9000])
+def test_a_damaged_wandb_json_is_refused_with_one_line(tmp_path, content):
+    (tmp_path / "wandb.json").write_text(content)
+    with pytest.raises(ValueError, match=r"wandb\.json .*: remove it, which begins a W&B run of its own$"):
+        WandbLogger(tmp_path, {}, project="deepdraw")
