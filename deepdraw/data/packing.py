@@ -119,6 +119,7 @@ def pack_files(
                 pool.submit(pack_file, path, only_recognized=only_recognized, per_class=per_class): name
                 for name, path in files.items()
             }
+            pool.submit(bool)  # the pool notices the death of a process only from the call after its start on
         for future in track(as_completed(pending), "reading", total=len(files), console=Console(stderr=True)):
             parts[pending[future]], found = future.result()
             counts.update(found)

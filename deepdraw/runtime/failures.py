@@ -33,7 +33,7 @@ PRINTING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF, errno.EFBIG)  # 
 
 OUT_OF_MEMORY = re.compile(
     r"(?i)out of memory|(can't|cannot|unable to) (allocate|mmap)|failed to (allocate|map segment)|insufficient memory|"
-    r"bad_alloc"
+    r"bad_alloc|could not create a (primitive|memory)"
 )
 NO_THREAD = re.compile(r"can't start new thread|Thread creation failed")
 LOADER = re.compile(r"DataLoader worker \(pid\S* (?P<pid>[\d, ]+)\) (is killed by signal: (?P<signal>[\w ]+)|exited)")
@@ -49,6 +49,8 @@ def failure_line(error: BaseException | None) -> str | None:
     if error is None:
         return None
     message = one_line(error)
+    if _is_of(error, "concurrent.futures", "BrokenExecutor") or _is_of_workers(error):
+        return f"a worker process was killed, as when memory runs out: use a machine with more memory, {AGAIN}"
     if isinstance(error, OSError):
         return _system_line(error, message)
     if isinstance(error, ValueError | FloatingPointError):
@@ -56,8 +58,6 @@ def failure_line(error: BaseException | None) -> str | None:
     if _is_memory(error, message):
         told = f" ({message[:200]})" if message else ""
         return f"there is not enough memory{told}: {MEMORY}"
-    if _is_of(error, "concurrent.futures", "BrokenExecutor"):
-        return f"a worker process was killed, as when memory runs out: use a machine with more memory, {AGAIN}"
     return _runtime_line(error, message) if isinstance(error, RuntimeError) else None
 
 
@@ -115,6 +115,16 @@ def _system_line(error: OSError, message: str) -> str:
 def _is_of(error: BaseException | None, module: str, name: str) -> bool:
     """Whether it is of a class of a module that is slow to import, and so may not have been."""
     return isinstance(error, getattr(sys.modules.get(module), name, ()))
+
+
+def _is_of_workers(error: BaseException) -> bool:
+    """Whether a pipe to another process, which multiprocessing started, has broken."""
+    frame = error.__traceback__ if isinstance(error, BrokenPipeError | ConnectionResetError | EOFError) else None
+    while frame is not None:
+        if str(frame.tb_frame.f_globals.get("__name__")).startswith("multiprocessing."):
+            return True
+        frame = frame.tb_next
+    return False
 
 
 def _number(message: str) -> int | None:

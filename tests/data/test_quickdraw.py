@@ -4,6 +4,8 @@ import json
 import random
 import signal
 import struct
+import subprocess
+import sys
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -245,3 +247,25 @@ def test_processes_that_read_leave_ctrl_c_and_slurms_warning_to_the_main_one():
     with ProcessPoolExecutor(1, get_context("spawn"), settle_worker) as pool:
         for number in (signal.SIGINT, signal.SIGUSR2):
             assert pool.submit(signal.getsignal, number).result() == signal.SIG_IGN
+
+
+STARTED = """
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from time import sleep
+from deepdraw.runtime.workers import settle_worker
+if __name__ == "__main__":
+    with ProcessPoolExecutor(1, get_context("spawn"), settle_worker) as pool:
+        pool.submit(sleep, 0).result()
+        print("started", flush=True)
+        sleep(100)
+"""
+
+
+def test_processes_that_read_end_when_the_main_one_was_killed(tmp_path):
+    (script := tmp_path / "script.py").write_text(STARTED)
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as main:
+        assert main.stdout.readline() == "started\n"
+        main.kill()
+        main.communicate(timeout=20)  # until the last process that could print has ended

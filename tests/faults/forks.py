@@ -53,13 +53,13 @@ class Fork:
     def left(self, seconds: float) -> list[int]:
         """The processes of its group that are still there after so long."""
         end = time.monotonic() + seconds
-        while (found := _group(self.pid)) and time.monotonic() < end:
+        while (found := group(self.pid)) and time.monotonic() < end:
             time.sleep(0.05)
         return found
 
     def end_group(self) -> None:
         """kill -9 of what it has left behind."""
-        for pid in _group(self.pid):
+        for pid in group(self.pid):
             os.kill(pid, signal.SIGKILL)
 
 
@@ -87,7 +87,7 @@ def _become(main: Callable[[], None], folder: Path, log: Path | None) -> None:
         os._exit(code)
 
 
-def _group(leader: int) -> list[int]:
+def group(leader: int) -> list[int]:
     """The processes of a group that are no zombies."""
     proc = Path("/proc")
     if not proc.is_dir():  # macOS
