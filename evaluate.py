@@ -9,10 +9,12 @@ if __name__ == "__main__":
 import hydra
 from omegaconf import DictConfig
 
+from deepdraw.runtime.compose_errors import one_line_compose_errors
 from deepdraw.runtime.run import ends_in_one_line, evaluation_left
 from deepdraw.runtime.run_directory import check_folders
 
 
+@one_line_compose_errors
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
 @ends_in_one_line(evaluation_left)
 def main(cfg: DictConfig) -> None:
@@ -20,8 +22,7 @@ def main(cfg: DictConfig) -> None:
 
     With `cfg.interpolate` they are those of the weights between the pretrained and the trained ones, for each alpha.
     """
-    from hydra.utils import instantiate  # heavy imports wait until --help and --cfg have answered
-    from omegaconf import OmegaConf
+    from omegaconf import OmegaConf  # heavy imports wait until --help and --cfg have answered
 
     from deepdraw.data.loader import Epochs, Loader, Split
     from deepdraw.data.subset import Joined, JoinedLoader
@@ -34,10 +35,12 @@ def main(cfg: DictConfig) -> None:
     from deepdraw.models.interpolation import check_alphas, interpolate, pretrained_weights
     from deepdraw.runtime.files import check_writable
     from deepdraw.runtime.loggers import log_evaluation
+    from deepdraw.runtime.making import check_evaluation, make
     from deepdraw.runtime.memory import keep_freed_memory
     from deepdraw.training.features import Encoder, FeatureLoader, FeatureOptions, cached_features
 
     keep_freed_memory()
+    check_evaluation(cfg, {"features": FeatureOptions})
     trained = rebuild(
         cfg.ckpt,
         device=cfg.device,
@@ -52,8 +55,9 @@ def main(cfg: DictConfig) -> None:
     model, device = trained.model, trained.precision.device
     config = OmegaConf.to_container(trained.config)
     if cfg.interpolate is not None:
-        check_alphas(cfg.interpolate, trained.config.backbone.pretrained)
-    protocol, caching = instantiate(cfg.protocol, _convert_="all"), FeatureOptions(**cfg.features)
+        check_alphas(cfg.interpolate, trained.config.backbone.get("pretrained"))
+    protocol, caching = make(cfg.protocol, "protocol", _convert_="all"), FeatureOptions(**cfg.features)
+    loggers = {key: make(logger, f"logger.{key}") for key, logger in cfg.get("logger", {}).items()}
     source = trained.source()
     name = result_name(cfg.split, source)
     split = open_split(cfg.split, source, trained.classes)
@@ -94,7 +98,8 @@ def main(cfg: DictConfig) -> None:
         print_table(title, found.metrics)
         pictures = write_evaluation(run, name, found, redraw(split, trained.rasterizer) if cfg.pictures else None)
         shown = {f"{name}/{picture}": path for picture, path in pictures.items()}
-        log_evaluation(run, config, {f"{name}/{metric}": value for metric, value in found.metrics.items()}, shown)
+        metrics = {f"{name}/{metric}": value for metric, value in found.metrics.items()}
+        log_evaluation(run, loggers, config, metrics, shown)
     else:
         weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         pretrained = pretrained_weights(build(trained.config, len(trained.classes)).to(device), trained.classes)

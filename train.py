@@ -13,10 +13,12 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
+from deepdraw.runtime.compose_errors import one_line_compose_errors
 from deepdraw.runtime.run import describe_run, one_directory, one_line_errors, open_run, run_directory
 from deepdraw.runtime.run_directory import sole_writer
 
 
+@one_line_compose_errors
 @one_directory
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 @one_line_errors
@@ -33,7 +35,6 @@ def main(cfg: DictConfig) -> float:
 def train_in(run: Path, cfg: DictConfig, rank: int = 0, world_size: int = 1) -> float:
     """Train as `cfg` says in the directory `run`, this process being rank `rank` of `world_size`."""
     import torch
-    from hydra.utils import instantiate
 
     from deepdraw.data.loader import Epochs, Loader
     from deepdraw.data.raster import Rasterizer
@@ -45,6 +46,7 @@ def train_in(run: Path, cfg: DictConfig, rank: int = 0, world_size: int = 1) -> 
     from deepdraw.models.classifier import Classifier
     from deepdraw.models.freezing import freeze, print_layers
     from deepdraw.runtime.distributed import from_first, leave_ranks
+    from deepdraw.runtime.making import check_training, make
     from deepdraw.runtime.memory import keep_freed_memory
     from deepdraw.runtime.precision import find_device
     from deepdraw.training.averaging import average
@@ -53,25 +55,26 @@ def train_in(run: Path, cfg: DictConfig, rank: int = 0, world_size: int = 1) -> 
     from deepdraw.training.loop import Recipe, State
 
     keep_freed_memory()
+    check_training(cfg, {"train": Recipe, "features": FeatureOptions, "render": Rasterizer})
     checkpoints = run / "checkpoints"
     former = from_first(lambda: load_last(checkpoints))
     config = open_run(run, cfg, former and former["config"], write=rank == 0)
     recipe, caching = Recipe(**cfg.train), FeatureOptions(**cfg.features)
-    fit = instantiate(cfg.fit, _convert_="all")
+    fit = make(cfg.fit, "fit", _convert_="all")
     device = find_device(cfg.device)
-    precision = instantiate(cfg.precision, device=device)
+    precision = make(cfg.precision, "precision", device=device)
     torch.manual_seed(cfg.seed)
 
-    backbone = instantiate(cfg.backbone)
+    backbone = make(cfg.backbone, "backbone")
     if recipe.activation_checkpointing:
         backbone.checkpoint_activations()
-    frozen = instantiate(cfg.freeze, backbone.layer_groups())  # refuses what cannot be before anything is loaded
+    frozen = make(cfg.freeze, "freeze", backbone.layer_groups())  # refuses what cannot be before anything is loaded
     with torch.device("meta"):  # a head that cannot be is refused before the data say how many classes it has
-        Classifier(backbone, instantiate(cfg.head, num_features=backbone.num_features, num_classes=1))
-    augment = instantiate(cfg.augment)
+        Classifier(backbone, make(cfg.head, "head", num_features=backbone.num_features, num_classes=1))
+    augment = make(cfg.augment, "augment")
     if augment is not None and not cfg.data.get("strokes", True):
         raise ValueError(f"data.root={cfg.data.root} holds images, which have no strokes: set augment=none")
-    source = instantiate(cfg.data.source)
+    source = make(cfg.data.source, "data.source")
     splits = {name: source.split(name) for name in ("train", "val", "test")}
     augments = {"train": augment, "val": None, "test": None}
     loading = {"batch_size": cfg.data.batch_size, "device": device, "seed": cfg.seed}
@@ -81,7 +84,7 @@ def train_in(run: Path, cfg: DictConfig, rank: int = 0, world_size: int = 1) -> 
         Loader(split, rasterizer, shuffle=name == "train", augment=augments[name], num_workers=num_workers, **loading)
         for name, split in splits.items()
     )
-    head = instantiate(cfg.head, num_features=backbone.num_features, num_classes=len(train.classes))
+    head = make(cfg.head, "head", num_features=backbone.num_features, num_classes=len(train.classes))
     model = Classifier(backbone, head).to(device)
     if former is None:
         model.load_pretrained(train.classes)
@@ -94,14 +97,15 @@ def train_in(run: Path, cfg: DictConfig, rank: int = 0, world_size: int = 1) -> 
         fit.check(model, recipe)
 
     loggers = cfg.get("logger", {}) if rank == 0 else {}
-    optimizer = instantiate(cfg.optimizer, model, _convert_="all", pretrained=bool(cfg.backbone.pretrained))
+    pretrained = bool(cfg.backbone.get("pretrained"))
+    optimizer = make(cfg.optimizer, "optimizer", model, _convert_="all", pretrained=pretrained)
     state = State(
         model=model,
         averaged=recipe.ema and average(model, recipe.ema),
         optimizer=optimizer,
-        schedule=instantiate(cfg.schedule, optimizer, recipe.total_steps(train)),
+        schedule=make(cfg.schedule, "schedule", optimizer, recipe.total_steps(train)),
         scaler=precision.scaler(),
-        loggers={name: instantiate(logger)(run, config) for name, logger in loggers.items()},
+        loggers={name: make(logger, f"logger.{name}")(run, config) for name, logger in loggers.items()},
         recent=torch.zeros(3, device=device),
     )
     if recipe.compile:

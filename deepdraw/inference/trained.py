@@ -7,15 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from deepdraw.data.raster import Rasterizer
+from deepdraw.data.remote import is_remote
 from deepdraw.models.classifier import Classifier
 from deepdraw.models.lora import merged
+from deepdraw.runtime.making import make
+from deepdraw.runtime.permitted import check_config
 from deepdraw.runtime.precision import Precision, find_device
-from deepdraw.training.checkpoint import check_config, load_checkpoint
+from deepdraw.runtime.values import check_arguments
+from deepdraw.training.checkpoint import load_checkpoint
+
+DRAWS = "deepdraw.data.doodles.open_doodles"  # which writes where there is nothing yet
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +28,7 @@ class Trained:
 
     config: of the run that trained it, resolved; classes: label k of its logits means `classes[k]`; rasterizer: draws
     as it saw drawings in training; temperature: what its logits are to be divided by before the softmax, fitted on val,
-    or None where none is known for these very weights.
+    or None where none is known for these very weights; root_given: whether the command itself said where its data are.
     """
 
     path: Path
@@ -34,15 +38,22 @@ class Trained:
     rasterizer: Rasterizer
     precision: Precision
     temperature: float | None
+    root_given: bool = False
 
     @property
     def frozen(self) -> bool:
         """Whether the backbone still has the weights that training found it with (freeze=all)."""
-        return self.config.freeze._target_ == "deepdraw.models.freezing.everything"
+        return OmegaConf.select(self.config, "freeze._target_") == "deepdraw.models.freezing.everything"
 
     def source(self) -> Any:
-        """The data that it was trained on, of which `split(name)` gives a Split. Raises ValueError where it is gone."""
-        return _made(self.config.data.source)
+        """The data that it was trained on, of which `split(name)` gives a Split.
+
+        Raises ValueError where it is gone, or where only a command may say that it be fetched or drawn.
+        """
+        source = self.config.data.source
+        if not self.root_given:
+            _check_only_read(source)
+        return make(source, "data.source")
 
 
 def rebuild(
@@ -71,14 +82,19 @@ def rebuild(
     path = Path(path).expanduser()
     checkpoint = load_checkpoint(path)
     check_config(checkpoint["config"], path, trust)
-    config = OmegaConf.create(checkpoint["config"])
-    if config.backbone.pretrained and pretrained is not None:
+    config = _sections(checkpoint["config"], path)
+    if config.backbone.get("pretrained") and pretrained is not None:
         config.backbone.pretrained = pretrained
     if root is not None:
         config.data.root = config.data.source.root = str(root)
     on = find_device(device)
     computing = Precision(precision, on)  # type: ignore[arg-type]  # which refuses other names
-    model = build(config, len(checkpoint["classes"]))
+    try:
+        check_arguments("render", Rasterizer, checkpoint["config"]["render"])
+        rasterizer = Rasterizer(**config.render)
+        model = build(config, len(checkpoint["classes"]))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     try:
         model.load_state_dict(merged(checkpoint["model"]))
     except RuntimeError as error:
@@ -93,24 +109,36 @@ def rebuild(
         config=config,
         classes=list(checkpoint["classes"]),
         model=model.to(on).eval(),
-        rasterizer=Rasterizer(**config.render),
+        rasterizer=rasterizer,
         precision=computing,
         # a last.pt tells of the best weights, which are not its own
         temperature=None if "optimizer" in checkpoint else best.get("val/temperature"),
+        root_given=root is not None,
     )
+
+
+def _sections(config: dict[str, Any], path: Path) -> DictConfig:
+    """The config of a checkpoint, all of whose parts are there that are used again. Raises ValueError otherwise."""
+    for section, *keys in (("backbone", "_target_"), ("head", "_target_"), ("render",), ("data", "source")):
+        part = config.get(section)
+        if not isinstance(part, dict) or not part.keys() >= set(keys):
+            raise ValueError(f"{path}: its config has no {'.'.join([section, *keys])}: use one that deepdraw wrote")
+    return OmegaConf.create(config)
+
+
+def _check_only_read(source: DictConfig) -> None:
+    """Raise ValueError where opening the data of a checkpoint would fetch them, run a command or write new ones."""
+    root = source.get("root")
+    if isinstance(root, str) and is_remote(root):
+        raise ValueError(
+            f"a checkpoint has nothing fetched: if you trust the address {root[:200]!r}, give data.root=..."
+        )
+    if source._target_ == DRAWS and not (Path(str(root)) / "index.json").exists():
+        raise ValueError(f"the doodles are not in {root} any more: give data.root=... to say where to draw them anew")
 
 
 def build(config: DictConfig, num_classes: int) -> Classifier:
     """The classifier that a run's config names, with random weights, as training built it."""
-    backbone = _made(config.backbone)
-    return Classifier(backbone, _made(config.head, num_features=backbone.num_features, num_classes=num_classes))
-
-
-def _made(config: DictConfig, **arguments: Any) -> Any:
-    """What the config names, made; bad input as the ValueError that it is."""
-    try:
-        return instantiate(config, **arguments)
-    except InstantiationException as error:
-        if isinstance(error.__cause__, ValueError):
-            raise error.__cause__ from None
-        raise
+    backbone = make(config.backbone, "backbone")
+    head = make(config.head, "head", num_features=backbone.num_features, num_classes=num_classes)
+    return Classifier(backbone, head)

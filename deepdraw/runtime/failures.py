@@ -48,6 +48,8 @@ def failure_line(error: BaseException | None) -> str | None:
     error = _cause(error)
     if error is None:
         return None
+    if _is_of(error, "omegaconf.errors", "OmegaConfBaseException"):
+        return f"{getattr(error, 'full_key', None) or 'the config'}: {str(error).splitlines()[0]}"
     message = one_line(error)
     if _is_of(error, "concurrent.futures", "BrokenExecutor") or _is_of_workers(error):
         return f"a worker process was killed, as when memory runs out: use a machine with more memory, {AGAIN}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol
@@ -117,23 +117,26 @@ def _as_csv(columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> str:
 
 
 def log_evaluation(
-    run_dir: Path, config: Mapping[str, Any], metrics: Mapping[str, float], pictures: Mapping[str, Path]
+    run_dir: Path,
+    loggers: Mapping[str, Callable[[Path, Mapping[str, Any]], Logger]],
+    config: Mapping[str, Any],
+    metrics: Mapping[str, float],
+    pictures: Mapping[str, Path],
 ) -> None:
     """Add an evaluation's `split/name` metrics and pictures to the W&B run and the event files of the training.
 
-    config: the training's, which has been through `check_config`. While the run directory has no `summary.json`, the
-    training may still be writing there, and nothing is added. `metrics.csv` is left as it is: a run can be resumed.
+    loggers: by name, those that the evaluation's own config asks for; each takes the run directory and a config.
+    config: the training's. While the run directory has no `summary.json`, the training may still be writing there, and
+    nothing is added. `metrics.csv` is left as it is: a run can be resumed.
     """
-    from hydra.utils import instantiate
-
     summary = run_dir / "summary.json"
     if not summary.exists():
         return
     training = json.loads(summary.read_text())
-    loggers = {name: logger for name, logger in config.get("logger", {}).items() if name != "csv"}
-    with results_writer(run_dir) if loggers else nullcontext():
-        for logger_config in loggers.values():
-            logger = instantiate(logger_config)(run_dir, config)
+    starts = [start for name, start in loggers.items() if name != "csv"]
+    with results_writer(run_dir) if starts else nullcontext():
+        for start in starts:
+            logger = start(run_dir, config)
             logger.load_state_dict({})
             logger.log(metrics, epoch=training["val/epoch"], step=training["steps"])
             logger.log_pictures(pictures, step=training["steps"])

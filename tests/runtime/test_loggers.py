@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hydra.utils import instantiate
 from PIL import Image
 
 from deepdraw.runtime.dashboards import on_dashboard
@@ -402,7 +403,8 @@ def test_a_run_and_its_evaluation_reach_every_logger(train, monkeypatch, offline
     run = train("logger=[csv,wandb,tensorboard]", "train.epochs=2", plots=True)
     config = yaml.safe_load((run / "config.yaml").read_text())
     table = (run / "metrics.csv").read_bytes()
-    log_evaluation(run, config, {"zeroshot/top1": 0.125}, {"zeroshot/confusion": picture})
+    loggers = {name: instantiate(logger) for name, logger in config["logger"].items()}
+    log_evaluation(run, loggers, config, {"zeroshot/top1": 0.125}, {"zeroshot/confusion": picture})
     assert (run / "metrics.csv").read_bytes() == table
     summary = json.loads((run / "summary.json").read_text())
 
@@ -423,7 +425,7 @@ def test_a_run_and_its_evaluation_reach_every_logger(train, monkeypatch, offline
 
 
 def test_an_evaluation_leaves_the_loggers_of_a_run_that_still_trains_alone(tmp_path):
-    log_evaluation(tmp_path, {"logger": {"wandb": {}}}, {"test/top1": 0.5}, {})
+    log_evaluation(tmp_path, {"wandb": WandbLogger}, {}, {"test/top1": 0.5}, {})
     assert list(tmp_path.iterdir()) == []
 
 
