@@ -13,11 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepdraw.data.drawings import Complexity, Drawings, hash_text, ranges
-from deepdraw.data.images import JPEG_SIGNATURE, PNG_SIGNATURE, fit, is_light_on_dark, read_image
+from deepdraw.data.image_headers import JPEG_SIGNATURE, PNG_SIGNATURE
+from deepdraw.data.images import fit, is_light_on_dark, read_image
 from deepdraw.data.raster import Rasterizer
 from deepdraw.data.shards import Shards
 from deepdraw.data.svg import read_svg
 from deepdraw.data.tars import FOLDERS, ImageTars
+from deepdraw.runtime.reading import LARGEST, open_regular
 
 if TYPE_CHECKING:
     from deepdraw.data.loader import Split
@@ -174,10 +176,11 @@ def _visible(folder: Path) -> list[Path]:
 
 def _size_and_time(path: Path) -> tuple[int, int]:
     """Bytes and time of change of a file, after a look at its first bytes."""
-    with path.open("rb") as file:
+    fix = "fetch it anew or take it away"
+    with open_regular(path, largest=LARGEST["SVG" if _is_svg(path.name) else "image"], fix=fix) as file:
         start = file.read(len(PNG_SIGNATURE))
     if not start or not (_is_svg(path.name) or start.startswith((PNG_SIGNATURE, JPEG_SIGNATURE))):
-        raise ValueError(f"{path} {'is no PNG or JPEG image' if start else 'is empty'}: fetch it anew or take it away")
+        raise ValueError(f"{path} {'is no PNG or JPEG image' if start else 'is empty'}: {fix}")
     status = path.stat()
     return status.st_size, status.st_mtime_ns
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepdraw.data.drawings import Drawings
+from deepdraw.data.image_headers import FORMS, JPEG_SIGNATURE, NO_IMAGE, PNG_SIGNATURE, check_size, image_size
 from deepdraw.data.raster import Rasterizer
 from deepdraw.data.svg import read_svg
+from deepdraw.runtime.reading import LARGEST, read_bytes
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-PNG_SIGNATURE, JPEG_SIGNATURE = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+BAND = 1 << 20  # pixels that are made grey at once
 COLOUR_TYPE, WITH_ALPHA = 25, (4, 6)  # the byte of a PNG that tells its colour type, and the values with alpha
 
 
@@ -24,10 +28,11 @@ def draw_image(source: str | Path | bytes | Image | NDArray[Any], rasterizer: Ra
     """One picture as `rasterizer` would have drawn it: uint8 [size, size].
 
     source: the path of an SVG file, whose strokes are drawn as any drawing's are, or an image: a file or its
-    bytes (PNG, JPEG, whatever OpenCV decodes), a PIL image, or an array uint8, uint16 or of floats from 0 to 1
+    bytes (PNG, JPEG, BMP, GIF, PPM, TIFF or WebP), a PIL image, or an array uint8, uint16 or of floats from 0 to 1
     with shape [H, W], [H, W, 3] (RGB) or [H, W, 4] (RGBA). Images are taken to be dark on light.
 
-    Raises ValueError, naming the file, if there is none or it is none of these, is cut short or is empty.
+    Raises ValueError, naming the file, if there is none or it is none of these, is cut short, is empty or has too many
+    pixels.
     """
     if isinstance(source, str | Path):
         path = Path(source)
@@ -35,31 +40,34 @@ def draw_image(source: str | Path | bytes | Image | NDArray[Any], rasterizer: Ra
             return rasterizer(Drawings.pack([read_svg(path)], [0], [0]))[0]
         return fit(read_image(path), rasterizer)
     if isinstance(source, bytes):
-        image = decode(source)
+        these = f"these {len(source):,} bytes"
+        image = _decoded(source, f"{these}: an image that")
         if image is None:
-            raise ValueError(
-                f"these {len(source):,} bytes are no image or are cut short: give a whole PNG or JPEG file"
-            )
+            raise ValueError(f"{these} are no image or are cut short: give a whole PNG or JPEG file")
         return fit(image, rasterizer)
     return fit(_to_grey(source if isinstance(source, np.ndarray) else _pixels(source)), rasterizer)
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
     """The image in a file, grey: uint8 [H, W]. Raises ValueError, naming the file, if it cannot be decoded."""
-    try:
-        encoded = path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read ({error.strerror}): check the path") from error
-    image = decode(encoded)
+    encoded = read_bytes(path, largest=LARGEST["image"], fix="check the path")
+    image = _decoded(encoded, str(path))
     if image is None:
         raise ValueError(f"{path} is no image or is cut short: fetch it anew or take it away")
     return image
 
 
 def decode(encoded: bytes) -> NDArray[np.uint8] | None:
-    """A grey image uint8 [H, W], laid on white where it is transparent; None if it cannot be decoded."""
-    if not encoded:
+    """A grey image uint8 [H, W], laid on white where it is transparent; None if it cannot be decoded.
+
+    Raises ValueError, before it is decoded, where it has too many pixels; whoever knows its name puts that ahead.
+    """
+    size = image_size(encoded)
+    if size is None:
         return None
+    check_size(size, encoded)
+    if not encoded.startswith((PNG_SIGNATURE, JPEG_SIGNATURE)):
+        return _decoded_by_pillow(encoded)
     buffer = np.frombuffer(encoded, np.uint8)
     try:
         if not _is_transparent_png(encoded):
@@ -69,7 +77,27 @@ def decode(encoded: bytes) -> NDArray[np.uint8] | None:
         return None
     if image is None or image.ndim == 2:
         return image  # type: ignore[return-value]
-    return _to_grey(cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGB))
+    return _to_grey(image, cv2.COLOR_BGR2GRAY)
+
+
+def _decoded(encoded: bytes, name: str) -> NDArray[np.uint8] | None:
+    try:
+        return decode(encoded)
+    except ValueError as error:
+        raise ValueError(f"{name} {error}: scale it down") from error
+
+
+def _decoded_by_pillow(encoded: bytes) -> NDArray[np.uint8] | None:
+    """The image in one of the rarer forms, the first where there are several."""
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(encoded), formats=FORMS) as image:
+                return _to_grey(_pixels(image))
+    except NO_IMAGE:
+        return None
 
 
 def fit(image: NDArray[np.uint8], rasterizer: Rasterizer) -> NDArray[np.uint8]:
@@ -106,14 +134,18 @@ def _pixels(image: Image) -> NDArray[Any]:
     """A PIL image as an array, turned as its EXIF orientation says."""
     from PIL import ImageOps
 
+    check_size(image.size)
     image = ImageOps.exif_transpose(image)
     if not image.mode.startswith(("I", "F")) and image.mode not in ("L", "RGB", "RGBA"):
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     return np.asarray(image)
 
 
-def _to_grey(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Pixels [H, W], [H, W, 3] or [H, W, 4] as uint8 [H, W], laid on white where they are transparent."""
+def _to_grey(pixels: NDArray[Any], conversion: int = cv2.COLOR_RGB2GRAY) -> NDArray[np.uint8]:
+    """Pixels [H, W], [H, W, 3] or [H, W, 4] as uint8 [H, W], laid on white where they are transparent.
+
+    It is done in bands, as it takes a few times the memory of the pixels.
+    """
     if not pixels.size or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))):
         raise ValueError(f"an image of shape {list(pixels.shape)} cannot be read: give [H, W], [H, W, 3] or [H, W, 4]")
     if pixels.dtype in (np.uint8, np.uint16):
@@ -122,9 +154,15 @@ def _to_grey(pixels: NDArray[Any]) -> NDArray[np.uint8]:
         pixels, full = pixels.astype(np.float32), 1
     else:
         raise ValueError(f"an image of {pixels.dtype} needs values of another kind: give uint8, or floats from 0 to 1")
+    grey, rows = np.empty(pixels.shape[:2], np.uint8), max(1, BAND // pixels.shape[1])
+    for first in range(0, len(pixels), rows):
+        grey[first : first + rows] = _grey_band(pixels[first : first + rows], full, conversion)
+    return grey
+
+
+def _grey_band(pixels: NDArray[Any], full: float, conversion: int) -> NDArray[Any]:
     if pixels.ndim == 3:
-        pixels, alpha = cv2.cvtColor(pixels[..., :3], cv2.COLOR_RGB2GRAY), pixels[..., 3:]
+        pixels, alpha = cv2.cvtColor(pixels[..., :3], conversion), pixels[..., 3:]
         if alpha.size:
-            ink = (1 - pixels / full) * (alpha[..., 0] / full)
-            return np.rint(255 * (1 - ink)).astype(np.uint8)
-    return pixels.copy() if full == 255 else np.rint(pixels * (255 / full)).astype(np.uint8)
+            return np.rint(255 * (1 - (1 - pixels / full) * (alpha[..., 0] / full)))
+    return pixels if full == 255 else np.rint(pixels * (255 / full))

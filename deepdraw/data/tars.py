@@ -123,12 +123,17 @@ class TarSplit:
             with open(self._index.tars[number], "rb", buffering=0) as tar:
                 for i in np.flatnonzero(samples["tar"] == number):
                     tar.seek(samples["offset"][i])
-                    image = decode(tar.read(samples["num_bytes"][i]))
-                    if image is None:
-                        member = self._index.member(chosen[i])
-                        raise ValueError(f"{member} does not decode: fetch the tar anew or repack it without")
-                    images[i] = fit(image, rasterizer)
+                    images[i] = fit(self._decode(tar.read(samples["num_bytes"][i]), chosen[i]), rasterizer)
         return self._class_of_label[samples["label"]], np.ascontiguousarray(samples["key_id"])
+
+    def _decode(self, encoded: bytes, sample: int) -> NDArray[np.uint8]:
+        try:
+            image, reason = decode(encoded), "does not decode"
+        except ValueError as error:
+            image, reason = None, str(error)
+        if image is None:
+            raise ValueError(f"{self._index.member(sample)} {reason}: fetch the tar anew or repack it without")
+        return image
 
 
 def _listed_classes(listing: Path) -> list[str]:

@@ -1,6 +1,8 @@
 """A picture becomes the same square whether it comes as a file, as bytes, as a PIL image or as an array."""
 
 import io
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 from PIL import Image
 
 from deepdraw.data.drawings import Drawings
-from deepdraw.data.images import draw_image, is_light_on_dark
+from deepdraw.data.images import decode, draw_image, is_light_on_dark
 from deepdraw.data.raster import Rasterizer
 
 RASTERIZER = Rasterizer(16, 1.0)
@@ -137,3 +139,68 @@ def test_a_file_that_is_no_image_is_named(tmp_path, scribble, content):
     (tmp_path / "x.png").write_bytes(whole[:-20] if content == "cut" else content)
     with pytest.raises(ValueError, match=r"x\.png is no image or is cut short"):
         draw_image(tmp_path / "x.png", RASTERIZER)
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png_of(width: int, height: int, color: int) -> bytes:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, color, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+
+
+def jpeg_of(width: int, height: int) -> bytes:
+    small = encoded(Image.new("L", (8, 8)), "JPEG")
+    place = small.index(b"\xff\xc0") + 5
+    return small[:place] + struct.pack(">HH", height, width) + small[place + 4 :]
+
+
+def gif_of(width: int, height: int) -> bytes:
+    small = encoded(Image.new("L", (8, 8)), "GIF")
+    return small[:6] + struct.pack("<HH", width, height) + small[10:]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        png_of(30_000, 30_000, 6),
+        png_of(30_000, 30_000, 0),
+        png_of(2**31 - 1, 1, 2),
+        jpeg_of(60_000, 60_000),
+        gif_of(60_000, 60_000),
+        encoded(Image.new("1", (9_000, 9_000)), "TIFF", compression="group4"),
+        encoded(Image.new("1", (9_000, 9_000)), "BMP"),
+    ],
+    ids=["transparent png", "grey png", "wide png", "jpeg", "gif", "tiff", "bmp"],
+)
+def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(tmp_path, content):
+    (tmp_path / "x.png").write_bytes(content)
+    for source, name in ((content, f"these {len(content):,} bytes"), (tmp_path / "x.png", "x.png")):
+        with pytest.raises(ValueError, match=rf"{name}.* has [\d,]+ x [\d,]+ pixels, too many pixels") as caught:
+            draw_image(source, RASTERIZER)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_jpeg_of_very_many_scans_is_refused():
+    whole = encoded(Image.new("L", (64, 64)), "JPEG", progressive=True)
+    assert draw_image(whole, RASTERIZER).shape == (16, 16)
+    with pytest.raises(ValueError, match="more than 100 scans"):
+        draw_image(whole[:-2] + 200 * whole[whole.rindex(b"\xff\xda") : -2] + whole[-2:], RASTERIZER)
+
+
+@pytest.mark.parametrize("form", ["BMP", "GIF", "PPM", "TIFF", "WEBP"])
+def test_the_rarer_forms_are_read_too(scribble, form):
+    options = {"lossless": True} if form == "WEBP" else {}
+    drawn = draw_image(encoded(Image.fromarray(scribble), form, **options), RASTERIZER)
+    assert np.abs(drawn.astype(int) - draw_image(scribble, RASTERIZER)).max() <= 1
+
+
+@pytest.mark.parametrize("shape", [(3, 7), (3000, 1000), (1000, 3000)])
+def test_transparent_pictures_of_any_size_are_laid_on_white(shape):
+    pixels = np.random.default_rng(0).integers(0, 256, (*shape, 4), np.uint8)
+    weights = (0.299, 0.587, 0.114)
+    grey = np.rint(pixels[..., :3] @ weights)
+    expected = 255 - (255 - grey) * (pixels[..., 3] / 255)
+    found = decode(encoded(Image.fromarray(pixels)))
+    assert np.abs(found - expected).max() <= 1.5

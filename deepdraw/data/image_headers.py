@@ -1,0 +1,66 @@
+"""What an image says of itself before it is decoded: a few bytes can stand for pictures of any size."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+
+MOST_PIXELS = 1 << 26  # 67 million, as of the largest cameras; 1 GB of memory at most while it is decoded
+MOST_SCANS = 100  # of a progressive JPEG, each a pass over all pixels; encoders write about 10
+PNG_SIGNATURE, JPEG_SIGNATURE = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+FORMS = ("BMP", "GIF", "PPM", "TIFF", "WEBP")  # that Pillow reads, beside PNG and JPEG
+WITHOUT_SIZE = {0xC4, 0xC8, 0xCC}  # JPEG markers among those of frames
+ALONE = {0x01, *range(0xD0, 0xD9)}  # JPEG markers without a segment
+# What Pillow raises on bytes that are no image.
+NO_IMAGE = (
+    *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError),
+    *(SyntaxError, TypeError, ValueError, struct.error),
+)
+
+
+def check_size(size: tuple[int, int], encoded: bytes = b"") -> None:
+    """Raise ValueError where an image of this width and height has too many pixels, or passes over them."""
+    width, height = size
+    if width * height > MOST_PIXELS:
+        raise ValueError(f"has {width:,} x {height:,} pixels, too many pixels (more than {MOST_PIXELS:,})")
+    if encoded.startswith(JPEG_SIGNATURE) and encoded.count(b"\xff\xda") > MOST_SCANS:
+        raise ValueError(f"has more than {MOST_SCANS} scans")
+
+
+def image_size(encoded: bytes) -> tuple[int, int] | None:
+    """Width and height in an image's header; None where there is none."""
+    if encoded.startswith(PNG_SIGNATURE):
+        return struct.unpack(">II", encoded[16:24]) if encoded[12:16] == b"IHDR" and len(encoded) >= 33 else None
+    return _jpeg_size(encoded) if encoded.startswith(JPEG_SIGNATURE[:2]) else _other_size(encoded)
+
+
+def _jpeg_size(encoded: bytes) -> tuple[int, int] | None:
+    """That of the first frame, found as libjpeg finds it."""
+    place = 2
+    while (place := encoded.find(b"\xff", place)) >= 0:
+        while encoded[place : place + 1] == b"\xff":
+            place += 1
+        marker, place = encoded[place : place + 1], place + 1
+        if not marker or marker[0] == 0xD9 or len(encoded) < place + 7:
+            return None
+        if 0xC0 <= marker[0] <= 0xCF and marker[0] not in WITHOUT_SIZE:
+            height, width = struct.unpack(">HH", encoded[place + 3 : place + 7])
+            return width, height
+        if marker[0] and marker[0] not in ALONE:
+            place += int.from_bytes(encoded[place : place + 2], "big")
+    return None
+
+
+def _other_size(encoded: bytes) -> tuple[int, int] | None:
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(encoded), formats=FORMS) as image:
+                return image.size
+    except Image.DecompressionBombError:  # of more pixels than ever fit
+        return MOST_PIXELS + 1, 1
+    except NO_IMAGE:
+        return None
