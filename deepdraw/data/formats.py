@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from deepdraw.data.simplification import cut, simplify
+from deepdraw.runtime.reading import LARGEST, open_regular
 
 MAX_LENGTH = 2**16 - 1
 SUFFIXES = (".ndjson", ".bin")
@@ -48,20 +49,33 @@ def read_sketches(path: Path, *, any_word: bool = False) -> Iterator[Sketch | Br
     `any_word` lets an ndjson file hold several.
 
     Raises:
-        ValueError: if a .bin file does not parse; ndjson goes on with the next line, a .bin file cannot.
+        ValueError: if there is no such file, or a .bin file does not parse; ndjson goes on with the next line, a .bin
+            file cannot.
     """
-    with path.open("rb") as file:
-        yield from _read_bin(file, path.stem) if path.suffix == ".bin" else _read_ndjson(file, path.stem, any_word)
+    with open_regular(path) as file:
+        yield from _read_bin(file, path) if path.suffix == ".bin" else _read_ndjson(file, path.stem, any_word)
 
 
 def _read_ndjson(file: BinaryIO, word: str, any_word: bool) -> Iterator[Sketch | Broken]:
-    for number, line in enumerate(file, start=1):
+    for number, line in enumerate(_lines(file), start=1):
         if line.isspace():
             continue
         try:
+            if len(line) > LARGEST["drawing"]:
+                raise ValueError(f"it has more than {LARGEST['drawing']:,} bytes")
             yield _parse_line(line, word, any_word)
-        except (ValueError, TypeError, KeyError, OverflowError) as error:
-            yield Broken(number, f"no {error} in it" if isinstance(error, KeyError) else str(error))
+        except (ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:
+            reason = " ".join(str(error).split())[:200]
+            yield Broken(number, f"no {reason} in it" if isinstance(error, KeyError) else reason)
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of a file, of one that is too long no more than shows that it is."""
+    most = LARGEST["drawing"] + 1
+    while line := file.readline(most):
+        yield line
+        while len(line) == most and not line.endswith(b"\n"):  # the rest of it
+            line = file.readline(most)
 
 
 def _parse_line(line: bytes, word: str, any_word: bool) -> Sketch:
@@ -69,18 +83,28 @@ def _parse_line(line: bytes, word: str, any_word: bool) -> Sketch:
     if not isinstance(record, dict):
         raise ValueError("not a JSON object")
     if not any_word and record.get("word", word) != word:
-        raise ValueError(f"a drawing of {record['word']!r} in the file of {word!r}")
+        raise ValueError(f"a drawing of {record['word']!r:.80} in the file of {word!r}")
     recognized = record.get("recognized")
     if not isinstance(recognized, bool | None):
-        raise ValueError(f"recognized is {recognized!r}, neither true nor false")
+        raise ValueError(f"recognized is {recognized!r:.80}, neither true nor false")
     drawn = [stroke for stroke in record["drawing"] if any(stroke)]
     strokes = _parse_strokes(drawn)
     if max(len(strokes), *map(len, strokes), 0) > MAX_LENGTH:
         raise ValueError(f"more than {MAX_LENGTH:,} strokes, or points in a stroke")
-    key_id = int(record["key_id"]) if "key_id" in record else _hash(strokes)
-    if not 0 <= key_id < 2**64:
-        raise ValueError(f"key_id {key_id} does not fit 64 bits")
-    return Sketch(record.get("word", word), key_id, recognized, strokes, len(record["drawing"]) - len(drawn))
+    key_id = _key_id(record["key_id"]) if "key_id" in record else _hash(strokes)
+    if not isinstance(word := record.get("word", word), str):
+        raise ValueError(f"its word is {word!r:.80}, no text")
+    return Sketch(word, key_id, recognized, strokes, len(record["drawing"]) - len(drawn))
+
+
+def _key_id(given: Any) -> int:
+    if isinstance(given, bool) or not (
+        isinstance(given, int) or (isinstance(given, str) and given.removeprefix("-").isdecimal())
+    ):
+        raise ValueError(f"key_id is {given!r:.80}, no whole number")
+    if len(str(given)) > 25 or not 0 <= int(given) < 2**64:
+        raise ValueError(f"key_id {given!s:.80} does not fit 64 bits")
+    return int(given)
 
 
 def _parse_strokes(drawn: list[list[list[float]]]) -> list[np.ndarray]:
@@ -94,6 +118,8 @@ def _parse_strokes(drawn: list[list[list[float]]]) -> list[np.ndarray]:
         raise ValueError("the arrays of a stroke differ in length")
     # One array for all strokes: a tenth of the time of one array each.
     xy = np.array([list(chain.from_iterable(stroke[axis] for stroke in drawn)) for axis in (0, 1)]).T
+    if xy.dtype.kind not in "iufO" or (xy.dtype == object and any(isinstance(number, str) for number in xy.flat)):
+        raise ValueError("a coordinate is no number")
     if forms == {3}:
         return simplify(cut(xy, lengths))
     if xy.dtype != np.int64 or xy.min() < 0 or xy.max() > 255:
@@ -101,21 +127,24 @@ def _parse_strokes(drawn: list[list[list[float]]]) -> list[np.ndarray]:
     return cut(xy.astype(np.uint8), lengths)
 
 
-def _read_bin(file: BinaryIO, word: str) -> Iterator[Sketch | Broken]:
+def _read_bin(file: BinaryIO, path: Path) -> Iterator[Sketch | Broken]:
     number = 0
     while header := file.read(_HEADER.size):
         number += 1
         try:
             key_id, _, recognized, _, num_strokes = _HEADER.unpack(header)
-            strokes = [_read_stroke(file) for _ in range(num_strokes)]
+            start = file.tell()
+            strokes: list[np.ndarray] = []
+            while len(strokes) < num_strokes and file.tell() - start <= LARGEST["drawing"]:
+                strokes.append(_read_stroke(file))
         except struct.error:
             yield Broken(number, "the file ends inside this drawing: it is not whole")
             return
-        if recognized not in (0, 1):
+        if recognized not in (0, 1) or len(strokes) < num_strokes:
             # Records have no marker to find the next one by.
-            raise ValueError(f"{file.name}: drawing {number} does not parse, nor can what follows: fetch the file anew")
+            raise ValueError(f"{path}: drawing {number} does not parse, nor can what follows: fetch the file anew")
         full = [stroke for stroke in strokes if len(stroke)]
-        yield Sketch(word, key_id, bool(recognized), full, num_strokes - len(full))
+        yield Sketch(path.stem, key_id, bool(recognized), full, num_strokes - len(full))
 
 
 def _read_stroke(file: BinaryIO) -> np.ndarray:

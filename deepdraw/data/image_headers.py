@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import warnings
+import zlib
 
 MOST_PIXELS = 1 << 26  # 67 million, as of the largest cameras; 1 GB of memory at most while it is decoded
 MOST_SCANS = 100  # of a progressive JPEG, each a pass over all pixels; encoders write about 10
@@ -15,7 +16,7 @@ ALONE = {0x01, *range(0xD0, 0xD9)}  # JPEG markers without a segment
 # What Pillow raises on bytes that are no image.
 NO_IMAGE = (
     *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError),
-    *(SyntaxError, TypeError, ValueError, struct.error),
+    *(SyntaxError, TypeError, ValueError, struct.error, zlib.error),
 )
 
 

@@ -20,6 +20,7 @@ from deepdraw.runtime.reading import LARGEST, read_bytes
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+cv2.setNumThreads(1)  # a loader's worker that is forked after OpenCV has started threads waits for them for ever
 BAND = 1 << 20  # pixels that are made grey at once
 COLOUR_TYPE, WITH_ALPHA = 25, (4, 6)  # the byte of a PNG that tells its colour type, and the values with alpha
 

@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterator
 from hashlib import blake2b
+from itertools import pairwise
 from pathlib import Path
 
 from rich.console import Console
@@ -22,6 +23,10 @@ from deepdraw.runtime.files import whole_file
 
 PLACE = re.compile(r"\b(train|test|quickdraw_zeroshot)/([\w.-]+\.tar)(?![\w.-])")
 PLAIN = re.compile(r"https?://[\w.:/%~?&=+@-]+")  # no quote and no space: webdataset hands the address to a shell
+MOST = 100_000  # tars of one address
+LONGEST = 10_000  # characters of an address
+BRACE = re.compile(r"\\.|[{},]")
+RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)(?:\.\.(-?\d+))?")
 CHUNK = 1 << 20  # bytes
 
 
@@ -39,6 +44,7 @@ def fetch(root: str) -> Path:
     """
     from webdataset.shardlists import expand_urls
 
+    _check_number(root)
     folder = cache_folder() / "tars" / blake2b(root.encode(), digest_size=8).hexdigest()
     wanted: dict[Path, str] = {}
     for url in expand_urls(root):
@@ -58,6 +64,46 @@ def fetch(root: str) -> Path:
             for chunk in _chunks(missing[path], path.name):
                 file.write(chunk)
     return folder
+
+
+def _check_number(root: str) -> None:
+    """Raise ValueError where the braces of an address stand for more addresses than there are tars anywhere."""
+    try:
+        number = sum(map(_num_expanded, root.split("::"))) if len(root) <= LONGEST else MOST + 1
+    except RecursionError:
+        number = MOST + 1
+    if number > MOST or number * len(root) > 1000 * MOST:
+        raise ValueError(f"data.root={root[:80]} ... names more than {MOST:,} tars: write fewer or smaller braces")
+
+
+def _num_expanded(pattern: str) -> int:
+    """How many addresses a pattern stands for, without writing them down."""
+    number, depth, start = 1, 0, 0
+    for match in BRACE.finditer(pattern):
+        if match[0] == "{":
+            depth, start = depth + 1, match.end() if depth == 0 else start
+        elif match[0] == "}":
+            depth -= 1
+            if depth == 0:
+                number *= _num_within(pattern[start : match.start()])
+        if depth < 0:
+            break
+    if depth:
+        raise ValueError(f"data.root={pattern[:200]} opens and closes other numbers of braces: correct it")
+    return number
+
+
+def _num_within(braces: str) -> int:
+    if numbers := RANGE.fullmatch(braces):
+        first, last, step = (int(number or 1) for number in numbers.groups())
+        return abs(last - first) // (abs(step) or 1) + 1
+    ends, depth = [-1], 0
+    for match in BRACE.finditer(braces):
+        depth += {"{": 1, "}": -1}.get(match[0], 0)
+        if match[0] == "," and depth == 0:
+            ends.append(match.start())
+    parts = [braces[a + 1 : b] for a, b in pairwise([*ends, len(braces)])]
+    return sum(map(_num_expanded, parts))
 
 
 def _chunks(url: str, name: str) -> Iterator[bytes]:

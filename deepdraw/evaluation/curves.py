@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepdraw.evaluation.style import BLUE, INK, VERMILION, WIDE, dress, finished, new_figure, percent
+from deepdraw.runtime.reading import LARGEST, read_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+MOST_STEPS = 2**53
 _CROWDED = 60  # points on a curve
 
 
@@ -51,18 +54,30 @@ def plot_curves(metrics_csv: Path, out: Path) -> None:
 
 def _read_curves(metrics_csv: Path) -> dict[str, tuple[list[float], list[float]]]:
     """The steps and values of each column, of those rows where it was measured and finite."""
+    fix = "give the metrics.csv of a run"
+    text = read_text(metrics_csv, largest=LARGEST["CSV"], fix=fix)
     curves: dict[str, tuple[list[float], list[float]]] = {}
-    with metrics_csv.open(newline="", encoding="utf-8") as file:
-        rows = csv.DictReader(file)
+    try:
+        rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
         if "step" not in (rows.fieldnames or ()):
-            raise ValueError(f"{metrics_csv} has no column `step`: give the metrics.csv of a run")
+            raise ValueError("it has no column `step`")
         for row in rows:
-            for name, cell in row.items():
-                if "/" in name and cell and math.isfinite(value := float(cell)):
+            measured = {name: float(cell) for name, cell in row.items() if name and "/" in name and cell}
+            for name, value in measured.items():
+                if math.isfinite(value):
                     steps, values = curves.setdefault(name, ([], []))
-                    steps.append(float(row["step"]))
+                    steps.append(_step(row["step"]))
                     values.append(value)
+    except (csv.Error, TypeError, ValueError) as error:
+        raise ValueError(f"{metrics_csv} cannot be read ({' '.join(str(error).split())[:200]}): {fix}") from error
     return curves
+
+
+def _step(cell: str) -> float:
+    step = float(cell)
+    if not 0 <= step <= MOST_STEPS:
+        raise ValueError(f"the step {cell} is no number of steps")
+    return step
 
 
 def _plot_measured(axes: Axes, steps: Sequence[float], values: Sequence[float], *, color: str, label: str) -> None:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import re
-import struct
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -15,15 +12,16 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from deepdraw.data.image_headers import NO_IMAGE, check_size, image_size
+from deepdraw.evaluation.metric_files import read_metrics
 from deepdraw.evaluation.pictures import ORDER
 from deepdraw.evaluation.tables import Line, lines
 from deepdraw.runtime.files import write_text
-from deepdraw.runtime.reading import LARGEST, read_bytes
+from deepdraw.runtime.reading import LARGEST, read_bytes, read_text, read_yaml
 
 _SPLITS = ("test", "zeroshot", "generalized", "val", "train")  # in this order, others behind them
 
 # what Pillow raises on a PNG that is cut short or garbled
-DAMAGED = (OSError, SyntaxError, ValueError, TypeError, ArithmeticError, EOFError, struct.error, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -57,19 +55,20 @@ def write_report(run: Path) -> Path:
     """
     from jinja2 import Environment, StrictUndefined
 
-    summary = _read_json(run / "summary.json")
+    summary = read_metrics(run / "summary.json")
     sections = list(_sections(run, summary))
     if not summary and not sections:
         raise ValueError(f"{run} holds neither summary.json nor evaluations/: give the directory of a run")
-    config = run / "config.yaml"
+    config, fix = run / "config.yaml", "put the run's own back, or delete it"
+    trained, written = (read_yaml(config, fix=fix), read_text(config, fix=fix)) if config.exists() else ({}, "")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(files("deepdraw.evaluation").joinpath("report.jinja").read_text("utf-8"))
     page = template.render(
         title="/".join(run.resolve().parts[-2:]),
-        facts=_facts(summary, config),
+        facts=_facts(summary, trained),
         sections=sections,
         plots=embed(sorted((run / "plots").glob("*.png"))),
-        config=config.read_text("utf-8") if config.exists() else "",
+        config=written,
         versions=summary.get("versions", {}),
     )
     write_text(run / "report.html", page)
@@ -86,7 +85,7 @@ def embed(paths: Iterable[Path]) -> list[Image]:
     for path in paths:
         try:
             images.append(_image(path))
-        except DAMAGED as error:
+        except NO_IMAGE as error:
             print(f"{path} is no whole PNG and is left out of the report ({error}): evaluate again, or delete it")
     return images
 
@@ -95,6 +94,7 @@ def _image(path: Path) -> Image:
     from PIL import Image as Pillow
 
     content = read_bytes(path, largest=LARGEST["image"])
+    check_size(image_size(content) or (0, 0))
     with Pillow.open(io.BytesIO(content), formats=["PNG"]) as opened:
         text, size, (dpi, _) = opened.info, opened.size, opened.info.get("dpi", (96, 96))
         opened.verify()
@@ -106,7 +106,7 @@ def _image(path: Path) -> Image:
 
 def _sections(run: Path, summary: Mapping[str, Any]) -> Iterator[Section]:
     evaluations = run / "evaluations"
-    metrics_of = {path.stem: _read_json(path) for path in sorted(evaluations.glob("*.json"))}
+    metrics_of = {path.stem: read_metrics(path) for path in sorted(evaluations.glob("*.json"))}
     tested = {key: value for key, value in summary.items() if key.startswith("test/")}
     if tested:
         metrics_of.setdefault("test", tested)
@@ -126,14 +126,12 @@ def _headline(found: list[Line]) -> Line:
     return (means or several or found[:1])[-1]
 
 
-def _facts(summary: Mapping[str, Any], config: Path) -> dict[str, str]:
+def _facts(summary: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, str]:
     """What was trained, how large it is, how long and on what."""
-    from omegaconf import OmegaConf
-
-    trained = OmegaConf.load(config) if config.exists() else OmegaConf.create()
+    backbone, data = (group if isinstance(group := config.get(name), dict) else {} for name in ("backbone", "data"))
     facts = {
-        "encoder": OmegaConf.select(trained, "backbone.name") or OmegaConf.select(trained, "backbone._target_"),
-        "data": OmegaConf.select(trained, "data.root"),
+        "encoder": backbone.get("name") or backbone.get("_target_"),
+        "data": data.get("root"),
         "parameters": summary.get("parameters"),
         "of them trained": summary.get("trainable_parameters"),
         "steps": summary.get("steps"),
@@ -151,7 +149,3 @@ def _fact(value: object) -> str:
 
 def _place(name: str, order: tuple[str, ...]) -> int:
     return order.index(name) if name in order else len(order)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text("utf-8")) if path.exists() else {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from deepdraw.evaluation import curves, sheets
 from deepdraw.evaluation.evaluation import Evaluation
+from deepdraw.evaluation.metric_files import read_metrics
 from deepdraw.evaluation.pictures import write_pictures
 from deepdraw.evaluation.predictions import Predictions
 from deepdraw.evaluation.report import write_report
@@ -71,6 +71,5 @@ def write_metrics(run: Path, name: str, metrics: Mapping[str, float]) -> None:
 
 def _add_metrics(run: Path, name: str, metrics: Mapping[str, float]) -> None:
     path = run / f"evaluations/{name}.json"
-    former = json.loads(path.read_text()) if path.exists() else {}
-    write_json(path, former | {f"{name}/{metric}": value for metric, value in metrics.items()})
+    write_json(path, read_metrics(path) | {f"{name}/{metric}": value for metric, value in metrics.items()})
     print(f"written to {path}")

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
-
+from deepdraw.evaluation.metric_files import read_metrics
+from deepdraw.runtime.reading import read_yaml
 from deepdraw.runtime.run import FREE
 
 _HYDRA_KEYS = ("_partial_", "_convert_", "_recursive_")
@@ -56,20 +53,18 @@ def read_run(directory: Path, split: str) -> Run:
 
     Raises ValueError where this is no run, it has no results of the split, or one of them is no finite number.
     """
+    again = command(directory, split)
     try:
-        config = OmegaConf.to_container(OmegaConf.load(directory / "config.yaml"))
-    except (OSError, YAMLError, OmegaConfBaseException) as error:
-        raise ValueError(f"{directory} has no config.yaml that can be read: give the directory of a run") from error
-    summary = _read_json(directory / "summary.json")
-    results = summary | _read_json(directory / "evaluations" / f"{split}.json")
+        config = read_yaml(directory / "config.yaml", fix="give the directory of a run")
+    except ValueError as error:
+        raise ValueError(f"{directory} has no config.yaml that can be read: {error}") from error
+    summary = read_metrics(directory / "summary.json")
+    results = summary | read_metrics(directory / "evaluations" / f"{split}.json", f"delete it, or {again}")
     metrics = {key.removeprefix(f"{split}/"): x for key, x in results.items() if key.startswith(f"{split}/")}
     if not metrics:
         there = sorted({key.rpartition("/")[0] for key in results if "/" in key} | _evaluated(directory))
         others = f", only of {', '.join(there)}" if there else ""
-        raise ValueError(f"{directory} has no results of split {split}{others}: {command(directory, split)}")
-    for name, value in metrics.items():
-        if not isinstance(value, int | float) or not math.isfinite(value):
-            raise ValueError(f"{directory} has {split}/{name} = {value}: leave it out, or {command(directory, split)}")
+        raise ValueError(f"{directory} has no results of split {split}{others}: {again}")
     size = {"trainable_parameters": summary["trainable_parameters"]} if "trainable_parameters" in summary else {}
     return Run(directory, split, dict(_flat(config)), metrics | size)
 
@@ -127,15 +122,3 @@ def _flat(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} is no JSON: delete it, and train or evaluate the run again") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} holds no metrics: delete it, and train or evaluate the run again")
-    return found

@@ -24,16 +24,18 @@ MB = 1 << 20
 # Bytes that a file of each kind may have; what is larger is refused before it is read.
 LARGEST = {
     "JSON": 256 * MB,  # an index.json of 345 categories has 0.3 MB
-    "YAML": 4 * MB,
+    "YAML": 1 * MB,
     "CSV": 1024 * MB,
     "text": 16 * MB,
     "SVG": 1 * MB,
     "image": 256 * MB,
+    "drawing": 4 * MB,  # a line of ndjson, a record of a .bin file; a drawing has a thousandth of it
     "label": 4096,  # a .cls member of a tar
     "npz": 8192 * MB,  # predictions of 50 million drawings have 1.4 GB
 }
 # What numpy and zipfile raise on bytes that are no array or no archive of arrays.
 NO_ARRAY = (OSError, EOFError, LookupError, MemoryError, RuntimeError, SyntaxError, TypeError, ValueError)
+DEEPEST = 100  # mappings and lists within each other in a YAML file
 LARGEST_HEADER = 10_000  # bytes of the text in an npy file that tells its shape and dtype
 
 
@@ -108,18 +110,32 @@ def read_yaml(path: Path, *, fix: str, largest: int = LARGEST["YAML"]) -> dict[s
     text = read_text(path, largest=largest, fix=fix)
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        if any(isinstance(event, yaml.events.AliasEvent) for event in yaml.parse(text, Loader=loader)):
-            raise ValueError(f"{path} has aliases, which are not followed: {fix}")
+        _check_events(yaml.parse(text, Loader=loader))
         found = yaml.load(text, Loader=loader)
-    except (yaml.YAMLError, RecursionError, OverflowError) as error:
+        if not isinstance(found, dict) or not _is_plain(found):
+            raise ValueError("it holds other than a mapping of plain values")
+    except (yaml.YAMLError, AttributeError, LookupError, RecursionError, OverflowError, ValueError) as error:
         raise ValueError(f"{path} is no YAML that can be read ({' '.join(str(error).split())[:200]}): {fix}") from error
-    except ValueError as error:  # such as a date that there is not
-        if str(path) in str(error):
-            raise
-        raise ValueError(f"{path} holds a value that cannot be read ({error}): {fix}") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} holds no mapping: {fix}")
     return found
+
+
+def _check_events(events: Iterator[Any]) -> None:
+    """Raise ValueError where a small file would stand for a tree of any size or depth."""
+    depth = 0
+    for event in events:
+        if type(event).__name__ == "AliasEvent":
+            raise ValueError("it has aliases, which are not followed")
+        depth += type(event).__name__.endswith("StartEvent") - type(event).__name__.endswith("EndEvent")
+        if depth > DEEPEST:
+            raise ValueError("it nests too deep")
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(key, str) for key in value) and all(map(_is_plain, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, str | bool | float) or (isinstance(value, int) and abs(value) < 2**64)
 
 
 def read_npz(

@@ -12,12 +12,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from braceexpand import braceexpand
 from PIL import Image, ImageDraw
 
 from deepdraw.data import tar_index
 from deepdraw.data.categories import SEEN, UNSEEN
 from deepdraw.data.raster import Rasterizer
-from deepdraw.data.remote import fetch
+from deepdraw.data.remote import _num_expanded, fetch
+from deepdraw.data.tar_members import tar_members
 from deepdraw.data.tars import BLOCK, ImageTars, TarSplit
 
 NAMES = ("apple", "fish", "light bulb")
@@ -373,3 +375,80 @@ def test_a_pipe_runs_only_when_it_is_allowed(tmp_path, monkeypatch):
     assert ImageTars(root).split("train").classes == sorted(NAMES)
     with pytest.raises(ValueError, match="could not be fetched: see why with `cat "):
         ImageTars(f"pipe:cat {source.parent}/absent.tar")
+
+
+@pytest.mark.parametrize(
+    "root",
+    [
+        "http://127.0.0.1:1/train/{0..999999999}.tar",
+        "http://127.0.0.1:1/train/" + "{0..9}" * 9 + ".tar",
+        "http://127.0.0.1:1/train/" + "{a,b}" * 40 + ".tar",
+        "http://127.0.0.1:1/{" + "{0..99999}" * 3 + ",x}/train/a.tar",
+        "http://127.0.0.1:1/train/" + "{x,"[:2] * 4000 + ".tar",
+        "http://127.0.0.1:1/train/a{0.." + "9" * 3000 + "}.tar",
+        "http://127.0.0.1:1/" + "x" * 20_000 + "/train/a.tar",
+    ],
+    ids=lambda root: root[:50],
+)
+def test_braces_without_bound_are_refused_before_they_are_expanded(root):
+    with pytest.raises(ValueError, match="names more than 100,000 tars|other numbers of braces") as caught:
+        fetch(root)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("pattern", "number"),
+    [
+        ("x", 1),
+        ("{a,b}", 2),
+        ("{00000..00220}", 221),
+        ("{train/{0..2},test/{0..1}}", 5),
+        ("{1..9..2}{a,b}", 10),
+        ("{a}", 1),
+        ("{a{1..3}}", 3),
+        (r"\{a,b", 1),
+    ],
+)
+def test_addresses_are_counted_as_they_are_expanded(pattern, number):
+    assert _num_expanded(pattern) == number == len(list(braceexpand(pattern)))
+
+
+def test_members_that_stand_for_more_than_the_tar_holds_are_refused(tmp_path):
+    path = tmp_path / "train/data-00000.tar"
+    write_tar(path, samples(NAMES))
+    whole = path.read_bytes()
+    sparse = tarfile.TarInfo("k0009.cls")
+    sparse.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": str(64 << 30)}
+    sparse.size = 512
+    path.write_bytes(sparse.tobuf(tarfile.PAX_FORMAT) + b"1\n0\n0\n".ljust(512, b"\0") + whole)
+    assert "is no tar or is cut short" in error(tmp_path)
+    large = tarfile.TarInfo("k0009.cls")
+    large.size = 64 << 30
+    path.write_bytes(large.tobuf(tarfile.GNU_FORMAT) + whole)
+    assert "is no tar or is cut short" in error(tmp_path)
+    large.size = -1024
+    path.write_bytes(large.tobuf(tarfile.GNU_FORMAT) + whole)
+    assert "is no tar or is cut short" in error(tmp_path)
+
+
+def test_a_label_of_a_page_is_refused(tmp_path):
+    write_tar(tmp_path / "train/data-00000.tar", [("a.png", grey(0)), ("a.cls", b"x" * 5000)])
+    assert "a.cls has 5,000 bytes, more than the 4,096 of the largest label" in error(tmp_path)
+
+
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT, tarfile.USTAR_FORMAT])
+def test_tars_of_every_form_are_read_as_tarfile_reads_them(tmp_path, form):
+    names = ["a.cls", "ä" * 30 + ".cls", "d/" * 60 + "x.png", "f" * 90 + ".png"]
+    if form != tarfile.USTAR_FORMAT:
+        names += ["n" * 300 + ".png", "d/" * 200 + "y.cls"]
+    with tarfile.open(tmp_path / "x.tar", "w", format=form) as tar:
+        for number, name in enumerate(names):
+            folder = tarfile.TarInfo(f"folder{number}")
+            folder.type = tarfile.DIRTYPE
+            tar.addfile(folder)
+            member = tarfile.TarInfo(name)
+            member.size = 700 * number
+            tar.addfile(member, io.BytesIO(bytes(member.size)))
+    with tarfile.open(tmp_path / "x.tar") as tar:
+        expected = [(member.name, member.offset_data, member.size) for member in tar if member.isreg()]
+    assert [tuple(member) for member in tar_members(tmp_path / "x.tar", "fix")] == expected

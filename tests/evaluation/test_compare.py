@@ -338,14 +338,14 @@ def test_protocols_without_a_metric_in_common_are_refused(tmp_path):
         compare([tmp_path / "a", tmp_path / "b"], split="zeroshot")
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), "good", None])
+@pytest.mark.parametrize("value", ["good", None, True, [1]])
 def test_what_is_no_number_is_refused(sweep, value):
     (sweep / "1" / "evaluations" / "test.json").write_text(json.dumps({"test/top1": value}))
-    with pytest.raises(ValueError, match=r"1 has test/top1 = .*: leave it out, or python evaluate.py"):
+    with pytest.raises(ValueError, match=r"test.json has test/top1 = .*: delete it, or python evaluate.py"):
         compare(runs_of(sweep))
 
 
-@pytest.mark.parametrize("text", ["{", "[1]"])
+@pytest.mark.parametrize("text", ["{", "[1]", '{"test/top1": NaN}', '{"test/top1": 1e999}', '{"seed": "many"}'])
 def test_results_that_are_broken_are_refused(sweep, text):
     (sweep / "1" / "evaluations" / "test.json").write_text(text)
     with pytest.raises(ValueError, match=r"test.json .*: delete it"):

@@ -1,0 +1,52 @@
+"""summary.json and evaluations/<split>.json, as whoever reads a run finds them."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, TypedDict
+
+from deepdraw.runtime.reading import read_json
+
+LONGEST_NAME = 200  # characters of a metric's
+LARGEST_NUMBER = 2**53
+
+
+class Facts(TypedDict, total=False):
+    """What a summary says beside metrics, of which any may be absent."""
+
+    parameters: int
+    trainable_parameters: int
+    steps: int
+    seed: int
+    device: str
+    versions: dict[str, str]
+    git_commit: str | None
+
+
+def read_metrics(path: Path, fix: str = "delete it, and train or evaluate the run again") -> dict[str, Any]:
+    """What the file says: facts, and by keys with a slash finite numbers. Nothing where there is no such file.
+
+    Raises ValueError, naming file and `fix`, for one that is damaged or says anything else.
+    """
+    import msgspec
+
+    if not path.exists():
+        return {}
+    found = read_json(path, dict[str, Any], fix=fix)
+    try:
+        msgspec.convert(found, Facts)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{path} is damaged or of another form ({error}): {fix}") from error
+    for name, value in found.items():
+        if len(name) > LONGEST_NAME or not name.isprintable():
+            raise ValueError(f"{path} has a metric of a name that cannot be shown: {fix}")
+        if "/" in name and not _is_number(value):
+            raise ValueError(f"{path} has {name} = {value!r:.80}: {fix}")
+    return found
+
+
+def _is_number(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return -LARGEST_NUMBER <= value <= LARGEST_NUMBER if isinstance(value, int) else math.isfinite(value)
