@@ -38,9 +38,12 @@ OUT_OF_MEMORY = re.compile(
 NO_THREAD = re.compile(r"can't start new thread|Thread creation failed")
 LOADER = re.compile(r"DataLoader worker \(pid\S* (?P<pid>[\d, ]+)\) (is killed by signal: (?P<signal>[\w ]+)|exited)")
 PEER = re.compile(r"gloo/|NCCL")  # the libraries by which ranks talk
+PLACE = re.compile(r"\[[^\]]*\.cc:\d+\] ")  # in their source
 SENT = re.compile(r"^Caught \w+ in .*?\n(Original )?Traceback[^\n]*\n", re.DOTALL)  # by a worker process, as text
-LAST = re.compile(r"^(?P<kind>[A-Za-z_][\w.]*): (?P<text>.*)\Z", re.DOTALL | re.MULTILINE)  # of a traceback
-SYSTEM = re.compile(r"\[Errno (?P<number>\d+)\] (?P<reason>[^:]*)(: '(?P<file>.*?)'( -> '(?P<other>.*?)')?)?$")
+LAST = re.compile(r"^(?P<kind>[A-Za-z_][\w.]*)(: (?P<text>.*))?\Z", re.DOTALL | re.MULTILINE)  # of a traceback
+SYSTEM = re.compile(  # an OSError
+    r"\[Errno (?P<number>\d+)\] (?P<reason>[^:]*)(: (['\"])(?P<file>.*?)\4( -> (['\"])(?P<other>.*?)\7)?)?$"
+)
 
 
 def failure_line(error: BaseException | None) -> str | None:
@@ -88,7 +91,7 @@ def _last(error: BaseException) -> tuple[str, str]:
     if sent := SENT.match(message):
         frame = message[sent.end() :].rpartition('\n  File "')[2]
         if last := LAST.search(frame):
-            return last["kind"], last["text"]
+            return last["kind"], last["text"] or ""
     return type(error).__name__, message
 
 
@@ -164,7 +167,8 @@ def _runtime_line(error: RuntimeError, message: str) -> str | None:
     if NO_THREAD.search(message):
         return f"{message}: {FIXES[errno.EAGAIN]}"
     if PEER.search(message) or _is_of(error, "torch.distributed", "DistError"):
-        return f"another rank is gone ({message[:160]}): see what ended it, {AGAIN} to go on from the last checkpoint"
+        reason = PLACE.sub("", message).split(". ")[0][:200]
+        return f"another rank is gone ({reason}): see what ended it, {AGAIN} to go on from the last checkpoint"
     if number := _number(message):
         return f"{message[:300]}: {FIXES[number]}"
     if "PytorchStreamWriter failed" in message:

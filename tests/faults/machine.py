@@ -32,15 +32,17 @@ MEGABYTE = 1 << 20
 class Fault:
     """What befalls a command.
 
-    says: a pattern of the line that it ends with; around: a state of the disk, given the working directory and the
-    bytes that the command fills; within: called in its process before it; meanwhile: called while it runs.
+    says: a pattern of the line that it ends with; disk: a state of the disk, given the working directory and the bytes
+    that the command fills; within: called in its process before it; meanwhile: called while it runs; twice: whether
+    the same command runs in the same directory already.
     """
 
     command: str
     says: str
-    around: Callable[[Path, int], AbstractContextManager[None]] | None = None
+    disk: Callable[[Path, int], AbstractContextManager[None]] | None = None
     within: Callable[[], object] | None = None
     meanwhile: Callable[[Fork], None] | None = None
+    twice: bool = False
 
 
 def full(share: float) -> Callable[[Path, int], AbstractContextManager[None]]:
@@ -125,6 +127,7 @@ FAULTS = {
     "train, full stdout": Fault("train", "stdout: No space left on device", within=full_stdout),
     "train, broken pipe": Fault("train", "stdout: Broken pipe", within=broken_pipe),
     "embed, killed worker": Fault("embed", r"a loader process \(pid \d+\) (was|has)", meanwhile=kill_worker),
+    "train, beside another": Fault("train", "is training in .*run: wait until it ends", twice=True),
     "quickdraw, killed worker": Fault("quickdraw", "a worker process was killed", meanwhile=kill_worker),
 }
 
@@ -151,14 +154,25 @@ def attempt(fault: Fault, reference: Reference, common: Path) -> list[str]:
     """Run a command with the fault, then without; returns what is wrong, if anything."""
     command, disk = COMMANDS[fault.command], common / "disk"  # it finds what it reads two folders above its own
     work = disk / "work"
-    with disk_at(disk) if fault.around else folder_at(disk):
+    with disk_at(disk) if fault.disk else folder_at(disk):
         command.prepare(common, work)
-        with fault.around(work, reference.num_bytes) if fault.around else nullcontext():
+        other = running(command, work, common / "other") if fault.twice else nullcontext()
+        with fault.disk(work, reference.num_bytes) if fault.disk else other:
             found = disturbed(fault, work, common)
         if parts := [path.name for path in work.rglob("*") if path.name.endswith(".part")]:
             found.append(f"left behind: {parts}")
         run(command, work, common / "log")
         return found + differences(reference.outcome, outcome(work))
+
+
+@contextmanager
+def running(command: Command, work: Path, log: Path) -> Iterator[None]:
+    """The same command, which has begun, and ends well in spite of the other."""
+    fork = Fork(command, work, log)
+    while not (work / "run/config.yaml").exists():
+        assert fork.wait(0.01) is None, log.read_text()
+    yield
+    assert fork.wait(PATIENCE) is not None and fork.status == 0, log.read_text()[-2000:]
 
 
 def run(command: Command, work: Path, log: Path) -> None:

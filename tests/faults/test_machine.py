@@ -28,7 +28,7 @@ def can_mount() -> bool:
 def found(tmp_path_factory) -> dict[str, list[str]]:
     """What went wrong with each fault, all tried by one process that imports everything once."""
     mounts = can_mount()
-    names = [name for name, fault in FAULTS.items() if mounts or fault.around is None]
+    names = [name for name, fault in FAULTS.items() if mounts or fault.disk is None]
     command = ["unshare", "--mount"] if mounts else []
     command += [sys.executable, "-m", "tests.faults.machine", str(tmp_path_factory.mktemp("faults")), *names]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)

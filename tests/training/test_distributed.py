@@ -107,7 +107,7 @@ def test_two_ranks_train_to_the_weights_and_metrics_of_one_and_the_first_alone_w
     assert names[0] == names[1]
 
 
-def test_two_ranks_that_ctrl_c_stopped_go_on_to_the_bits_of_two_left_alone(start, tmp_path):
+def test_two_ranks_that_ctrl_c_stopped_and_one_that_was_killed_go_on_to_the_bits_of_two_left_alone(start, tmp_path):
     overrides = ["backbone.image_size=32", "backbone.options.channels=[8,8,16,16]", "head=mlp", "head.dropout=0.3"]
     overrides += ["train.mixup=0.4", "train.checkpoint_every=2", "train.epochs=4"]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
@@ -119,6 +119,15 @@ def test_two_ranks_that_ctrl_c_stopped_go_on_to_the_bits_of_two_left_alone(start
     job.send_signal(signal.SIGINT)
     job.communicate(timeout=400)
     assert not (broken / "summary.json").exists(), "it was over before it was stopped"
+    stopped_at = (broken / "checkpoints/last.pt").stat().st_mtime_ns
+    job = start(broken, *overrides, before=f"open({str(tmp_path / 'pid')!r} + rank, 'w').write(str(os.getpid()))")
+    while (broken / "checkpoints/last.pt").stat().st_mtime_ns == stopped_at:
+        assert job.poll() is None, job.communicate()[1]
+        time.sleep(0.01)
+    os.kill(int((tmp_path / "pid1").read_text()), signal.SIGKILL)
+    lines = [line for line in job.communicate(timeout=60)[1].splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1 and lines[0].startswith("error: another rank is gone"), lines
+    assert not (broken / "summary.json").exists(), "it was over before its rank was killed"
     finish(start(broken, *overrides))
     finish(alone)
     first, second = last(whole), last(broken)
