@@ -40,7 +40,7 @@ LOADER = re.compile(r"DataLoader worker \(pid\S* (?P<pid>[\d, ]+)\) (is killed b
 PEER = re.compile(r"gloo/|NCCL")  # the libraries by which ranks talk
 PLACE = re.compile(r"\[[^\]]*\.cc:\d+\] ")  # in their source
 SENT = re.compile(r"^Caught \w+ in .*?\n(Original )?Traceback[^\n]*\n", re.DOTALL)  # by a worker process, as text
-LAST = re.compile(r"^(?P<kind>[A-Za-z_][\w.]*)(: (?P<text>.*))?\Z", re.DOTALL | re.MULTILINE)  # of a traceback
+LAST = re.compile(r"^(?P<kind>[A-Za-z_][\w.]*)(: (?P<text>.*))?\s*\Z", re.DOTALL | re.MULTILINE)  # of a traceback
 SYSTEM = re.compile(  # an OSError
     r"\[Errno (?P<number>\d+)\] (?P<reason>[^:]*)(: (['\"])(?P<file>.*?)\4( -> (['\"])(?P<other>.*?)\7)?)?$"
 )
