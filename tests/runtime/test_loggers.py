@@ -445,3 +445,44 @@ def test_a_damaged_wandb_json_is_refused_with_one_line(tmp_path, content):
     (tmp_path / "wandb.json").write_text(content)
     with pytest.raises(ValueError, match=r"wandb\.json .*: remove it, which begins a W&B run of its own$"):
         WandbLogger(tmp_path, {}, project="deepdraw")
+
+
+def csv_after(folder: Path, *losses: float) -> CSVLogger:
+    logger = CSVLogger(folder, {})
+    for step, loss in enumerate(losses, 1):
+        logger.log({"train/loss": loss}, epoch=1, step=step)
+    return logger
+
+
+@pytest.mark.parametrize("torn", ["1,3", "1,3,0.2", '1,3,"0.', "1,x,0.2\r\n", "1\r\n", "\0\0\0"])
+def test_a_torn_line_after_the_rows_that_a_checkpoint_counts_is_dropped(tmp_path, torn):
+    state = csv_after(tmp_path, 0.5, 0.25).state_dict()
+    whole = (tmp_path / "metrics.csv").read_bytes()
+    with (tmp_path / "metrics.csv").open("a", newline="") as file:
+        file.write(torn)
+    CSVLogger(tmp_path, {}).load_state_dict(state)
+    assert (tmp_path / "metrics.csv").read_bytes() == whole
+
+
+def test_a_row_that_a_checkpoint_counts_and_that_is_torn_is_told(tmp_path):
+    state = csv_after(tmp_path, 0.5, 0.25).state_dict()
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(path.read_bytes()[:-4])
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"metrics.csv has 1 of the run's 2 rows: put it back, or train again"):
+        CSVLogger(tmp_path, {}).load_state_dict(state)
+    assert path.read_bytes() == before
+
+
+def test_a_kill_while_rows_are_rewritten_loses_none(tmp_path, monkeypatch):
+    state = csv_after(tmp_path, 0.5, 0.25, 0.125).state_dict()
+    before = (tmp_path / "metrics.csv").read_bytes()
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("deepdraw.runtime.files.os.replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        CSVLogger(tmp_path, {}).load_state_dict({**state, "num_rows": 2})
+    assert (tmp_path / "metrics.csv").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.csv"]
