@@ -147,7 +147,8 @@ def _json_lines(column: str, rows: Iterable[tuple[str, list[Guess]]]) -> str:
         }
         for name, guesses in rows
     )
-    return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+    text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+    return text.encode("utf-8", "backslashreplace").decode()  # a file's name may hold bytes that are no text
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -119,12 +119,13 @@ def cancel(sweep: Sweep, chosen: argparse.Namespace) -> int:
     """end what runs and waits; local jobs save first, and all can be resumed"""
     alive = [job for job in states(sweep) if job.is_alive]
     ids = {job.number: job.ids[-1] for job in sweep.jobs if job.ids}
+    how = ""
     if sweep.launcher == "local":
         reports = {job.number: readable_report(job.directory) for job in alive}
-        processes.interrupt(sweep.directory, {number: report for number, report in reports.items() if report})
+        how = processes.interrupt(sweep.directory, {number: report for number, report in reports.items() if report})
     else:
         slurm.cancel([ids[job.number] for job in alive if job.number in ids])
-    print(f"cancelled {_list(alive)}" if alive else "nothing runs or waits")
+    print(": ".join(filter(None, [f"cancelled {_list(alive)}", how])) if alive else "nothing runs or waits")
     return 0
 
 

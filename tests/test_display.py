@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import csv
 import io
+import json
 import time
 import unicodedata
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from deepdraw.doctor import __main__ as doctor
 from deepdraw.evaluation import confusion, sheets, tables
 from deepdraw.evaluation.sweep_plot import plot_comparison
 from deepdraw.models.freezing import print_layers
-from deepdraw.predict import _csv_lines
+from deepdraw.predict import _csv_lines, _json_lines
 from deepdraw.runtime.display import cell, csv_cell, csv_heading, shown
 from deepdraw.runtime.failures import failure_line
 from deepdraw.runtime.progress import Bar
@@ -182,6 +183,8 @@ def test_predictions_as_csv_have_a_row_for_each_drawing(text):
     assert [len(row) for row in rows] == [5, 5]
     assert not {"\x1b", "\x9b", "\0", "\ud800"} & set(lines)
     assert not rows[0][0].startswith("=")
+    written = _json_lines("file", [(text, [guess])]).encode()  # type: ignore[list-item]
+    assert json.loads(written) == {"file": text, "names": [text], "probabilities": [0.5]}
 
 
 def test_pictures_bear_any_name(tmp_path):

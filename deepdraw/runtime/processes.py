@@ -53,15 +53,16 @@ def is_running(directory: Path, number: int, report: Report) -> bool:
     return report.host != here() or _is_job(directory, number, report)
 
 
-def interrupt(directory: Path, reports: Mapping[int, Report]) -> None:
-    """Let the launching process and the jobs with these reports save and end.
+def interrupt(directory: Path, reports: Mapping[int, Report]) -> str:
+    """Let the launching process and the jobs with these reports save and end; how, where that takes more than a signal.
 
     A process is sent a signal only where it is this user's and its command line is that of the job. Raises ValueError,
     and sends none, where jobs run on another machine.
     """
-    if owner(directory).is_taken:  # it lets its jobs save, and starts no more
+    lock = owner(directory)
+    if lock.is_taken:  # it lets its jobs save, and starts no more
         write_text(request(directory), "")
-        return
+        return f"by way of {lock.owner}; if that is gone, remove {shown(lock.path)} and cancel again"
     running = {number: report for number, report in reports.items() if is_running(directory, number, report)}
     if elsewhere := sorted({report.host for report in running.values()} - {here()}):
         raise ValueError(f"the jobs run on {', '.join(map(shown, elsewhere))}: cancel them there")
@@ -69,6 +70,7 @@ def interrupt(directory: Path, reports: Mapping[int, Report]) -> None:
         if _is_job(directory, number, report):
             with suppress(ProcessLookupError):
                 os.kill(report.pid, signal.SIGINT)
+    return ""
 
 
 def _is_job(directory: Path, number: int, report: Report) -> bool:

@@ -155,7 +155,7 @@ def claim(directory: Path) -> Lock:
     if os.path.lexists(directory / "sweep.json"):
         lock.release()
         raise _taken(directory)
-    if links := [name for name in FOLDERS if (directory / name).is_symlink()]:
+    if links := [name for name in (*FOLDERS, "multirun.yaml") if (directory / name).is_symlink()]:
         lock.release()
         raise ValueError(f"{directory / links[0]} is a link: remove it, or choose another hydra.sweep.dir")
     return lock

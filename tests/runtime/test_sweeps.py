@@ -239,3 +239,12 @@ def test_a_claim_says_whose_it_is(tmp_path):
         claim(tmp_path)
     claimed.release()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["jobs", "code", "logs", "multirun.yaml"])
+def test_a_directory_in_which_links_lead_elsewhere_is_not_claimed(tmp_path, name):
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / name).symlink_to("../elsewhere")
+    with pytest.raises(ValueError, match=rf"{name} is a link: remove it, or choose another hydra\.sweep\.dir"):
+        claim(tmp_path / "sweep")
+    assert os.listdir(tmp_path / "sweep") == [name]
