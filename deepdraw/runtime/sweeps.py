@@ -236,7 +236,15 @@ def _read_document(directory: Path) -> _Document:
         for number in job.ids:
             if not ID.fullmatch(number):
                 raise ValueError(f"{file}: {shown(repr(number))} is no id of a job: {fix}")
-        if "\0" in job.directory or not inside(directory, directory / job.directory):
+        try:
+            is_inside = inside(directory, directory / job.directory)
+            (directory / job.directory / "job.json").exists()
+        except (OSError, ValueError) as error:  # such as a name that is too long, or holds a null character
+            reason = getattr(error, "strerror", None) or str(error)
+            raise ValueError(
+                f"{file}: {shown(repr(job.directory), 100)} of job {job.number}: {reason}: {fix}"
+            ) from error
+        if not is_inside:
             raise ValueError(
                 f"{file}: {shown(repr(job.directory))} of job {job.number} leads out of {directory}: {fix}"
             )

@@ -98,13 +98,19 @@ def test_an_id_that_no_launcher_gives_is_refused(sweep, number, capsys, signals)
     assert not signals
 
 
-@pytest.mark.parametrize("place", ["../elsewhere", "/tmp", "/", ".", "", "0/../..", "out", "out/deeper", "\0", "a\0b"])
+@pytest.mark.parametrize("place", ["../elsewhere", "/tmp", "/", ".", "", "0/../..", "out", "out/deeper"])
 def test_a_job_that_lies_elsewhere_is_refused(sweep, place, capsys):
     (sweep.parent / "elsewhere/deeper").mkdir(parents=True)
     (sweep / "out").symlink_to("../elsewhere")
     changed(sweep, lambda document: document["jobs"][1].update(directory=place))
     refused(sweep, capsys, "sweep.json", "leads out of")
     assert not list((sweep.parent / "elsewhere").rglob("*.*"))
+
+
+@pytest.mark.parametrize("place", ["\0", "a\0b", "a" * 300, "a/" * 5000])
+def test_a_job_in_a_directory_that_cannot_be_is_refused(sweep, place, capsys):
+    changed(sweep, lambda document: document["jobs"][1].update(directory=place))
+    refused(sweep, capsys, "sweep.json", "of job 1")
 
 
 @pytest.mark.parametrize("name", ["logs", "jobs", "code"])
