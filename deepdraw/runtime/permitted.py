@@ -103,8 +103,8 @@ def _foreign(path: Path, where: str, target: str, trust: Collection[str]) -> Val
 def _check_trusted(role: Role, where: str, target: str, path: Path, trust: Collection[str]) -> None:
     """Raise ValueError unless a name of a trusted package is what this place takes.
 
-    What is never built from a checkpoint (a freeze policy, an optimizer ...) must be defined in that package; what is
-    built must be a class besides, of the role's own base.
+    It must be a class that is defined in that package, of the role's own base where it has one. Where training takes
+    functions, and evaluation builds nothing (a freeze policy, a schedule ...), it may be a function: it is not called.
     """
     fault = f"{path}: its config names the _target_ {target[:200]!r} for {where}, which was not run: "
     if any(not part.isidentifier() or part.startswith("_") for part in target.split(".")):
@@ -117,9 +117,7 @@ def _check_trusted(role: Role, where: str, target: str, path: Path, trust: Colle
     home = getattr(found, "__module__", None)
     if not isinstance(home, str) or not inside(home, trust):  # such as ours.some_module.os.system
         raise ValueError(f"{fault}it is defined in {home}, which trust=[{','.join(trust)}] does not name")
-    if not role.built:
-        return
-    if not isinstance(found, type):
+    if not isinstance(found, type) and (role.built or not role.offers_functions):
         raise ValueError(f"{fault}it is no class, and trust admits classes alone")
     if role.base is not None and not issubclass(found, resolve_name(role.base)):
         raise ValueError(f"{fault}it is no subclass of {role.base}")

@@ -41,6 +41,11 @@ class Role:
         """Whether evaluation builds this part of a checkpoint's config; all other parts are only read as text."""
         return self.base is not None or self.method is not None
 
+    @property
+    def offers_functions(self) -> bool:
+        """Whether `conf/` offers functions there; classes begin with a capital letter."""
+        return any(target.rpartition(".")[2].islower() for target in self.targets)
+
 
 ROLES = {
     "backbone": Role(
