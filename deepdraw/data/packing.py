@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from difflib import get_close_matches
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from os import cpu_count
 from pathlib import Path
 
@@ -107,6 +107,7 @@ def pack_files(
     """The drawings of each category, and the sum of the counts: `pack_file` in a pool of processes."""
     parts: dict[str, Drawings] = {}
     counts: Counter[str] = Counter()
+    others = set(active_children())
     # Spawned, since a fork of a process with threads (the progress bar's, a caller's) can hang.
     pool = ProcessPoolExecutor(
         min(len(files), max(2, cpu_count() or 2)),
@@ -123,6 +124,11 @@ def pack_files(
         for future in track(as_completed(pending), "reading", total=len(files), console=Console(stderr=True)):
             parts[pending[future]], found = future.result()
             counts.update(found)
-    finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown()
+    except BaseException:
+        with signals_held():  # a worker that starts while this process ends would print a traceback
+            for process in set(active_children()) - others:
+                process.kill()
+            pool.shutdown(cancel_futures=True)
+        raise
     return parts, counts
