@@ -21,8 +21,6 @@ from deepdraw.runtime.reading import LARGEST, read_bytes, read_text, read_yaml
 
 _SPLITS = ("test", "zeroshot", "generalized", "val", "train")  # in this order, others behind them
 
-# what Pillow raises on a PNG that is cut short or garbled
-
 
 @dataclass(frozen=True)
 class Image:
