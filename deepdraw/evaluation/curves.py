@@ -27,7 +27,7 @@ def plot_curves(metrics_csv: Path, out: Path) -> None:
     Columns read: `step`, `train/loss`, `val/loss`, `train/top1`, `val/top1`, `optim/lr`, `optim/backbone_lr`;
     all but `step` may be absent and cells may be empty. Raises ValueError if there is no `step`.
     """
-    curves = _read_curves(metrics_csv)
+    curves = read_curves(metrics_csv)
     figure = new_figure(WIDE, 3.8)
     loss, accuracy, rates = figure.subplots(1, 3, width_ratios=[3, 3, 2])
     for axes, name in ((loss, "loss"), (accuracy, "top1")):
@@ -52,7 +52,7 @@ def plot_curves(metrics_csv: Path, out: Path) -> None:
     finished(figure, "How training went", about).save(out)
 
 
-def _read_curves(metrics_csv: Path) -> dict[str, tuple[list[float], list[float]]]:
+def read_curves(metrics_csv: Path) -> dict[str, tuple[list[float], list[float]]]:
     """The steps and values of each column, of those rows where it was measured and finite."""
     fix = "give the metrics.csv of a run"
     text = read_text(metrics_csv, largest=LARGEST["CSV"], fix=fix)

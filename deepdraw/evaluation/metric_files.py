@@ -10,6 +10,7 @@ from deepdraw.runtime.reading import read_json
 
 LONGEST_NAME = 200  # characters of a metric's
 LARGEST_NUMBER = 2**53
+FIX = "delete it, and train or evaluate the run again"
 
 
 class Facts(TypedDict, total=False):
@@ -24,26 +25,43 @@ class Facts(TypedDict, total=False):
     git_commit: str | None
 
 
-def read_metrics(path: Path, fix: str = "delete it, and train or evaluate the run again") -> dict[str, Any]:
-    """What the file says: facts, and by keys with a slash finite numbers. Nothing where there is no such file.
+def read_summary(run: Path) -> dict[str, Any]:
+    """What `summary.json` says: facts, and metrics by keys with a slash. Nothing where there is no such file.
 
-    Raises ValueError, naming file and `fix`, for one that is damaged or says anything else.
+    Raises ValueError, naming the file and what to do, for one that is damaged or says anything else.
     """
     import msgspec
 
+    path = run / "summary.json"
     if not path.exists():
         return {}
-    found = read_json(path, dict[str, Any], fix=fix)
+    found = read_json(path, dict[str, Any], fix=FIX)
     try:
         msgspec.convert(found, Facts)
     except msgspec.ValidationError as error:
-        raise ValueError(f"{path} is damaged or of another form ({error}): {fix}") from error
-    for name, value in found.items():
+        raise ValueError(f"{path} is damaged or of another form ({error}): {FIX}") from error
+    _check({name: value for name, value in found.items() if "/" in name}, path, FIX)
+    return found
+
+
+def read_metrics(path: Path, fix: str = FIX) -> dict[str, float]:
+    """The metrics in an `evaluations/<split>.json`, finite numbers. Nothing where there is no such file.
+
+    Raises ValueError, naming file and `fix`, for one that is damaged or says anything else.
+    """
+    if not path.exists():
+        return {}
+    metrics = read_json(path, dict[str, Any], fix=fix)
+    _check(metrics, path, fix)
+    return metrics
+
+
+def _check(metrics: dict[str, Any], path: Path, fix: str) -> None:
+    for name, value in metrics.items():
         if len(name) > LONGEST_NAME or not name.isprintable():
             raise ValueError(f"{path} has a metric of a name that cannot be shown: {fix}")
-        if "/" in name and not _is_number(value):
+        if not _is_number(value):
             raise ValueError(f"{path} has {name} = {value!r:.80}: {fix}")
-    return found
 
 
 def _is_number(value: object) -> bool:

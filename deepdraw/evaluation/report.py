@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from deepdraw.data.image_headers import NO_IMAGE, check_size, image_size
-from deepdraw.evaluation.metric_files import read_metrics
+from deepdraw.evaluation.metric_files import read_metrics, read_summary
 from deepdraw.evaluation.pictures import ORDER
 from deepdraw.evaluation.tables import Line, lines
 from deepdraw.runtime.files import write_text
@@ -53,7 +53,7 @@ def write_report(run: Path) -> Path:
     """
     from jinja2 import Environment, StrictUndefined
 
-    summary = read_metrics(run / "summary.json")
+    summary = read_summary(run)
     sections = list(_sections(run, summary))
     if not summary and not sections:
         raise ValueError(f"{run} holds neither summary.json nor evaluations/: give the directory of a run")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deepdraw.evaluation.metric_files import read_metrics
+from deepdraw.evaluation.metric_files import read_metrics, read_summary
 from deepdraw.runtime.reading import read_yaml
 from deepdraw.runtime.run import FREE
 
@@ -58,7 +58,7 @@ def read_run(directory: Path, split: str) -> Run:
         config = read_yaml(directory / "config.yaml", fix="give the directory of a run")
     except ValueError as error:
         raise ValueError(f"{directory} has no config.yaml that can be read: {error}") from error
-    summary = read_metrics(directory / "summary.json")
+    summary = read_summary(directory)
     results = summary | read_metrics(directory / "evaluations" / f"{split}.json", f"delete it, or {again}")
     metrics = {key.removeprefix(f"{split}/"): x for key, x in results.items() if key.startswith(f"{split}/")}
     if not metrics:

@@ -36,6 +36,7 @@ LARGEST = {
 # What numpy and zipfile raise on bytes that are no array or no archive of arrays.
 NO_ARRAY = (OSError, EOFError, LookupError, MemoryError, RuntimeError, SyntaxError, TypeError, ValueError)
 DEEPEST = 100  # mappings and lists within each other in a YAML file
+NPY = b"\x93NUMPY\x01\x00"  # how a file of an array begins
 LARGEST_HEADER = 10_000  # bytes of the text in an npy file that tells its shape and dtype
 
 
@@ -209,14 +210,22 @@ def _read_array(archive: Any, member: Any, dtype: Any, dims: int) -> NDArray[Any
 def read_npy_header(file: Any) -> tuple[tuple[int, ...], bool, Any]:
     """Shape, whether it is in Fortran's order, and dtype of the npy file that starts here, up to its data.
 
-    Raises ValueError for a header of another form, and what numpy raises besides.
+    Raises ValueError for a header of another form than numpy writes, and what else `NO_ARRAY` names.
     """
+    import ast
+
     import numpy as np
 
-    version = np.lib.format.read_magic(file)
-    if version != (1, 0):
-        raise ValueError(f"its arrays have the npy format {version}, not (1, 0)")
-    shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=LARGEST_HEADER)
-    if dtype.hasobject or any(size < 0 for size in shape):
-        raise ValueError(f"its arrays have the dtype {dtype} and the shape {list(shape)[:8]}")
-    return shape, is_fortran, dtype
+    start = file.read(len(NPY) + 2)
+    length = int.from_bytes(start[len(NPY) :], "little")
+    if not start.startswith(NPY) or length > LARGEST_HEADER:
+        raise ValueError("it holds something else than arrays")
+    header = ast.literal_eval(file.read(length).decode("latin1"))
+    if not isinstance(header, dict) or header.keys() != {"descr", "fortran_order", "shape"}:
+        raise ValueError("an array has no such header as numpy writes")
+    shape, dtype = header["shape"], np.lib.format.descr_to_dtype(header["descr"])
+    if not isinstance(shape, tuple) or not all(type(size) is int and 0 <= size < 2**48 for size in shape):
+        raise ValueError("an array has no such shape as numpy writes")
+    if dtype.hasobject:
+        raise ValueError("an array holds objects")
+    return shape, bool(header["fortran_order"]), dtype
