@@ -15,7 +15,6 @@ from typing import Any
 WRITES = {
     f"os.{name}" for name in ("rename", "remove", "mkdir", "rmdir", "truncate", "link", "symlink", "utime", "chmod")
 }
-KINDS = ("time", "before", "after", "torn")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.faults.commands import COMMANDS, Command, make_common
 from tests.faults.forks import Fork
-from tests.faults.moments import KINDS, Moment, die_at, watch_writes
+from tests.faults.moments import Moment, die_at, watch_writes
 from tests.faults.outcome import differences, outcome
 
 PATIENCE = 120.0  # seconds for a command to end
@@ -41,43 +41,48 @@ class Try:
 
 def run_tries(tries: int, seed: int, first: int = 0, names: Sequence[str] = (), keep: Path | None = None) -> bool:
     """Run so many tries, print what was found, and say whether nothing was lost."""
-    import torch
-    from rich.progress import Progress
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    torch.set_num_threads(1)
     names = list(names or COMMANDS)
-    base = Path(tempfile.mkdtemp(prefix="deepdraw-kills-", dir=keep)).resolve()
-    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
-        make_common(base)
-    os.chdir(base)
+    base = set_up(keep)
     references = {name: undisturbed(COMMANDS[name], base, base / f"{name}-undisturbed") for name in names}
-    progress = Progress(auto_refresh=False)  # refreshing by itself it has a thread
-    console = progress.console
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    # Without a thread and without a hand on stdout, which a forked process would take along.
+    progress = Progress(*columns, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
     done: list[Try] = []
-    for number in progress.track(range(first, first + tries), description="killing"):
-        progress.refresh()
-        name = names[number % len(names)]
-        folder = base / f"{name}-{seed}-{number}"
-        rng = random.Random(f"{seed} {number} {name}")
-        found = attempt(name, references[name], base, folder, rng)
-        done.append(found)
-        if found.lost:
-            again = f"seed={seed} first={number} tries=1 commands={','.join(names)}"
-            console.print(
-                f"LOST {name} ({again}), killed {'; '.join(found.kills)}: {'; '.join(found.lost)}: {folder}",
-                markup=False,
-                highlight=False,
-                soft_wrap=True,
-            )
-        else:
-            shutil.rmtree(folder)
+    with progress:
+        for number in progress.track(range(first, first + tries), description="killing"):
+            name = names[number % len(names)]
+            folder = base / f"{name}-{seed}-{number}"
+            rng = random.Random(f"{seed} {number} {name}")
+            moment = moment_of_try(references[name], number // len(names), random.Random(f"{seed} {name}"), rng)
+            done.append(attempt(name, references[name], moment, base, folder, rng))
+            if done[-1].lost:
+                line = f"LOST {name}, killed {'; '.join(done[-1].kills)}: {'; '.join(done[-1].lost)}: {folder}"
+                again = f"to repeat it: seed={seed} first={number} tries=1 commands={','.join(names)}"
+                progress.console.print(f"{line} ({again})", markup=False, highlight=False, soft_wrap=True)
+            else:
+                shutil.rmtree(folder)
     lost = sum(bool(each.lost) for each in done)
-    of = Counter(each.command for each in done)
-    print(", ".join(f"{name} {number}" for name, number in of.items()))
+    print(", ".join(f"{name} {number}" for name, number in Counter(each.command for each in done).items()))
     print(f"{len(done)} tries, {sum(len(each.kills) for each in done)} kills, lost {lost}")
     if not lost:
         shutil.rmtree(base)
     return not lost
+
+
+def set_up(keep: Path | None) -> Path:
+    """Import all that commands need, and make a folder with what they read."""
+    import torch
+
+    torch.set_num_threads(1)
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
+    base = Path(tempfile.mkdtemp(prefix="deepdraw-kills-", dir=keep)).resolve()
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        make_common(base)
+    os.chdir(base)
+    return base
 
 
 def undisturbed(command: Command, common: Path, folder: Path) -> Reference:
@@ -95,18 +100,39 @@ def undisturbed(command: Command, common: Path, folder: Path) -> Reference:
     return Reference(outcome(folder / "work"), seconds, (folder / "writes").read_text().splitlines())
 
 
-def attempt(name: str, reference: Reference, common: Path, folder: Path, rng: random.Random) -> Try:
+def moment_of_try(reference: Reference, number: int, order: random.Random, rng: random.Random) -> Moment:
+    """When try `number` of a command dies first: one in four at any time, the others at one write after another."""
+    if number % 4 == 3:
+        return any_time(reference, rng)
+    writes = order.sample(range(1, len(reference.writes) + 1), len(reference.writes))
+    return at_write(writes[(number - number // 4) % len(writes)], rng)
+
+
+def any_time(reference: Reference, rng: random.Random) -> Moment:
+    """A moment within the run."""
+    return Moment("time", rng.uniform(0, 1.1 * reference.seconds))
+
+
+def at_write(number: int, rng: random.Random) -> Moment:
+    """Before, in or after a write; a file is torn at any of 2 ** 17 bytes, small numbers as often as large ones."""
+    return Moment(rng.choice(("before", "after", "torn")), number, round(2 ** rng.uniform(0, 17)) - 1)
+
+
+def attempt(name: str, reference: Reference, moment: Moment, common: Path, folder: Path, rng: random.Random) -> Try:
     """Kill a command once or several times, and see how it ends after that."""
     command, work, log = COMMANDS[name], folder / "work", folder / "log"
     command.prepare(common, work)
     kills, forks, lost = [], [], []
     for _ in range(rng.choice((1, 1, 2, 3))):
-        moment = choose(reference, rng)
-        fork = killed(command, work, moment, reference.seconds)
+        fork = killed(command, work, moment)
         forks.append(fork)
-        if fork.status is None or fork.status >= 0:
-            break  # it was faster than its death
+        if fork.status >= 0:  # it was faster than its death
+            if fork.status and not command.refusal:
+                lost.append(f"it failed ({fork.status}) instead of being killed {moment}")
+            break
         kills.append(f"{moment} ({reference.writes[int(moment.at) - 1]})" if moment.kind != "time" else str(moment))
+        later = at_write(rng.randint(1, len(reference.writes)), rng)  # which a run that is resumed may not come to
+        moment = rng.choice((any_time(reference, rng), later))
     last = Fork(command, work, log)
     forks.append(last)
     if last.wait(PATIENCE) is None:
@@ -123,27 +149,15 @@ def attempt(name: str, reference: Reference, common: Path, folder: Path, rng: ra
     return Try(name, kills, lost)
 
 
-def choose(reference: Reference, rng: random.Random) -> Moment:
-    """A moment within the command's run; later ones of a run that is resumed may never come."""
-    kind = rng.choice(KINDS)
-    if kind == "time":
-        return Moment(kind, rng.uniform(0, 1.1 * reference.seconds))
-    return Moment(kind, rng.randint(1, len(reference.writes)), round(2 ** rng.uniform(0, 17)) - 1)
-
-
-def killed(command: Command, work: Path, moment: Moment, seconds: float) -> Fork:
-    """Start a command that dies at `moment`, and wait for its death."""
-    if moment.kind == "time":
-        fork = Fork(command, work)
-        if fork.wait(moment.at) is None:
-            fork.kill()
-        return fork
+def killed(command: Command, work: Path, moment: Moment) -> Fork:
+    """Start a command that dies at `moment`, and wait for its death or its end."""
 
     def main() -> None:
-        die_at(moment, work)
+        if moment.kind != "time":
+            die_at(moment, work)
         command()
 
     fork = Fork(main, work)
-    if fork.wait(PATIENCE) is None:
+    if fork.wait(moment.at if moment.kind == "time" else PATIENCE) is None:
         fork.kill()
     return fork
