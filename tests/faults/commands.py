@@ -36,6 +36,14 @@ def script(name: str, *arguments: str) -> None:
     runpy.run_path(str(ROOT / name), run_name="__main__")
 
 
+def unillustrated(name: str, *arguments: str) -> None:
+    """train.py without its pictures, which take longer than such a training."""
+    from deepdraw.evaluation import curves, sheets
+
+    curves.plot_curves = sheets.plot_sheet = lambda *arguments: None
+    script(name, *arguments)
+
+
 def embed(*arguments: str) -> None:
     """python -m deepdraw.embed, in this process."""
     from deepdraw.embed import main
@@ -75,9 +83,9 @@ class Command:
 
 COMMANDS = {
     "train": Command(script, ("train.py", *TRAIN, "augment=sketch", "train.ema=0.9")),
-    "cache": Command(script, ("train.py", *TRAIN, "freeze=all", "augment=sketch", "features.views=2")),
-    "grid": Command(script, ("train.py", *TRAIN, "head=grid", "freeze=all", "fit.lrs=[1e-3,1e-2]")),
-    "logistic": Command(script, ("train.py", *TRAIN, "head=logistic", "freeze=all", "fit.cs=[0.1,1]")),
+    "cache": Command(unillustrated, ("train.py", *TRAIN, "freeze=all", "augment=sketch", "features.views=2")),
+    "grid": Command(unillustrated, ("train.py", *TRAIN, "head=grid", "freeze=all", "fit.lrs=[1e-3,1e-2]")),
+    "logistic": Command(unillustrated, ("train.py", *TRAIN, "head=logistic", "freeze=all", "fit.cs=[0.1,1]")),
     "evaluate": Command(script, ("evaluate.py", *EVALUATE), ("trained",)),
     "embed": Command(
         embed,

@@ -22,7 +22,8 @@ class Moment:
     """When a process dies.
 
     time: `at` seconds after its start, by the hand of its parent. before, after: its write number `at`. torn: once it
-    has written `size` bytes of the file that it opens at write number `at`, or of the next one that is longer.
+    has written `size` bytes of the file that it opens at write number `at`, or of the next one that is longer; a
+    process that looks at how much was written may find the file cut short first, and end as on a full disk.
     """
 
     kind: str

@@ -126,10 +126,10 @@ def attempt(name: str, reference: Reference, moment: Moment, common: Path, folde
     for _ in range(rng.choice((1, 1, 2, 3))):
         fork = killed(command, work, moment)
         forks.append(fork)
-        if fork.status >= 0:  # it was faster than its death
-            if fork.status and not command.refusal:
-                lost.append(f"it failed ({fork.status}) instead of being killed {moment}")
+        if fork.status == 0 or (fork.status > 0 and command.refusal):  # it was faster than its death
             break
+        if fork.status > 0 and moment.kind != "torn":
+            lost.append(f"it failed ({fork.status}) instead of being killed {moment}")
         kills.append(f"{moment} ({reference.writes[int(moment.at) - 1]})" if moment.kind != "time" else str(moment))
         later = at_write(rng.randint(1, len(reference.writes)), rng)  # which a run that is resumed may not come to
         moment = rng.choice((any_time(reference, rng), later))
