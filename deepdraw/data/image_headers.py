@@ -32,8 +32,18 @@ def check_size(size: tuple[int, int], encoded: bytes = b"") -> None:
 def image_size(encoded: bytes) -> tuple[int, int] | None:
     """Width and height in an image's header; None where there is none."""
     if encoded.startswith(PNG_SIGNATURE):
-        return struct.unpack(">II", encoded[16:24]) if encoded[12:16] == b"IHDR" and len(encoded) >= 33 else None
+        return _png_size(encoded)
     return _jpeg_size(encoded) if encoded.startswith(JPEG_SIGNATURE[:2]) else _other_size(encoded)
+
+
+def _png_size(encoded: bytes) -> tuple[int, int] | None:
+    """That of a PNG whose chunks lie in it: OpenCV makes room for one before it looks for its bytes."""
+    if encoded[12:16] != b"IHDR":
+        return None
+    place = len(PNG_SIGNATURE)
+    while place < len(encoded) and encoded[place + 4 : place + 8] != b"IEND":
+        place += 12 + int.from_bytes(encoded[place : place + 4], "big")
+    return struct.unpack(">II", encoded[16:24]) if 33 <= place <= len(encoded) else None
 
 
 def _jpeg_size(encoded: bytes) -> tuple[int, int] | None:

@@ -40,9 +40,10 @@ def read_svg(path: Path) -> list[NDArray[np.uint8]]:
     encoded = read_bytes(path, largest=LIMITS["SVG"], fix="check the path, and leave out what is no line")
     try:
         return _strokes(encoded)
-    except (ValueError, expat.ExpatError) as error:
-        broken = f"is broken XML ({error}): save it anew as SVG"
-        raise ValueError(f"{path} {broken if isinstance(error, expat.ExpatError) else error}") from error
+    except (expat.ExpatError, ElementTree.ParseError) as error:
+        raise ValueError(f"{path} is broken XML ({error}): save it anew as SVG") from error
+    except ValueError as error:
+        raise ValueError(f"{path} {error}") from error
 
 
 def _strokes(encoded: bytes) -> list[NDArray[np.uint8]]:

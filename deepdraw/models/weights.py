@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
@@ -24,8 +25,8 @@ CHUNK = 1 << 20  # bytes
 
 # What torch and safetensors raise on bytes that are cut short, garbled, or a pickle of more than tensors.
 UNREADABLE = (
-    *(OSError, EOFError, LookupError, RuntimeError, TypeError, ValueError),
-    *(pickle.UnpicklingError, SafetensorError),
+    *(ArithmeticError, AssertionError, AttributeError, OSError, EOFError, LookupError, MemoryError, RuntimeError),
+    *(TypeError, ValueError, pickle.UnpicklingError, struct.error, SafetensorError),
 )
 
 

@@ -182,6 +182,13 @@ def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(tmp_path, 
         assert "\n" not in str(caught.value)
 
 
+def test_a_chunk_that_reaches_beyond_its_png_takes_no_memory(tmp_path):
+    whole = png_of(9, 12, 0)
+    (tmp_path / "x.png").write_bytes(whole[:33] + b"\x7f" + whole[34:])
+    with pytest.raises(ValueError, match=r"x\.png is no image or is cut short"):
+        draw_image(tmp_path / "x.png", RASTERIZER)
+
+
 def test_a_jpeg_of_very_many_scans_is_refused():
     whole = encoded(Image.new("L", (64, 64)), "JPEG", progressive=True)
     assert draw_image(whole, RASTERIZER).shape == (16, 16)

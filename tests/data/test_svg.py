@@ -136,6 +136,7 @@ LAUGHS = '<!DOCTYPE svg [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]>'
         (b"", "is broken XML"),
         (b"\x89PNG\r\n\x1a\n", "is broken XML"),
         (START.encode() + LINE.encode(), "is broken XML .* line 1"),
+        (f"{START}<x:path d='M0 0'/></svg>".encode(), "is broken XML .*prefix"),
         (b"<html/>", "is no SVG file: its root is <html>"),
         (f"{START}</svg>".encode(), "has no strokes"),
         (f'{START}<path d="M0 0 L9 9" fill="none" stroke="white"/></svg>'.encode(), "has no strokes"),
