@@ -25,6 +25,8 @@ from deepdraw.runtime.display import cell, shown
 from deepdraw.runtime.files import check_writable
 from deepdraw.runtime.options import one_line_end, parse, usage
 
+KINDS = {"read": "drawings read", **DROPPED, "kept": "drawings kept", **ODDITIES}  # that an index counts
+
 
 @dataclass
 class Options:
@@ -95,8 +97,7 @@ def convert(options: Options) -> dict[str, Any]:
         raise ValueError(f"no drawing of {source} is left to write: see the kinds of drawings it has, {dict(counts)}")
     counts["beyond_limit"] += counts["kept"] - num_drawings
     counts["kept"] = num_drawings
-    kinds = ("read", *DROPPED, "kept", *ODDITIES)
-    write_shards(root, splits, about={**about, "source": str(source), "counts": {kind: counts[kind] for kind in kinds}})
+    write_shards(root, splits, about={**about, "source": str(source), "counts": {kind: counts[kind] for kind in KINDS}})
     return Shards(str(root)).index
 
 
@@ -107,7 +108,10 @@ def _check_same(root: Path, about: Mapping[str, Any]) -> bool:
     there = Shards(str(root)).index
     other = [f"{key} is {there.get(key)}, not {value}" for key, value in about.items() if there.get(key) != value]
     if other:
-        raise ValueError(f"{root} holds other shards ({'; '.join(other)}): choose another root or delete it")
+        raise ValueError(f"{root} holds other shards ({'; '.join(other)[:500]}): choose another root or delete it")
+    counts = there.get("counts")
+    if not isinstance(counts, dict) or not all(isinstance(counts.get(kind), int) for kind in KINDS):
+        raise ValueError(f"{root / 'index.json'} counts no drawings by kind: choose another root or delete it")
     return True
 
 
@@ -120,12 +124,11 @@ def summarize(index: Mapping[str, Any]) -> None:
             len(split["classes"]),
             num_drawings,
             round(num_bytes / 1e6, 1),
-            round(num_bytes / num_drawings),
+            round(num_bytes / max(num_drawings, 1)),
         )
         splits.add_row(cell(name), *(f"{number:,}" for number in numbers))
-    kinds = {"read": "drawings read", **DROPPED, "kept": "drawings kept", **ODDITIES}
     counts = Table(Column("count", justify="right"), "of")
-    for kind, meaning in kinds.items():
+    for kind, meaning in KINDS.items():
         counts.add_row(f"{index['counts'][kind]:,}", meaning)
     Console().print(splits, counts)
 

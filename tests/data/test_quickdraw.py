@@ -18,6 +18,7 @@ from deepdraw.data import quickdraw
 from deepdraw.data.drawings import Drawings
 from deepdraw.data.packing import find_files, pack_file
 from deepdraw.data.quickdraw import Options, convert, main
+from deepdraw.data.shard_index import index_bytes
 from deepdraw.data.shards import Shards
 from deepdraw.runtime.options import parse
 from deepdraw.runtime.workers import settle_worker
@@ -269,3 +270,13 @@ def test_processes_that_read_end_when_the_main_one_was_killed(tmp_path):
         assert main.stdout.readline() == "started\n"
         main.kill()
         main.communicate(timeout=20)  # until the last process that could print has ended
+
+
+def test_shards_whose_index_counts_nothing_are_refused(tmp_path, source):
+    arguments = (f"root={tmp_path / 'root'}", f"source={source}")
+    run(*arguments)
+    path = tmp_path / "root" / "index.json"
+    index = json.loads(path.read_text())
+    path.write_bytes(index_bytes({key: value for key, value in index.items() if key not in ("counts", "sha256")}))
+    with pytest.raises(ValueError, match=r"index\.json counts no drawings by kind"):
+        run(*arguments)
