@@ -28,7 +28,12 @@ def write_sealed(path: Path, write: Callable[[Any], None]) -> None:
     """Write a zip archive, whole or not at all, and seal it. `write` gets a file that only takes bytes in order."""
     with whole_file(path) as file:
         hashed = _Hashed(file)
-        write(hashed)
+        try:
+            write(hashed)
+        except RuntimeError:
+            if hashed.error is None:
+                raise
+            raise hashed.error from None  # torch hides what the disk refused behind an error of its own
         hashed.seal()
 
 
@@ -79,6 +84,7 @@ class _Hashed(io.RawIOBase):
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._digest, self._held = file, sha256(), b""
+        self.error: OSError | None = None  # what the disk refused
 
     def writable(self) -> bool:
         """Bytes are taken in order alone, so neither torch nor zipfile goes back to change some."""
@@ -104,4 +110,8 @@ class _Hashed(io.RawIOBase):
 
     def _put(self, content: bytes | memoryview) -> None:
         self._digest.update(content)
-        self._file.write(content)
+        try:
+            self._file.write(content)
+        except OSError as error:
+            self.error = error
+            raise
