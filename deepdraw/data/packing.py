@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from difflib import get_close_matches
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, resource_tracker
 from os import cpu_count
 from pathlib import Path
 
@@ -108,6 +108,7 @@ def pack_files(
     parts: dict[str, Drawings] = {}
     counts: Counter[str] = Counter()
     others = set(active_children())
+    resource_tracker.ensure_running()  # it removes the pool's semaphores if this process is killed from here on
     # Spawned, since a fork of a process with threads (the progress bar's, a caller's) can hang.
     pool = ProcessPoolExecutor(
         min(len(files), max(2, cpu_count() or 2)),

@@ -72,6 +72,7 @@ def watch_writes(folder: Path, found: Callable[[str], None]) -> None:
 def die_at(moment: Moment, folder: Path) -> None:
     """Let this process die at `moment`, which is no `time`."""
     number = 0
+    os.register_at_fork(after_in_child=_allow_any_size)
 
     def found(what: str) -> None:
         nonlocal number
@@ -86,6 +87,11 @@ def die_at(moment: Moment, folder: Path) -> None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (moment.size, resource.RLIM_INFINITY))
 
     watch_writes(folder, found)
+
+
+def _allow_any_size() -> None:
+    """In a process forked from one whose file is to be torn: torch's shared memory is no file of the command."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
 def _die_after() -> None:

@@ -50,6 +50,7 @@ def run_tries(tries: int, seed: int, first: int = 0, names: Sequence[str] = (), 
     # Without a thread and without a hand on stdout, which a forked process would take along.
     progress = Progress(*columns, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
     done: list[Try] = []
+    before = shared_memory()
     with progress:
         for number in progress.track(range(first, first + tries), description="killing"):
             name = names[number % len(names)]
@@ -65,10 +66,18 @@ def run_tries(tries: int, seed: int, first: int = 0, names: Sequence[str] = (), 
                 shutil.rmtree(folder)
     lost = sum(bool(each.lost) for each in done)
     print(", ".join(f"{name} {number}" for name, number in Counter(each.command for each in done).items()))
+    if new := sorted(shared_memory() - before):
+        print(f"new in shared memory, of these commands or of others on this machine: {', '.join(new)}")
     print(f"{len(done)} tries, {sum(len(each.kills) for each in done)} kills, lost {lost}")
     if not lost:
         shutil.rmtree(base)
     return not lost
+
+
+def shared_memory() -> set[str]:
+    """The names of what processes share or have left there, where the system lists them."""
+    folder = Path("/dev/shm")
+    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
 
 
 def set_up(keep: Path | None) -> Path:
