@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from deepdraw.runtime import slurm
 from deepdraw.runtime.reading import read_yaml
 from deepdraw.runtime.reports import Report, readable_report, write_report
-from deepdraw.runtime.signals import Preempted, preemptible
+from deepdraw.runtime.signals import Preempted, interruptible, preemptible
 from deepdraw.runtime.snapshot import check_code
 from deepdraw.runtime.sweeps import read_sweep
 
@@ -41,12 +41,13 @@ def run(directory: Path, number: int, job_id: str, rank: int = 0) -> Any:
     if rank == 0:
         write_report(job.directory, report)
     try:
-        config = load_config(directory / "jobs" / f"{number}.yaml")
-        os.chdir(config.hydra.runtime.cwd)
-        check_code(task, sweep.code["digest"])
-        if rank:
-            config.hydra.output_subdir = None
-        result = _call(_load_main(task), config)
+        with interruptible():  # an import that Ctrl-C breaks is no failure of the job
+            config = load_config(directory / "jobs" / f"{number}.yaml")
+            os.chdir(config.hydra.runtime.cwd)
+            check_code(task, sweep.code["digest"])
+            if rank:
+                config.hydra.output_subdir = None
+            result = _call(_load_main(task), config)
     except Preempted:
         raise
     except BaseException as error:
