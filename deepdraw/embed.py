@@ -78,7 +78,7 @@ def embed(trained: Trained, loader: Loader, folder: Path, dtype: str) -> None:
     from numpy.lib.format import dtype_to_descr, write_array_header_1_0
     from pyarrow import parquet
 
-    from deepdraw.evaluation.classify import outputs
+    from deepdraw.training.passes import outputs
 
     shape = loader.num_drawings, trained.model.backbone.num_features
     num_bytes, free = shape[0] * shape[1] * np.dtype(dtype).itemsize, shutil.disk_usage(folder).free

@@ -21,7 +21,7 @@ from deepdraw.data.raster import Rasterizer
 from deepdraw.runtime.compose_errors import compose_line
 from deepdraw.runtime.making import check_evaluation, check_training
 from deepdraw.training.features import FeatureOptions
-from deepdraw.training.loop import Recipe
+from deepdraw.training.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
 WRONG = {

@@ -32,7 +32,7 @@ from deepdraw.runtime.precision import Precision, find_device
 from deepdraw.training.feature_store import Features
 from deepdraw.training.features import Encoder, FeatureLoader, FeatureOptions, cached_features
 from deepdraw.training.grid import Grid, train_grid
-from deepdraw.training.logistic import Standardised, origin, regress
+from deepdraw.training.logistic import Standardized, origin, regress
 from deepdraw.training.loop import Recipe, State, train_step
 from deepdraw.training.optim import cosine
 from deepdraw.training.trials import features_of, linear_head
@@ -173,7 +173,7 @@ def stopwatch(seconds: dict[str, float], name: str, device: torch.device) -> Ite
 def train_heads(options: Options, model: Classifier, train: Epochs, val: Epochs) -> Grid:
     """All heads at once, from the first weights of the model's."""
     whole = recipe(options.epochs)
-    head = linear_head(model, whole)
+    head = linear_head(model)
     grid = Grid(head, numbers(options, "lrs"), [0.0], None, ADAMW, SCHEDULE, whole.total_steps(train))
     train_grid(grid, train, val, whole, partial(features_of, model))
     return grid
@@ -229,7 +229,7 @@ def optima(
     cs: list[float], kept: Mapping[str, Features], num_classes: int, device: torch.device
 ) -> dict[str, dict[str, float]]:
     """Logistic regression at the strength that is best on validation: deepdraw's, and scikit-learn's at the same."""
-    features = Standardised(kept["train"], device)
+    features = Standardized(kept["train"], device)
     optimum, found = origin(features, num_classes), []
     for c in cs:
         optimum = regress(features, optimum, c, max_steps=1000)

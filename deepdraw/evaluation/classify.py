@@ -16,10 +16,11 @@ from deepdraw.evaluation.evaluation import Evaluation
 from deepdraw.evaluation.intervals import intervals
 from deepdraw.evaluation.metrics import ClassificationMetrics, chance
 from deepdraw.evaluation.predictions import PredictionsBuilder
-from deepdraw.evaluation.task import Task, outputs
+from deepdraw.evaluation.task import Task
 from deepdraw.models.classifier import Classifier
-from deepdraw.runtime.distributed import gathered, summed
 from deepdraw.runtime.precision import Precision
+from deepdraw.runtime.ranks import ALONE, Ranks
+from deepdraw.training.passes import outputs
 
 
 def score(
@@ -30,6 +31,7 @@ def score(
     title: str,
     limit_batches: int | None = None,
     answers: PredictionsBuilder | None = None,
+    ranks: Ranks = ALONE,
 ) -> dict[str, float]:
     """The metrics of the logits that `compute` gives for a split, over all ranks, and the images_per_second.
 
@@ -38,15 +40,15 @@ def score(
     metrics = ClassificationMetrics(len(loader.classes))
     start = time.perf_counter()
     num_drawings = torch.zeros((), dtype=torch.int64)
-    for batch, logits in outputs(compute, loader, precision, title=title, limit_batches=limit_batches):
+    for batch, logits in outputs(compute, loader, precision, title=title, limit_batches=limit_batches, ranks=ranks):
         metrics.update(logits.float(), batch.labels)
         num_drawings += len(logits)
         if answers is not None:
             answers.add(logits.float(), batch.labels, batch.key_ids)
     if answers is not None:
-        answers.take_turns(gathered(answers.batches()))
+        answers.take_turns(ranks.gather(answers.batches()))
     parts = [num_drawings, *metrics.sums()]
-    for part, whole in zip(parts, summed(parts), strict=True):
+    for part, whole in zip(parts, ranks.sum(parts), strict=True):
         part.copy_(whole)
     return metrics.compute() | {"images_per_second": num_drawings.item() / (time.perf_counter() - start)}
 

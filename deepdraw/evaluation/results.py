@@ -15,8 +15,12 @@ from deepdraw.evaluation.metric_files import read_metrics
 from deepdraw.evaluation.pictures import write_pictures
 from deepdraw.evaluation.predictions import Predictions
 from deepdraw.evaluation.report import write_report
+from deepdraw.evaluation.session import Session
 from deepdraw.evaluation.sheets import Draw
+from deepdraw.evaluation.splits import redraw
+from deepdraw.evaluation.tables import print_comparison, print_table
 from deepdraw.runtime.files import write_json
+from deepdraw.runtime.loggers import log_evaluation
 from deepdraw.runtime.run_directory import results_writer
 
 
@@ -42,6 +46,28 @@ def write_training(
             curves.plot_curves(metrics_csv, pictures["plots/curves"])
         print(f"all of it in {write_report(run)}")
     return pictures
+
+
+def write_session(session: Session, versions: Mapping[float | None, Evaluation]) -> None:
+    """Print what an evaluation found and write it into the directory of its run.
+
+    versions: as `Session.versions` yields them; pictures and page are of the trained weights alone.
+    """
+    run, name = session.directory, session.name
+    if None not in versions:
+        metrics_of = {f"{alpha:g}": found.metrics for alpha, found in versions.items()}
+        print_comparison(session.title, "alpha", metrics_of)
+        metrics = {f"interpolate_{alpha}_{key}": x for alpha, of in metrics_of.items() for key, x in of.items()}
+        write_metrics(run, name, metrics)
+        return
+    found, rasterizer = versions[None], session.trained.rasterizer
+    print_table(session.title, found.metrics)
+    pictures = write_evaluation(
+        run, name, found, redraw(session.split, rasterizer) if session.config.pictures else None
+    )
+    shown = {f"{name}/{picture}": path for picture, path in pictures.items()}
+    metrics = {f"{name}/{metric}": value for metric, value in found.metrics.items()}
+    log_evaluation(run, session.loggers, session.training_config, metrics, shown)
 
 
 def write_evaluation(run: Path, name: str, found: Evaluation, draw: Draw | None) -> dict[str, Path]:

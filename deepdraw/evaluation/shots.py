@@ -16,8 +16,9 @@ from deepdraw.evaluation.fewshot import check_supply, is_query, over_tries, scor
 from deepdraw.evaluation.generalized import choose_offset, generalized_metrics, margins, stacking
 from deepdraw.evaluation.methods import Fit
 from deepdraw.evaluation.metrics import chance
-from deepdraw.evaluation.task import Labelled, Task
+from deepdraw.evaluation.task import Task
 from deepdraw.runtime.progress import counted
+from deepdraw.training.passes import Labelled
 
 ONE_ANSWER = ("top1", "top5", "mean_class_accuracy", "macro_f1")  # what scores that are no logits have to say
 

@@ -13,6 +13,7 @@ from deepdraw.data.raster import Rasterizer
 from deepdraw.data.remote import is_remote
 from deepdraw.models.classifier import Classifier
 from deepdraw.models.lora import merged
+from deepdraw.models.plan import ModelPlan
 from deepdraw.runtime.making import make
 from deepdraw.runtime.permitted import check_config
 from deepdraw.runtime.precision import Precision, find_device
@@ -92,7 +93,7 @@ def rebuild(
     try:
         check_arguments("render", Rasterizer, checkpoint["config"]["render"])
         rasterizer = Rasterizer(**config.render)
-        model = build(config, len(checkpoint["classes"]))
+        model = ModelPlan.of(config).build(len(checkpoint["classes"]))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     try:
@@ -135,10 +136,3 @@ def _check_only_read(source: DictConfig) -> None:
         )
     if source._target_ == DRAWS and not (Path(str(root)) / "index.json").exists():
         raise ValueError(f"the doodles are not in {root} any more: give data.root=... to say where to draw them anew")
-
-
-def build(config: DictConfig, num_classes: int) -> Classifier:
-    """The classifier that a run's config names, with random weights, as training built it."""
-    backbone = make(config.backbone, "backbone")
-    head = make(config.head, "head", num_features=backbone.num_features, num_classes=num_classes)
-    return Classifier(backbone, head)

@@ -11,18 +11,18 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
-def synchronise(network: nn.Module) -> None:
-    """Let the batch norms of a network normalise, in training, by the mean and variance over all ranks.
+def synchronize_batch_norms(network: nn.Module) -> None:
+    """Let the batch norms of a network normalize, in training, by the mean and variance over all ranks.
 
     Several ranks then train as one would that had all of their drawings. Parameters, buffers and their names stay.
     """
     for module in network.modules():
         if isinstance(module, _BatchNorm):
-            module.__class__ = SynchronisedBatchNorm
+            module.__class__ = SynchronizedBatchNorm
 
 
-class SynchronisedBatchNorm(nn.BatchNorm2d):
-    """What `synchronise` makes of torch's and timm's batch norms; torch's SyncBatchNorm knows GPUs alone.
+class SynchronizedBatchNorm(nn.BatchNorm2d):
+    """What `synchronize_batch_norms` makes of torch's and timm's batch norms; torch's SyncBatchNorm knows GPUs alone.
 
     Every rank must have equally many values of a channel.
     """
@@ -30,7 +30,7 @@ class SynchronisedBatchNorm(nn.BatchNorm2d):
     @torch.compiler.disable
     def forward(self, x: Tensor) -> Tensor:
         if self.training:
-            y, mean, variance = _Normalise.apply(x, self.weight, self.bias, self.eps)
+            y, mean, variance = _Normalize.apply(x, self.weight, self.bias, self.eps)
             self._remember(mean, variance, distributed.get_world_size() * x.numel() // x.shape[1])
         else:
             y = F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
@@ -49,8 +49,8 @@ class SynchronisedBatchNorm(nn.BatchNorm2d):
         self.running_var.lerp_(variance * (number / max(number - 1, 1)), share)
 
 
-class _Normalise(Function):
-    """Normalise x [B, C, ...] over everything but C and all ranks; the mean and variance [C] come beside."""
+class _Normalize(Function):
+    """Normalize x [B, C, ...] over everything but C and all ranks; the mean and variance [C] come beside."""
 
     @staticmethod
     def forward(

@@ -94,12 +94,10 @@ ROLES = {
     "schedule": Role(SCHEDULES, positional=2),
     "fit": Role(
         (
-            "deepdraw.training.loop.fit",
-            "deepdraw.training.grid.Sweep",
-            "deepdraw.training.logistic.Regression",
+            "deepdraw.training.loop.Loop",
+            "deepdraw.training.grid.GridSearch",
+            "deepdraw.training.logistic.LogisticRegression",
         ),
-        keys=("_partial_",),
-        positional=8,
     ),
     "fit.algorithm": Role(ALGORITHMS, keys=("_partial_",), positional=1),
     "fit.schedule": Role(SCHEDULES, keys=("_partial_",), positional=2),

@@ -95,13 +95,13 @@ def _differences(former: Any, now: Any, path: str = "") -> Iterator[str]:
         yield f"{path}: {former} there, {now} here"
 
 
-def describe_run(config: DictConfig, model: nn.Module) -> dict[str, Any]:
+def describe_run(config: Mapping[str, Any], model: nn.Module) -> dict[str, Any]:
     """What the summary says beside the metrics: sizes, seed, device, versions and git commit."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "trainable_parameters": sum(parameter.numel() for parameter in trained),
-        "seed": config.seed,
+        "seed": config["seed"],
         "device": str(next(model.parameters()).device),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
         "git_commit": git_commit(),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from deepdraw.models.weights import UNREADABLE
-from deepdraw.runtime.distributed import rank
+from deepdraw.runtime.ranks import ALONE, Ranks
 from deepdraw.runtime.reading import open_regular
 from deepdraw.runtime.seals import check_seal, write_sealed
 
@@ -16,10 +18,9 @@ from deepdraw.runtime.seals import check_seal, write_sealed
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     """Write a sealed archive whole or not at all: a reader finds the old checkpoint or the new one.
 
-    Of several ranks the first alone writes. Raises OSError, naming `path`, where the disk refuses.
+    Raises OSError, naming `path`, where the disk refuses.
     """
-    if rank() == 0:
-        write_sealed(path, lambda file: torch.save(content, file))
+    write_sealed(path, lambda file: torch.save(content, file))
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -45,21 +46,49 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
-def load_last(checkpoints: Path) -> dict[str, Any] | None:
-    """The `last.pt` from which a run goes on, or None where there was no run.
+@dataclass(frozen=True, eq=False)
+class Checkpoints:
+    """The checkpoints of a run in its folder: `last.pt`, from which it goes on, and `best.pt`, its result.
 
-    Raises ValueError, in one line, where last.pt or best.pt is damaged, or missing though the run had written it:
-    better now than after the last epoch.
+    about: what both hold beside the weights, such as config, classes and preprocessing. Rank 0 alone reads and writes.
     """
-    last, best = checkpoints / "last.pt", checkpoints / "best.pt"
-    if not last.exists() and not best.exists():
-        return None
-    former = load_checkpoint(last)
-    if "optimizer" not in former:
-        raise ValueError(
-            f"{last} has no optimizer state, as if it were a best.pt: "
-            "put the run's own last.pt back, or train again in another hydra.run.dir"
-        )
-    if former["best"]:
-        load_checkpoint(best)
-    return former
+
+    folder: Path
+    about: Mapping[str, Any] = field(default_factory=dict)
+    ranks: Ranks = ALONE
+
+    def load_last(self) -> dict[str, Any] | None:
+        """The `last.pt` from which the run goes on, or None where there was no run.
+
+        Raises ValueError, in one line, where last.pt or best.pt is damaged, or missing though the run had written it:
+        better now than after the last epoch.
+        """
+        return self.ranks.broadcast_from_rank0(self._read_last)
+
+    def load_best(self) -> dict[str, Any]:
+        """The weights of `best.pt`."""
+        return self.ranks.broadcast_from_rank0(lambda: load_checkpoint(self.folder / "best.pt")["model"])
+
+    def save_last(self, state: Mapping[str, Any]) -> None:
+        """Write `last.pt` with what `State.state_dict` gives."""
+        if self.ranks.is_first:
+            save_checkpoint(self.folder / "last.pt", {**self.about, **state})
+
+    def save_best(self, model: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
+        """Write `best.pt` with the weights of the best epoch and their validation metrics."""
+        if self.ranks.is_first:
+            save_checkpoint(self.folder / "best.pt", {**self.about, "model": model, "best": metrics})
+
+    def _read_last(self) -> dict[str, Any] | None:
+        last, best = self.folder / "last.pt", self.folder / "best.pt"
+        if not last.exists() and not best.exists():
+            return None
+        saved = load_checkpoint(last)
+        if "optimizer" not in saved:
+            raise ValueError(
+                f"{last} has no optimizer state, as if it were a best.pt: "
+                "put the run's own last.pt back, or train again in another hydra.run.dir"
+            )
+        if saved["best"]:
+            load_checkpoint(best)
+        return saved

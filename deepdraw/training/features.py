@@ -31,7 +31,7 @@ from deepdraw.runtime.lock import Lock
 from deepdraw.runtime.precision import DTYPES, Precision
 from deepdraw.runtime.progress import LINE_EVERY, Bar
 from deepdraw.training.feature_store import BLOCK, Features, FeatureStore, FeatureWriter, disk_errors
-from deepdraw.training.loop import Recipe
+from deepdraw.training.recipe import Recipe
 
 VERSION = 1  # raised when the same key comes to stand for other features
 LIBRARIES = ("torch", "timm", "open_clip_torch")
@@ -249,7 +249,7 @@ class FeatureLoader:
         world_size: int = 1,
     ) -> None:
         self.classes, self.batch_size, self.num_drawings = split.classes, batch_size, len(features.labels)
-        self._features, self._shuffle, self._device, self._seed = features, shuffle, device, seed
+        self.features, self._shuffle, self._device, self._seed = features, shuffle, device, seed
         self._share = Share(self.num_drawings, batch_size, shuffle, rank, world_size)
         self._views = features.features.view(-1, *features.features.shape[-2:])
         self._block_sizes = split.block_sizes
@@ -266,11 +266,11 @@ class FeatureLoader:
         for index in range(first, len(self)):
             parts = order.take(*self._share.bounds(index))
             places = torch.from_numpy(np.concatenate([self._places(*part) for part in parts]))
-            batch = (array[places] for array in (features, self._features.labels, self._features.key_ids))
+            batch = (array[places] for array in (features, self.features.labels, self.features.key_ids))
             images, labels, key_ids = (tensor.to(self._device, non_blocking=True) for tensor in batch)
             yield Batch(images.float(), labels, key_ids)
             if index % FORGET_EVERY == 0:
-                self._features.forget()
+                self.features.forget()
 
     def _places(self, blocks: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Where in stored order those at `rows` of the concatenated `blocks` are."""

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,12 +16,19 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from deepdraw.data.loader import Epochs
 from deepdraw.models.classifier import Classifier
-from deepdraw.runtime.precision import Precision
 from deepdraw.runtime.progress import Bar
+from deepdraw.runtime.ranks import Ranks
 from deepdraw.runtime.signals import StopSignal
-from deepdraw.training.checkpoint import load_checkpoint, save_checkpoint
-from deepdraw.training.loop import Recipe, State
-from deepdraw.training.trials import Evaluate, Row, features_of, linear_head, settle, write_table
+from deepdraw.training.fitter import Training
+from deepdraw.training.recipe import Recipe
+from deepdraw.training.trials import (
+    Row,
+    check_linear_head,
+    features_of,
+    finish_with_best,
+    linear_head,
+    write_table,
+)
 
 Algorithm = Callable[[list[dict[str, Any]]], Optimizer]
 Schedule = Callable[[Optimizer, int], LRScheduler]
@@ -32,7 +38,7 @@ HALVES = {"cls": (1, 0), "mean": (0, 1), "cls+mean": (1, 1)}  # of the features 
 
 
 class Grid:
-    """K linear heads that start alike and learn apart, each as the loop of `loop.py` would train it alone.
+    """K linear heads that start alike and learn apart, each as `Loop` would train it alone.
 
     All weights lie in one tensor, so that one matrix product gives the logits of every head. The loss is the sum of the
     heads' losses: no head has a part in the gradient of another, nor does one that diverges harm the rest.
@@ -185,8 +191,8 @@ def train_grid(
 
 
 @dataclass(frozen=True)
-class Sweep:
-    """What `head=grid` puts in the place of `loop.fit`; the arguments are those of `Grid`.
+class GridSearch:
+    """Many linear heads on the features of a frozen backbone (`head=grid`); the arguments are those of `Grid`.
 
     Raises ValueError where there is no learning rate or no weight decay, one of them is negative, or a pooling is none
     of `HALVES`.
@@ -206,48 +212,40 @@ class Sweep:
         if self.poolings is not None and not (self.poolings and set(self.poolings) <= set(HALVES)):
             raise ValueError(f"fit.poolings={list(self.poolings)} must be a list of {', '.join(HALVES)}, or null")
 
-    def check(self, model: Classifier, recipe: Recipe) -> None:
+    def check(self, model: Classifier, recipe: Recipe, ranks: Ranks) -> None:
         """Raise ValueError where the heads cannot be trained, before there are features to train them on."""
-        linear_head(model, recipe)
+        check_linear_head(model, recipe, ranks)
         if self.poolings is not None and getattr(model.backbone, "pooling", None) != "cls+mean":
             raise ValueError("fit.poolings are halves of the features of backbone.pooling=cls+mean: set it too")
 
-    def __call__(
-        self,
-        state: State,
-        train: Epochs,
-        val: Epochs,
-        evaluate: Evaluate,
-        recipe: Recipe,
-        precision: Precision,
-        checkpoints: Path,
-        about: Mapping[str, Any],
-    ) -> None:
+    def fit(self, training: Training) -> None:
         """Train a grid in the place of the model's head, which then becomes the grid's best, and write `heads.csv`.
 
-        For the rest as `loop.fit`, but heads compute in float32 in every precision. `heads.pt`, from which a run
-        resumes, holds all heads and no backbone.
+        Heads compute in float32 in every precision. What they have reached is kept as `state.fitter`.
         """
+        state, recipe = training.state, training.recipe
         if state.best:  # a finished run, started again
             return
-        head, total_steps = linear_head(state.model, recipe), recipe.total_steps(train)
+        head = linear_head(state.model)
         settings = self.lrs, self.weight_decays, self.poolings
-        grid = Grid(head, *settings, self.algorithm, self.schedule, total_steps)
-        file = checkpoints / "heads.pt"
-        if file.exists():
-            grid.load_state_dict(load_checkpoint(file))
-            print(f"resumed at step {grid.num_steps} of {total_steps}")
-        else:  # what a resumed run begins with, and is held against
-            save_checkpoint(checkpoints / "last.pt", {**about, **state.state_dict()})
+        grid = Grid(head, *settings, self.algorithm, self.schedule, training.total_steps)
+        if state.fitter:
+            grid.load_state_dict(state.fitter)
+            print(f"resumed at step {grid.num_steps} of {training.total_steps}")
 
         def encode(images: Tensor) -> Tensor:
-            with precision.autocast():
+            with training.precision.autocast():
                 return features_of(state.model.eval(), images)
 
-        train_grid(grid, train, val, recipe, encode, lambda: save_checkpoint(file, {**about, **grid.state_dict()}))
-        state.epoch, state.step = grid.epoch - 1, grid.num_steps
-        write_table(grid.rows, grid.best, checkpoints.parent / "heads.csv")
-        settle(state, grid.head(grid.best), grid.rows[grid.best], val, evaluate, checkpoints, about)
+        def save() -> None:
+            state.fitter = grid.state_dict()
+            training.save_last()
+
+        save()
+        train_grid(grid, training.train, training.val, recipe, encode, save)
+        state.epoch, state.step, state.fitter = grid.epoch - 1, grid.num_steps, {}
+        write_table(grid.rows, grid.best, training.directory / "heads.csv")
+        finish_with_best(training, grid.head(grid.best), grid.rows[grid.best])
 
 
 def cross_entropies(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:

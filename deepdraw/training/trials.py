@@ -13,31 +13,35 @@ from rich.console import Console
 from rich.table import Column, Table
 from torch import Tensor, nn
 
-from deepdraw.data.loader import Epochs
 from deepdraw.models.classifier import Classifier
 from deepdraw.models.freezing import will_train
 from deepdraw.runtime.display import cell, csv_cell, csv_heading
-from deepdraw.runtime.distributed import world_size
 from deepdraw.runtime.files import write_text
-from deepdraw.training.checkpoint import save_checkpoint
-from deepdraw.training.loop import Evaluate, Recipe, State
+from deepdraw.runtime.ranks import Ranks
+from deepdraw.training.fitter import Training
+from deepdraw.training.recipe import Recipe
 
 Row = dict[str, Any]  # a head: what it was trained with, and its metrics on validation
 
 
-def linear_head(model: Classifier, recipe: Recipe) -> nn.Linear:
-    """The head that is to be fitted; ValueError where more than it would train, or batches would not stay whole."""
-    if world_size() > 1:
-        raise ValueError(f"head=grid and head=logistic are the work of one process, not of {world_size()}: start one")
+def check_linear_head(model: Classifier, recipe: Recipe, ranks: Ranks) -> None:
+    """Raise ValueError where more than a linear head would train, or batches would not stay whole."""
+    if ranks.size > 1:
+        raise ValueError(f"head=grid and head=logistic are the work of one process, not of {ranks.size}: start one")
     if will_train(model) & set(model.backbone.parameters()):
         raise ValueError("heads are tried side by side on a backbone that does not train: set freeze=all")
     if not isinstance(model.head, nn.Linear):
-        raise ValueError("only linear heads are tried side by side: set no head._target_ beside head=grid or logistic")
+        raise ValueError("only linear heads are tried side by side: set head=linear beside fit=grid or fit=logistic")
     if recipe.mixup or recipe.cutmix or recipe.ema or recipe.grad_accum > 1:
         raise ValueError(
             "heads that are tried side by side take batches as they are: "
             "set train.mixup=0 train.cutmix=0 train.ema=null train.grad_accum=1"
         )
+
+
+def linear_head(model: Classifier) -> nn.Linear:
+    """The head that is to be fitted, once `check_linear_head` has passed."""
+    assert isinstance(model.head, nn.Linear), type(model.head)
     return model.head
 
 
@@ -47,26 +51,19 @@ def features_of(model: Classifier, images: Tensor) -> Tensor:
     return images if images.ndim == 2 else model.features(images)
 
 
-def settle(
-    state: State,
-    head: Mapping[str, Tensor],
-    row: Row,
-    val: Epochs,
-    evaluate: Evaluate,
-    checkpoints: Path,
-    about: Mapping[str, Any],
-) -> None:
+def finish_with_best(training: Training, head: Mapping[str, Tensor], row: Row) -> None:
     """End the last epoch with the best head: `best.pt` and `last.pt` are as the loop would have written them for it.
 
     What it was trained with stands in `state.best`, and so in the summary, as `head/lr` and the like.
     """
+    state = training.state
     state.model.head.load_state_dict(head)
     chosen = {f"head/{name}": value for name, value in row.items() if not name.startswith(("val/", "train/"))}
-    state.log(metrics := evaluate("val", val))
+    state.log(metrics := training.validate())
     state.epoch += 1
     state.best = {**metrics, **chosen, "val/epoch": row.get("val/epoch", state.epoch)}
-    save_checkpoint(checkpoints / "best.pt", {**about, "model": state.model.state_dict(), "best": state.best})
-    save_checkpoint(checkpoints / "last.pt", {**about, **state.state_dict()})
+    training.save_best()
+    training.save_last()
 
 
 def write_table(rows: Sequence[Row], best: int, file: Path) -> None:

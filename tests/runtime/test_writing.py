@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 WRITER = "deepdraw/runtime/files.py"
 EXCEPTIONS = {  # what writes in a way of its own, and why
-    ("deepdraw/runtime/distributed.py", "os.open to write"): "/dev/null in the place of stdout",
+    ("deepdraw/runtime/ranks.py", "os.open to write"): "/dev/null in the place of stdout",
     ("deepdraw/runtime/failures.py", "os.open to write"): "/dev/null in the place of a full or closed stdout",
     ("deepdraw/predict.py", "os.open to write"): "/dev/null in the place of a closed stdout",
     ("deepdraw/runtime/lock.py", "os.rename"): "a dead owner's lock is renamed aside, which one process alone can do",

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deepdraw.training import checkpoint
-from deepdraw.training.checkpoint import load_checkpoint, load_last, save_checkpoint
+from deepdraw.training.checkpoint import Checkpoints, load_checkpoint, save_checkpoint
 
 CONFIG = {
     "seed": 42,
@@ -148,7 +148,7 @@ def test_a_part_of_ones_own_from_another_package_trains(train, tmp_path, monkeyp
 
 
 def test_a_directory_without_checkpoints_begins_a_run(tmp_path):
-    assert load_last(tmp_path / "checkpoints") is None
+    assert Checkpoints(tmp_path / "checkpoints").load_last() is None
 
 
 def damage(path: Path) -> None:
@@ -179,6 +179,6 @@ def test_best_in_the_place_of_last_is_refused(trained, resume):
 
 def test_a_run_killed_before_its_first_best_goes_on(path):
     save_checkpoint(path.with_name("last.pt"), content(optimizer={}, best={}))
-    former = load_last(path.parent)
+    former = Checkpoints(path.parent).load_last()
     assert former is not None
     assert former["best"] == {}

@@ -28,7 +28,7 @@ from deepdraw.runtime.precision import DTYPES, Precision
 from deepdraw.training import features as features_module
 from deepdraw.training.feature_store import ARRAYS, BLOCK, Features, FeatureStore, FeatureWriter
 from deepdraw.training.features import Encoder, FeatureLoader, FeatureOptions, cached_features, encodes_once
-from deepdraw.training.loop import Recipe
+from deepdraw.training.recipe import Recipe
 
 CPU = torch.device("cpu")
 NUM_DRAWINGS = 5 * BLOCK + 60

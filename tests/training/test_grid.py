@@ -19,9 +19,11 @@ from deepdraw.data.loader import Epochs
 from deepdraw.runtime.precision import Precision
 from deepdraw.training.feature_store import Features
 from deepdraw.training.features import FeatureLoader
-from deepdraw.training.grid import Grid, Sweep, train_grid
-from deepdraw.training.loop import Recipe, State, train_step
+from deepdraw.training.grid import Grid, GridSearch, train_grid
+from deepdraw.training.loop import train_step
 from deepdraw.training.optim import constant, cosine
+from deepdraw.training.recipe import Recipe
+from deepdraw.training.state import State
 
 CPU = torch.device("cpu")
 NUM_CLASSES, NUM_FEATURES = 4, 6
@@ -123,7 +125,7 @@ def test_a_row_tells_of_the_heads_best_epoch_and_its_weights_are_kept(start, dra
         heads = [nn.Linear(NUM_FEATURES, NUM_CLASSES) for _ in range(recipe.epochs)]
         for kept, head in zip(heads, alone(start, drawings, recipe, ADAMW, 3e-2, 0.0), strict=True):
             kept.load_state_dict(head.state_dict())
-    features, labels = val._features.features.float(), val._features.labels
+    features, labels = val.features.features.float(), val.features.labels
     accuracies = [(head(features).argmax(dim=1) == labels).double().mean().item() for head in heads]
     best = heads[int(np.argmax(accuracies))]
     row = grid.rows[0]
@@ -199,13 +201,13 @@ def test_a_grid_broken_off_anywhere_ends_with_the_bits_of_one_left_alone(step, s
 @pytest.mark.parametrize(("name", "values"), [("lrs", []), ("lrs", [-1e-3]), ("weight_decays", [])])
 def test_a_sweep_over_nothing_or_over_negative_rates_is_refused(name, values):
     with pytest.raises(ValueError, match=rf"fit.{name}=.* must be a list of numbers"):
-        Sweep(**SWEEP | {name: values})
+        GridSearch(**SWEEP | {name: values})
 
 
 @pytest.mark.parametrize("poolings", [[], ["max"]])
 def test_poolings_that_are_none_are_refused(poolings):
     with pytest.raises(ValueError, match=r"fit.poolings=.* must be a list of cls, mean, cls\+mean"):
-        Sweep(**SWEEP | {"poolings": poolings})
+        GridSearch(**SWEEP | {"poolings": poolings})
 
 
 ON_DISK = ("freeze=all", "head=grid", "fit.lrs=[1e-2,1e-3]", "fit.weight_decays=[0,0.1]")
@@ -236,7 +238,7 @@ def test_a_run_that_died_between_its_last_epoch_and_its_end_goes_on(train, monke
         raise RuntimeError
 
     with monkeypatch.context() as patch, pytest.raises(RuntimeError):
-        patch.setattr("deepdraw.training.grid.settle", die)
+        patch.setattr("deepdraw.training.grid.finish_with_best", die)
         patch.setenv("HYDRA_FULL_ERROR", "1")
         train(*ON_DISK, run_dir=tmp_path / "dead")
     again = train(*ON_DISK, run_dir=tmp_path / "dead")

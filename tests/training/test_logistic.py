@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from deepdraw.training import logistic
 from deepdraw.training.feature_store import Features
-from deepdraw.training.logistic import Standardised, origin, regress
+from deepdraw.training.logistic import Standardized, origin, regress
 
 CPU = torch.device("cpu")
 NUM_CLASSES = 5
@@ -38,7 +38,7 @@ def test_it_finds_the_optimum_of_scikit_learn(c, monkeypatch):
     monkeypatch.setattr(logistic, "CHUNK", 64)
     features, labels = drawings(300, seed=0)
     unseen, true = drawings(400, seed=1)
-    standardised = Standardised(kept(features, labels), CPU)
+    standardised = Standardized(kept(features, labels), CPU)
     found = regress(standardised, origin(standardised, NUM_CLASSES), c, max_steps=1000)
     head = standardised.fold(found.weight, found.bias)
     ours = unseen.astype(np.float32) @ head["weight"].numpy().T + head["bias"].numpy()
@@ -53,7 +53,7 @@ def test_it_finds_the_optimum_of_scikit_learn(c, monkeypatch):
 
 
 def test_where_the_search_starts_changes_its_length_and_not_its_end():
-    standardised = Standardised(kept(*drawings(300, seed=0)), CPU)
+    standardised = Standardized(kept(*drawings(300, seed=0)), CPU)
     far = regress(standardised, origin(standardised, NUM_CLASSES), 0.1, max_steps=1000)
     near = regress(standardised, far, 0.1, max_steps=1000)
     assert near.steps < far.steps / 4
@@ -64,7 +64,7 @@ def test_several_views_count_as_so_many_drawings():
     (first, labels), (second, _) = drawings(60, seed=0), drawings(60, seed=2)
     views = Features(torch.from_numpy(np.stack([first, second])), torch.from_numpy(labels), torch.arange(60))
     joined = kept(np.concatenate([first, second]), np.concatenate([labels, labels]))
-    for (one, of_one), (two, of_two) in zip(Standardised(views, CPU), Standardised(joined, CPU), strict=True):
+    for (one, of_one), (two, of_two) in zip(Standardized(views, CPU), Standardized(joined, CPU), strict=True):
         assert torch.equal(one, two) and torch.equal(of_one, of_two)
 
 
@@ -72,7 +72,7 @@ def test_features_that_are_no_numbers_are_refused():
     features, labels = drawings(60, seed=0)
     features[5, 5] = np.nan
     with pytest.raises(ValueError, match="features hold NaN or infinity"):
-        Standardised(kept(features, labels), CPU)
+        Standardized(kept(features, labels), CPU)
 
 
 def test_a_run_resumes_at_the_strength_it_reached_and_leaves_an_ordinary_checkpoint(

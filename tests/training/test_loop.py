@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from deepdraw.evaluation.predictions import Predictions
-from deepdraw.training.loop import State
+from deepdraw.training.state import State
 
 TIMES = ("train/images_per_second", "test/images_per_second", "val/images_per_second")
 

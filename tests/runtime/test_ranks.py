@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from deepdraw.runtime.distributed import from_first, gathered, join_ranks, on_any_rank, replicated, summed
+from deepdraw.runtime.ranks import Ranks
 
 ROOT = Path(__file__).parents[2]
 TASK = """
@@ -18,17 +18,18 @@ import copy
 import torch
 from timm.layers import BatchNormAct2d
 from torch import nn
-from deepdraw.models.batch_norm import synchronise
-from deepdraw.runtime.distributed import *
+from deepdraw.models.batch_norm import synchronize_batch_norms
+from deepdraw.runtime.ranks import Ranks
 
-rank, world_size = join_ranks()
+ranks = Ranks.join()
+rank = ranks.number
 print("one line, of the first rank")
-assert world_size == 2
-assert from_first(lambda: f"found by {rank}") == "found by 0"
-assert gathered({"rank": rank}) == [{"rank": 0}, {"rank": 1}]
-assert on_any_rank(rank == 1) and not on_any_rank(False)
+assert ranks.size == 2
+assert ranks.broadcast_from_rank0(lambda: f"found by {rank}") == "found by 0"
+assert ranks.gather({"rank": rank}) == [{"rank": 0}, {"rank": 1}]
+assert ranks.any(rank == 1) and not ranks.any(False)
 counts, loss = torch.tensor([1, rank]), torch.tensor(0.5, dtype=torch.float64)
-assert [tensor.tolist() for tensor in summed([counts, loss])] == [[2, 1], 1.0] and counts.tolist() == [1, rank]
+assert [tensor.tolist() for tensor in ranks.sum([counts, loss])] == [[2, 1], 1.0] and counts.tolist() == [1, rank]
 
 torch.manual_seed(0)
 layers = nn.Conv2d(2, 4, 3), BatchNormAct2d(4), nn.Conv2d(4, 5, 3), nn.BatchNorm2d(5), nn.Flatten(), nn.Linear(80, 3)
@@ -36,9 +37,9 @@ whole = nn.Sequential(*layers).double()
 parts = copy.deepcopy(whole).float()
 images, labels = torch.randn(8, 2, 8, 8) * 3 + 1, torch.arange(8) % 3
 nn.functional.cross_entropy(whole(images.double()), labels).backward()
-synchronise(parts)
+synchronize_batch_norms(parts)
 share = slice(4 * rank, 4 * rank + 4)
-network = replicated(parts)  # it averages gradients for as long as it lives
+network = ranks.replicate(parts)  # it averages gradients for as long as it lives
 nn.functional.cross_entropy(network(images[share]), labels[share]).backward()
 for expected, got in zip(whole.parameters(), parts.parameters(), strict=True):
     torch.testing.assert_close(got.grad.double(), expected.grad, atol=1e-5, rtol=1e-4)
@@ -46,11 +47,11 @@ for expected, got in zip(whole.buffers(), parts.buffers(), strict=True):
     torch.testing.assert_close(got.double(), expected.double(), atol=1e-6, rtol=1e-6)
 assert parts.state_dict().keys() == whole.state_dict().keys()
 torch.testing.assert_close(parts.eval()(images).double(), whole.eval()(images.double()), atol=1e-5, rtol=1e-5)
-leave_ranks()
+ranks.leave()
 """
 
 
-def test_two_tasks_of_a_slurm_step_find_each_other_and_normalise_as_one(tmp_path):
+def test_two_tasks_of_a_slurm_step_find_each_other_and_normalize_as_one(tmp_path):
     (tmp_path / "task.py").write_text(TASK)
     step = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_JOB_NODELIST": "localhost", "SLURM_JOB_NUM_NODES": "1"}
     step |= {"SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": str(ROOT)}
@@ -76,10 +77,11 @@ def test_a_process_that_nobody_started_as_one_of_several_is_alone(monkeypatch, v
         monkeypatch.delenv(name, raising=False)
     if variable:
         monkeypatch.setenv(variable, "2")
-    assert join_ranks() == (0, 1)
+    ranks = Ranks.join()
+    assert (ranks.number, ranks.size, ranks.is_first) == (0, 1, True)
     model, counts = torch.nn.Linear(2, 2), torch.tensor([1, 2])
-    assert from_first(lambda: 3) == 3
-    assert gathered(3) == [3]
-    assert not on_any_rank(False)
-    assert summed([counts])[0].tolist() == [1, 2]
-    assert replicated(model) is model
+    assert ranks.broadcast_from_rank0(lambda: 3) == 3
+    assert ranks.gather(3) == [3]
+    assert not ranks.any(False)
+    assert ranks.sum([counts])[0].tolist() == [1, 2]
+    assert ranks.replicate(model) is model

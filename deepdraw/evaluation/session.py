@@ -1,0 +1,132 @@
+"""One evaluation of a checkpoint on a split, from its config to what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from deepdraw.data.loader import Epochs, Loader, Split
+from deepdraw.data.subset import Joined, JoinedLoader
+from deepdraw.evaluation.evaluation import Evaluation
+from deepdraw.evaluation.splits import open_split, result_name, seen_drawings
+from deepdraw.evaluation.task import Task
+from deepdraw.inference.trained import rebuild
+from deepdraw.models.interpolation import check_alphas, interpolate, pretrained_weights
+from deepdraw.models.plan import ModelPlan
+from deepdraw.runtime.files import check_writable
+from deepdraw.runtime.making import check_evaluation, make
+from deepdraw.runtime.memory import keep_freed_memory
+from deepdraw.runtime.run_directory import check_folders
+from deepdraw.training.features import Encoder, FeatureLoader, FeatureOptions, cached_features
+
+
+class Session:
+    """A checkpoint, a split and a protocol; nothing is computed before `versions` is asked for.
+
+    trained: the classifier of the checkpoint; directory: its run's; name: of the split, in results; split: what is
+    evaluated. Raises ValueError, in one line, for a config that cannot be meant here.
+    """
+
+    def __init__(self, config: DictConfig) -> None:
+        keep_freed_memory()
+        check_evaluation(config, {"features": FeatureOptions})
+        self.config = config
+        self.trained = rebuild(
+            config.ckpt,
+            device=config.device,
+            precision=config.precision.name,
+            trust=config.trust,
+            pretrained=config.backbone.pretrained,
+            root=config.data.root,
+        )
+        self.directory: Path = self.trained.path.parent.parent
+        check_folders(self.directory)
+        check_writable(self.directory / "evaluations")
+        if config.interpolate is not None:
+            check_alphas(config.interpolate, self.trained.config.backbone.get("pretrained"))
+        self._protocol, self._caching = (
+            make(config.protocol, "protocol", _convert_="all"),
+            FeatureOptions(**config.features),
+        )
+        self.loggers = {key: make(logger, f"logger.{key}") for key, logger in config.get("logger", {}).items()}
+        source = self.trained.source()
+        self.name = result_name(config.split, source)
+        self.split: Split = open_split(config.split, source, self.trained.classes)
+        seen_is_asked = config.split == "train"
+        self._seen = None if seen_is_asked else seen_drawings(source, self.trained.classes, config.seen_per_class)
+
+    @property
+    def title(self) -> str:
+        """What is evaluated, for a table."""
+        number = int(self.split.block_sizes.sum())
+        return f"{self.config.ckpt}, {self.name}: {number:,} drawings of {len(self.split.classes)} classes"
+
+    @property
+    def training_config(self) -> dict[str, Any]:
+        """The config of the run that trained the classifier, in plain values."""
+        plain: Any = OmegaConf.to_container(self.trained.config)
+        return plain
+
+    @property
+    def keeps_features(self) -> bool:
+        """Whether features are kept on disk: those of a frozen backbone, for whole splits."""
+        config = self.config
+        computes_anew = config.interpolate is not None or config.limit_batches is not None
+        return self.trained.frozen and self._caching.dir is not None and not computes_anew
+
+    def versions(self) -> Iterator[tuple[float | None, Evaluation]]:
+        """What the protocol found: (None, of the trained weights), or with `interpolate` a pair for each alpha.
+
+        Alpha is the share of the trained weights, 0 to 1; the rest are the pretrained ones.
+        """
+        trained = self.trained
+        if self.config.interpolate is None:
+            found = self._evaluate()
+            if self.keeps_features:
+                del found.metrics["images_per_second"]  # of reading what was computed before
+            yield None, found
+            return
+        weights = {name: tensor.clone() for name, tensor in trained.model.state_dict().items()}
+        started = ModelPlan.of(trained.config).build(len(trained.classes)).to(trained.precision.device)
+        pretrained = pretrained_weights(started, trained.classes)
+        for alpha in self.config.interpolate:
+            interpolate(trained.model, pretrained, weights, alpha)
+            yield alpha, self._evaluate()
+
+    def _evaluate(self) -> Evaluation:
+        """What the protocol finds with the weights that the model has now."""
+        trained, config, seen = self.trained, self.config, self._seen
+        encoder = Encoder(
+            trained.model,
+            self.training_config["backbone"],
+            trained.rasterizer,
+            trained.precision,
+            config.data.num_workers,
+        )
+        task = Task(
+            model=trained.model,
+            encode=encoder.features,
+            loader=self._load(self.name, self.split, encoder),
+            precision=trained.precision,
+            classes=trained.classes,
+            seen=None if seen is None else (lambda: self._load("seen", seen, encoder)),
+            trained=not trained.frozen and config.interpolate is None,
+            complexity=self.split.complexity(),
+            labels=self.split.labels,
+            temperature=None if config.interpolate else trained.temperature,
+            limit_batches=config.limit_batches,
+        )
+        return self._protocol(task)
+
+    def _load(self, name: str, split: Split, encoder: Encoder) -> Epochs:
+        data, device = self.config.data, self.trained.precision.device
+        loading = {"batch_size": data.batch_size, "shuffle": False, "device": device}
+        if isinstance(split, Joined):
+            first, second = (self._load(*part, encoder) for part in (("test", split.first), ("zeroshot", split.second)))
+            return JoinedLoader(first, second)
+        if self.keeps_features:
+            return FeatureLoader(cached_features(name, split, encoder, self._caching), split, **loading)
+        return Loader(split, self.trained.rasterizer, num_workers=data.num_workers, **loading)

@@ -1,0 +1,241 @@
+"""One training, step by step: opened from a config, fitted, tested, reported.
+
+    with open_experiment(config, directory) as experiment:
+        experiment.fit()
+        experiment.test()
+        experiment.report()
+
+The same config in the same directory goes on where it stopped, to the same bits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+
+from deepdraw.data.augment import Augment
+from deepdraw.data.loader import Epochs, Loader, Split
+from deepdraw.data.raster import Rasterizer
+from deepdraw.evaluation.classify import sample, score
+from deepdraw.evaluation.predictions import PredictionsBuilder
+from deepdraw.evaluation.results import write_training
+from deepdraw.evaluation.tables import print_table
+from deepdraw.models.batch_norm import synchronize_batch_norms
+from deepdraw.models.freezing import freeze, print_layers
+from deepdraw.models.plan import ModelPlan
+from deepdraw.runtime.making import check_training, make
+from deepdraw.runtime.memory import keep_freed_memory
+from deepdraw.runtime.precision import Precision, find_device
+from deepdraw.runtime.ranks import Ranks
+from deepdraw.runtime.run import describe_run, open_run
+from deepdraw.runtime.run_directory import sole_writer
+from deepdraw.training.averaging import average
+from deepdraw.training.checkpoint import Checkpoints
+from deepdraw.training.features import Encoder, FeatureLoader, FeatureOptions, cached_features, encodes_once
+from deepdraw.training.fitter import Fitter, Training
+from deepdraw.training.recipe import Recipe
+from deepdraw.training.state import State
+
+SPLITS = ("train", "val", "test")
+
+
+@contextmanager
+def open_experiment(config: DictConfig, directory: Path) -> Iterator[Experiment]:
+    """The experiment of a composed config, which this process alone, or its ranks together, may work on meanwhile.
+
+    Raises ValueError, in one line, for a config that cannot be meant, and where the directory holds a run of another
+    config or one that another process is training.
+    """
+    keep_freed_memory()
+    ranks = Ranks.join()
+    directory = ranks.broadcast_from_rank0(lambda: directory)
+    with sole_writer(directory) if ranks.is_first else nullcontext():
+        yield Experiment(config, directory, ranks)
+    ranks.leave()
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """The drawings of a training: its splits, how they are drawn, and the batches of each."""
+
+    splits: dict[str, Split]
+    rasterizer: Rasterizer
+    augment: Augment | None
+    loading: dict[str, Any]  # what all loaders are given: batch size, device, seed, rank
+    num_workers: Any
+    loaders: dict[str, Epochs] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, config: DictConfig, device: torch.device, ranks: Ranks) -> Data:
+        """Open the source of a config, of which every split is checked."""
+        augment = make(config.augment, "augment")
+        if augment is not None and not config.data.get("strokes", True):
+            raise ValueError(f"data.root={config.data.root} holds images, which have no strokes: set augment=none")
+        source = make(config.data.source, "data.source")
+        splits = {name: source.split(name) for name in SPLITS}
+        loading = {"batch_size": config.data.batch_size, "device": device, "seed": config.seed}
+        loading |= {"rank": ranks.number, "world_size": ranks.size}
+        data = cls(splits, Rasterizer(**config.render), augment, loading, config.data.num_workers)
+        data.loaders.update({name: data._drawn(name) for name in SPLITS})
+        return data
+
+    @property
+    def classes(self) -> list[str]:
+        """The classes that are trained on; label k means `classes[k]`."""
+        return self.splits["train"].classes
+
+    def encode_once(self, encoder: Encoder, options: FeatureOptions) -> None:
+        """Replace the batches of drawings by those of their features, computed or read from the cache."""
+        for name, split in self.splits.items():
+            features = cached_features(name, split, encoder, options, self._augment(name), self.loading["seed"])
+            self.loaders[name] = FeatureLoader(features, split, shuffle=name == "train", **self.loading)
+
+    def _drawn(self, name: str) -> Loader:
+        return Loader(
+            self.splits[name],
+            self.rasterizer,
+            shuffle=name == "train",
+            augment=self._augment(name),
+            num_workers=self.num_workers,
+            **self.loading,
+        )
+
+    def _augment(self, name: str) -> Augment | None:
+        return self.augment if name == "train" else None
+
+
+class Experiment:
+    """A training in its directory: what it is made of, and how far it has come. See `open_experiment`.
+
+    config: resolved to plain values; recipe, fitter: how it trains; data: what from; state: what it has reached.
+    """
+
+    def __init__(self, config: DictConfig, directory: Path, ranks: Ranks) -> None:
+        check_training(config, {"train": Recipe, "render": Rasterizer, "features": FeatureOptions})
+        self.directory, self.ranks = directory, ranks
+        checkpoints = Checkpoints(directory / "checkpoints", ranks=ranks)
+        saved = checkpoints.load_last()
+        self.config = open_run(directory, config, saved and saved["config"], write=ranks.is_first)
+        self.recipe, self._caching = Recipe(**config.train), FeatureOptions(**config.features)
+        self.fitter: Fitter = make(config.fit, "fit", _convert_="all")
+        self.device = find_device(config.device)
+        self.precision: Precision = make(config.precision, "precision", device=self.device)
+        torch.manual_seed(config.seed)
+
+        plan = ModelPlan.of(config, activation_checkpointing=self.recipe.activation_checkpointing)
+        frozen = make(config.freeze, "freeze", plan.backbone.layer_groups())
+        self.data = Data.of(config, self.device, ranks)
+        self.model = plan.build(len(self.data.classes)).to(self.device)
+        if saved is None:
+            self.model.load_pretrained(self.data.classes)
+        freeze(self.model, frozen)
+        print_layers(self.model)
+        if ranks.size > 1:
+            synchronize_batch_norms(self.model)
+            torch.manual_seed(config.seed + ranks.number)  # ranks start alike, then each drops and mixes by itself
+        self.fitter.check(self.model, self.recipe, ranks)
+        self.state = self._start(config, saved)
+        self._drawn_test = self.data.loaders["test"]
+        if encodes_once(self.model, self.recipe, self.data.augment, self._caching):
+            self.data.encode_once(self._encoder(), self._caching)
+        self.checkpoints = Checkpoints(checkpoints.folder, self._about(), ranks)
+        self.metrics: dict[str, float] = {}
+
+    def fit(self) -> None:
+        """Train to the end of the recipe, from wherever the run stands; `best.pt` is the result."""
+        self.fitter.fit(
+            Training(
+                state=self.state,
+                train=self.data.loaders["train"],
+                val=self.data.loaders["val"],
+                recipe=self.recipe,
+                precision=self.precision,
+                validate=lambda: self._evaluate("val"),
+                checkpoints=self.checkpoints,
+                directory=self.directory,
+            )
+        )
+
+    def test(self) -> dict[str, float]:
+        """The metrics of the best weights on the test split, which is read this once."""
+        self.state.eval_model.load_state_dict(self.checkpoints.load_best())
+        start = time.perf_counter()
+        self._predictions = PredictionsBuilder(self.data.classes)
+        self.metrics = self._evaluate("test", self._predictions)
+        self.state.log({**self.metrics, "test/epoch_time": time.perf_counter() - start})
+        return self.metrics
+
+    def report(self) -> None:
+        """Print the test metrics and write the summary, the predictions, the pictures and the page; rank 0 alone."""
+        if not self.ranks.is_first:
+            return
+        state, recipe = self.state, self.recipe
+        progress = {"ranks": self.ranks.size, "steps": state.step} | state.speed | state.best
+        summary = describe_run(self.config, self.model) | progress | self.metrics
+        drawings = sample(
+            state.eval_model, self._drawn_test, self.precision, num_batches=min(recipe.limit_steps or 8, 8)
+        )
+        print_table(f"test, by the weights of epoch {state.best['val/epoch']}, the best on validation", self.metrics)
+        rows = self.directory / "metrics.csv" if "csv" in state.loggers else None
+        predictions = self._predictions.build(self.data.splits["test"].complexity())
+        pictures = write_training(self.directory, summary, predictions, drawings, rows)
+        for logger in state.loggers.values():
+            logger.log_pictures(pictures, step=state.step)
+            logger.finish(summary)
+
+    @property
+    def objective(self) -> float:
+        """What a sweep compares: the best top-1 on validation."""
+        return self.state.best["val/top1"]
+
+    def _start(self, config: DictConfig, saved: Mapping[str, Any] | None) -> State:
+        """The state of a new run, or of the one that wrote `saved`."""
+        recipe, train = self.recipe, self.data.loaders["train"]
+        pretrained = bool(config.backbone.pretrained)
+        optimizer = make(config.optimizer, "optimizer", self.model, _convert_="all", pretrained=pretrained)
+        loggers = config.get("logger", {}) if self.ranks.is_first else {}
+        state = State(
+            model=self.model,
+            averaged=average(self.model, recipe.ema) if recipe.ema else None,
+            optimizer=optimizer,
+            schedule=make(config.schedule, "schedule", optimizer, recipe.total_steps(train)),
+            scaler=self.precision.scaler(),
+            loggers={k: make(logger, f"logger.{k}")(self.directory, self.config) for k, logger in loggers.items()},
+            recent=torch.zeros(3, device=self.device),
+            ranks=self.ranks,
+        )
+        if recipe.compile:
+            self.model.compile()
+        if saved is not None:
+            state.load_state_dict(saved)
+            print(f"resumed at step {state.step} of {recipe.total_steps(train)}")
+        return state
+
+    def _evaluate(self, split: str, predictions: PredictionsBuilder | None = None) -> dict[str, float]:
+        metrics = score(
+            self.state.eval_model.eval(),
+            self.data.loaders[split],
+            self.precision,
+            title=split,
+            limit_batches=self.recipe.limit_steps,
+            answers=predictions,
+            ranks=self.ranks,
+        )
+        return {f"{split}/{name}": value for name, value in metrics.items()}
+
+    def _encoder(self) -> Encoder:
+        data = self.data
+        return Encoder(self.model, self.config["backbone"], data.rasterizer, self.precision, data.num_workers)
+
+    def _about(self) -> dict[str, Any]:
+        """What a checkpoint says beside the weights."""
+        backbone = self.model.backbone
+        preprocessing = {**self.config["render"], "mean": list(backbone.mean), "std": list(backbone.std)}
+        return {"config": self.config, "classes": self.data.classes, "preprocessing": preprocessing}

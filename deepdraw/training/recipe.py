@@ -1,0 +1,50 @@
+"""How long and how a model is trained: the keys of `train` in the config."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from deepdraw.data.loader import Epochs
+from deepdraw.training.mixing import Mixing
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The keys of `train` in the config; raises ValueError for one that cannot be meant."""
+
+    epochs: int
+    limit_steps: int | None
+    grad_accum: int
+    clip_grad: float | None
+    label_smoothing: float
+    mixup: float
+    cutmix: float
+    ema: float | None
+    compile: bool
+    activation_checkpointing: bool
+    log_every: int
+    checkpoint_every: int
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "limit_steps", "grad_accum", "log_every", "checkpoint_every"):
+            value = getattr(self, name)
+            if not ((isinstance(value, int) and value >= 1) or (name == "limit_steps" and value is None)):
+                raise ValueError(f"train.{name}={value} must be a whole number of at least 1")
+        if self.clip_grad is not None and not self.clip_grad > 0:
+            raise ValueError(f"train.clip_grad={self.clip_grad} must be above 0, or null for no limit")
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"train.label_smoothing={self.label_smoothing} must lie in [0, 1)")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise ValueError(f"train.ema={self.ema} must lie between 0 and 1, such as 0.999, or be null for no average")
+        Mixing(self.mixup, self.cutmix)  # which raises for what it cannot do
+
+    def steps_per_epoch(self, loader: Epochs) -> int:
+        """Optimizer steps of a whole epoch."""
+        if len(loader) < self.grad_accum:
+            raise ValueError(f"an epoch of {len(loader)} batches is too short for train.grad_accum={self.grad_accum}")
+        return len(loader) // self.grad_accum
+
+    def total_steps(self, loader: Epochs) -> int:
+        """Optimizer steps of the whole run."""
+        steps = self.epochs * self.steps_per_epoch(loader)
+        return steps if self.limit_steps is None else min(steps, self.limit_steps)

@@ -1,0 +1,96 @@
+"""All that a run changes as it goes, and so all that its checkpoint holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel
+
+from deepdraw.models.classifier import Classifier
+from deepdraw.runtime.loggers import Logger
+from deepdraw.runtime.ranks import ALONE, Ranks
+
+
+@dataclass
+class State:
+    """All that a run changes as it goes, and so all that a resumed run needs to end with the same bits."""
+
+    model: Classifier
+    averaged: AveragedModel | None  # of the weights over past steps
+    optimizer: Optimizer
+    schedule: LRScheduler
+    scaler: torch.amp.GradScaler
+    loggers: Mapping[str, Logger]
+    recent: Tensor  # float32 [3] on the device: loss, hits and drawings of this rank since the last row of metrics
+    ranks: Ranks = ALONE
+    epoch: int = 0
+    step_in_epoch: int = 0
+    step: int = 0
+    best: dict[str, float] = field(default_factory=dict)  # validation metrics of the best epoch
+    speed: dict[str, float] = field(default_factory=dict)  # train/images_per_second of the last epoch
+    fitter: dict[str, Any] = field(default_factory=dict)  # what a fitter other than the loop has reached
+    network: Any = field(init=False)  # the model, or what leaves it the mean gradient of all ranks
+
+    def __post_init__(self) -> None:
+        self.network = self.model
+
+    @property
+    def eval_model(self) -> Classifier:
+        """The model that is validated, tested and kept as the best: the averaged one, where weights are averaged."""
+        return self.model if self.averaged is None else cast(Classifier, self.averaged.module)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain values alone; all ranks have to call it."""
+        cuda = torch.cuda.get_rng_state() if self.recent.is_cuda else None
+        own = {"recent": self.recent.cpu(), "rng": {"cpu": torch.get_rng_state(), "cuda": cuda}}
+        return {
+            "model": self.model.state_dict(),
+            "averaged": self.averaged and self.averaged.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "loggers": {name: logger.state_dict() for name, logger in self.loggers.items()},
+            "progress": {"epoch": self.epoch, "step_in_epoch": self.step_in_epoch, "step": self.step},
+            "best": self.best,
+            "speed": self.speed,
+            "fitter": self.fitter,
+            "ranks": self.ranks.gather(own),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where the run that wrote `state` stood."""
+        for name in ("model", "optimizer", "schedule", "scaler"):
+            getattr(self, name).load_state_dict(state[name])
+        if self.averaged is not None:
+            self.averaged.load_state_dict(state["averaged"])
+        for name, logger in self.loggers.items():
+            if name in state["loggers"]:
+                logger.load_state_dict(state["loggers"][name])
+        for name, value in state["progress"].items():
+            setattr(self, name, value)
+        self.best, self.speed, self.fitter = state["best"], state["speed"], state["fitter"]
+        self._load_own(state["ranks"])
+
+    def _load_own(self, ranks: list[dict[str, Any]]) -> None:
+        """Take what each rank has for itself; where their number has changed, rank 0 takes their sums."""
+        if len(ranks) != self.ranks.size:
+            print(f"the run had {len(ranks)} ranks: from here on dropout, mixup and cutmix draw other numbers")
+            if self.ranks.is_first:
+                self.recent.copy_(sum(own["recent"] for own in ranks))
+            return
+        own = ranks[self.ranks.number]
+        self.recent.copy_(own["recent"])
+        torch.set_rng_state(own["rng"]["cpu"])
+        if self.recent.is_cuda and own["rng"]["cuda"] is not None:
+            torch.cuda.set_rng_state(own["rng"]["cuda"])
+
+    def log(self, metrics: Mapping[str, float]) -> None:
+        """Hand one row to every logger."""
+        for logger in self.loggers.values():
+            logger.log(metrics, epoch=self.epoch + 1, step=self.step)
