@@ -9,7 +9,7 @@ if __name__ == "__main__":
 import hydra
 from omegaconf import DictConfig
 
-from deepdraw.runtime.compose_errors import one_line_compose_errors
+from deepdraw.config.compose_errors import one_line_compose_errors
 from deepdraw.runtime.run import ends_in_one_line, evaluation_left
 
 
@@ -21,8 +21,8 @@ def main(cfg: DictConfig) -> None:
 
     With `cfg.interpolate` they are those of the weights between the pretrained and the trained ones, for each alpha.
     """
-    from deepdraw.evaluation.results import write_session  # torch: slow to import, and --help needs none of it
     from deepdraw.evaluation.session import Session
+    from deepdraw.report.write import write_session  # torch: slow to import, and --help needs none of it
 
     session = Session(cfg)
     write_session(session, dict(session.versions()))

@@ -9,7 +9,7 @@ if __name__ == "__main__":
 import hydra
 from omegaconf import DictConfig
 
-from deepdraw.runtime.compose_errors import one_line_compose_errors
+from deepdraw.config.compose_errors import one_line_compose_errors
 from deepdraw.runtime.run import one_directory, one_line_errors, run_directory
 
 

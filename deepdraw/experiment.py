@@ -20,17 +20,18 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from deepdraw.data.augment import Augment
+from deepdraw.config.making import check_training, make
 from deepdraw.data.loader import Epochs, Loader, Split
-from deepdraw.data.raster import Rasterizer
+from deepdraw.drawings.augment import Augment
+from deepdraw.drawings.raster import Rasterizer
 from deepdraw.evaluation.classify import sample, score
 from deepdraw.evaluation.predictions import PredictionsBuilder
-from deepdraw.evaluation.results import write_training
-from deepdraw.evaluation.tables import print_table
-from deepdraw.models.batch_norm import synchronize_batch_norms
-from deepdraw.models.freezing import freeze, print_layers
+from deepdraw.features.cache import Encoder, FeatureLoader, FeatureOptions, cached_features, encodes_once
+from deepdraw.models.freezing.policies import freeze, print_layers
+from deepdraw.models.layers.batch_norm import synchronize_batch_norms
 from deepdraw.models.plan import ModelPlan
-from deepdraw.runtime.making import check_training, make
+from deepdraw.report.tables import print_table
+from deepdraw.report.write import write_training
 from deepdraw.runtime.memory import keep_freed_memory
 from deepdraw.runtime.precision import Precision, find_device
 from deepdraw.runtime.ranks import Ranks
@@ -38,7 +39,6 @@ from deepdraw.runtime.run import describe_run, open_run
 from deepdraw.runtime.run_directory import sole_writer
 from deepdraw.training.averaging import average
 from deepdraw.training.checkpoint import Checkpoints
-from deepdraw.training.features import Encoder, FeatureLoader, FeatureOptions, cached_features, encodes_once
 from deepdraw.training.fitter import Fitter, Training
 from deepdraw.training.recipe import Recipe
 from deepdraw.training.state import State

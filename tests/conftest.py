@@ -63,7 +63,7 @@ def train_once(polygon_root) -> Run:
             small += ["backbone.image_size=32", "backbone.options.channels=[8,8,16,16]"]
         if not plots:  # they take longer than the training
             for plot in ("curves.plot_curves", "sheets.plot_sheet"):
-                monkeypatch.setattr(f"deepdraw.evaluation.{plot}", lambda *arguments: None)
+                monkeypatch.setattr(f"deepdraw.report.{plot}", lambda *arguments: None)
         monkeypatch.setattr(sys, "argv", ["train.py", f"hydra.run.dir={run_dir}", *small, *overrides])
         runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
         return run_dir

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from deepdraw.data.drawings import Drawings
 from deepdraw.data.shards import write_shards
+from deepdraw.drawings.packed import Drawings
 
 SIZES = {"train": 420, "val": 60, "test": 90, "zeroshot": 60}
 

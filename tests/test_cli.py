@@ -48,8 +48,8 @@ def imported(*command: str) -> tuple[set[str], str]:
         (["train.py", "--help"], "backbone: clip, clip_base"),
         (["train.py", "--cfg", "job"], "label_smoothing: 0.1"),
         (["evaluate.py", "--help"], "protocol: auto, classifier"),
-        (["deepdraw/predict.py", "--help"], "  input=        an image, a folder"),
-        (["deepdraw/embed.py", "--help"], "  data=         train, val"),
+        (["deepdraw/inference/predict.py", "--help"], "  input=        an image, a folder"),
+        (["deepdraw/inference/embed.py", "--help"], "  data=         train, val"),
     ],
     ids=" ".join,
 )
@@ -136,8 +136,8 @@ def untouched(monkeypatch):
         pytest.fail("read before it was refused")
 
     monkeypatch.setattr("deepdraw.data.shards.Shards.__init__", touch)
-    monkeypatch.setattr("deepdraw.models.timm_backbone.TimmBackbone.load_pretrained", touch)
-    monkeypatch.setattr("deepdraw.models.timm_backbone.read_weights", touch)
+    monkeypatch.setattr("deepdraw.models.backbones.timm.TimmBackbone.load_pretrained", touch)
+    monkeypatch.setattr("deepdraw.models.backbones.timm.read_weights", touch)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_what_does_not_fit_the_data_is_refused(train, overrides, fix):
 
 
 def test_pretrained_weights_without_a_network_are_refused(train, monkeypatch, tmp_path):
-    monkeypatch.setattr("deepdraw.models.weights._answers", lambda url: False)
+    monkeypatch.setattr("deepdraw.models.backbones.weights._answers", lambda url: False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     message = refusal(train, "backbone=timm", "backbone.name=test_resnet", "backbone.pretrained=true")
     assert "cannot download timm's weights of test_resnet" in message

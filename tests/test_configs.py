@@ -9,8 +9,8 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_class, instantiate
 from omegaconf import OmegaConf
 
+from deepdraw.models.backbones.timm import TimmBackbone
 from deepdraw.models.classifier import Classifier
-from deepdraw.models.timm_backbone import TimmBackbone
 
 CONF = Path(__file__).parents[1] / "conf"
 OPTIONS = [
@@ -70,7 +70,7 @@ def test_every_part_of_a_model_builds(group, option):
         frozen = instantiate(cfg.freeze, backbone.layer_groups())
     assert backbone.image_size == cfg.render.size
     assert sum(p.numel() for p in head.parameters()) > 0
-    assert bool(frozen) == (cfg.freeze._target_ != "deepdraw.models.freezing.nothing")
+    assert bool(frozen) == (cfg.freeze._target_ != "deepdraw.models.freezing.policies.nothing")
 
 
 @pytest.mark.parametrize(("group", "option"), [pair for pair in OPTIONS if pair[0] in ("optimizer", "schedule")])

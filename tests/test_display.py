@@ -20,14 +20,14 @@ from torch import nn
 
 from deepdraw.doctor import Finding
 from deepdraw.doctor import __main__ as doctor
-from deepdraw.evaluation import confusion, sheets, tables
-from deepdraw.evaluation.sweep_plot import plot_comparison
-from deepdraw.models.freezing import print_layers
-from deepdraw.predict import _csv_lines, _json_lines
+from deepdraw.inference.predict import _csv_lines, _json_lines
+from deepdraw.models.freezing.policies import print_layers
+from deepdraw.report import confusion, sheets, tables
 from deepdraw.runtime.display import cell, csv_cell, csv_heading, shown
 from deepdraw.runtime.failures import failure_line
 from deepdraw.runtime.progress import Bar
-from deepdraw.training.trials import write_table
+from deepdraw.sweep.plot import plot_comparison
+from deepdraw.training.heads.common import write_table
 
 ROOT = Path(__file__).parents[1]
 HOSTILE = [
@@ -131,14 +131,14 @@ def print_model(text: str, console: Console) -> None:
     group = SimpleNamespace(name=text, modules=[nn.Linear(2, 2)])
     rows = [SimpleNamespace(name=text, num_parameters=1, num_trainable=1, epoch=None, trains="1")]
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr("deepdraw.models.freezing.layer_rows", lambda model: rows)
+        monkeypatch.setattr("deepdraw.models.freezing.policies.layer_rows", lambda model: rows)
         print_layers(SimpleNamespace(backbone=backbone, groups=[group]), console)  # type: ignore[arg-type]
 
 
 def print_heads(text: str, console: Console) -> None:
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr("deepdraw.training.trials.Console", lambda: console)
-        monkeypatch.setattr("deepdraw.training.trials.write_text", lambda *_: None)
+        monkeypatch.setattr("deepdraw.training.heads.common.Console", lambda: console)
+        monkeypatch.setattr("deepdraw.training.heads.common.write_text", lambda *_: None)
         write_table([{"C": 1.0, "augment": text, "val/top1": 0.5}], 0, Path(f"/{text}/heads.csv"))
 
 

@@ -14,10 +14,10 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from deepdraw.data.drawings import Drawings
 from deepdraw.data.loader import Loader
-from deepdraw.data.raster import Rasterizer
 from deepdraw.data.shards import Shards, write_shards
+from deepdraw.drawings.packed import Drawings
+from deepdraw.drawings.raster import Rasterizer
 from deepdraw.evaluation.classify import score
 from deepdraw.evaluation.predictions import Predictions
 from deepdraw.models.classifier import Classifier

@@ -17,10 +17,10 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
-from deepdraw.data.raster import Rasterizer
-from deepdraw.runtime.compose_errors import compose_line
-from deepdraw.runtime.making import check_evaluation, check_training
-from deepdraw.training.features import FeatureOptions
+from deepdraw.config.compose_errors import compose_line
+from deepdraw.config.making import check_evaluation, check_training
+from deepdraw.drawings.raster import Rasterizer
+from deepdraw.features.cache import FeatureOptions
 from deepdraw.training.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]

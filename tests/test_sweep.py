@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from deepdraw.runtime.sweeps import Job, Sweep, read_sweep, write_sweep
-from deepdraw.sweep import main
+from deepdraw.sweep.__main__ import main
+from deepdraw.sweep.record import Job, Sweep, read_sweep, write_sweep
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def submitted(monkeypatch) -> list:
         calls.append(([job.number for job in jobs], parameters))
         return [f"8_{job.number}" for job in jobs]
 
-    monkeypatch.setattr("deepdraw.runtime.slurm.submit", submit)
+    monkeypatch.setattr("deepdraw.sweep.slurm.submit", submit)
     return calls
 
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from deepdraw.data.drawings import Complexity, Drawings, hash_text, ranges
-from deepdraw.data.image_headers import JPEG_SIGNATURE, PNG_SIGNATURE
-from deepdraw.data.images import fit, is_light_on_dark, read_image
-from deepdraw.data.raster import Rasterizer
 from deepdraw.data.shards import Shards
-from deepdraw.data.svg import read_svg
-from deepdraw.data.tars import FOLDERS, ImageTars
+from deepdraw.data.tars.source import FOLDERS, ImageTars
+from deepdraw.drawings.image_headers import JPEG_SIGNATURE, PNG_SIGNATURE
+from deepdraw.drawings.images import fit, is_light_on_dark, read_image
+from deepdraw.drawings.packed import Complexity, Drawings, hash_text, ranges
+from deepdraw.drawings.raster import Rasterizer
+from deepdraw.drawings.svg import read_svg
 from deepdraw.runtime.reading import LARGEST, open_regular
 
 if TYPE_CHECKING:

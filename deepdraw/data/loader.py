@@ -23,9 +23,9 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
-from deepdraw.data.augment import Augment, AugmentingRasterizer
-from deepdraw.data.drawings import Complexity
-from deepdraw.data.raster import Rasterizer
+from deepdraw.drawings.augment import Augment, AugmentingRasterizer
+from deepdraw.drawings.packed import Complexity
+from deepdraw.drawings.raster import Rasterizer
 from deepdraw.runtime.signals import signals_held
 
 WINDOW = 32  # blocks that are shuffled together: 16,384 drawings, 2 MB

@@ -25,10 +25,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepdraw.data.drawings import Complexity, Drawings, mix
-from deepdraw.data.raster import Rasterizer
 from deepdraw.data.shard_index import FORMATS, ShardEntry, SplitEntry, index_bytes, read_index
-from deepdraw.data.tar_members import Member, tar_members
+from deepdraw.data.tars.members import Member, tar_members
+from deepdraw.drawings.packed import Complexity, Drawings, mix
+from deepdraw.drawings.raster import Rasterizer
 from deepdraw.runtime.files import write_bytes
 from deepdraw.runtime.reading import NO_ARRAY, open_regular, read_npy_header
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from deepdraw.data.drawings import Complexity, ranges
-from deepdraw.data.raster import Rasterizer
+from deepdraw.drawings.packed import Complexity, ranges
+from deepdraw.drawings.raster import Rasterizer
 
 if TYPE_CHECKING:
     from deepdraw.data.loader import Batch, Epochs, Split

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deepdraw.data.drawings import Complexity
+from deepdraw.drawings.packed import Complexity
 from deepdraw.evaluation.metrics import true_ranks
 from deepdraw.runtime.reading import read_npz
 from deepdraw.runtime.seals import write_sealed

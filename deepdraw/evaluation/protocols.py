@@ -9,8 +9,8 @@ from torch import Tensor
 
 from deepdraw.evaluation.classify import classify
 from deepdraw.evaluation.evaluation import Evaluation
-from deepdraw.evaluation.generalized import by_kind
-from deepdraw.evaluation.shots import FewShot
+from deepdraw.evaluation.fewshot.generalized import by_kind
+from deepdraw.evaluation.fewshot.protocol import FewShot
 from deepdraw.evaluation.task import Task
 from deepdraw.models.heads import cosine_logits
 from deepdraw.models.prompts import text_classifier

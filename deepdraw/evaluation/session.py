@@ -8,19 +8,19 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from deepdraw.config.making import check_evaluation, make
 from deepdraw.data.loader import Epochs, Loader, Split
 from deepdraw.data.subset import Joined, JoinedLoader
 from deepdraw.evaluation.evaluation import Evaluation
 from deepdraw.evaluation.splits import open_split, result_name, seen_drawings
 from deepdraw.evaluation.task import Task
+from deepdraw.features.cache import Encoder, FeatureLoader, FeatureOptions, cached_features
 from deepdraw.inference.trained import rebuild
 from deepdraw.models.interpolation import check_alphas, interpolate, pretrained_weights
 from deepdraw.models.plan import ModelPlan
 from deepdraw.runtime.files import check_writable
-from deepdraw.runtime.making import check_evaluation, make
 from deepdraw.runtime.memory import keep_freed_memory
 from deepdraw.runtime.run_directory import check_folders
-from deepdraw.training.features import Encoder, FeatureLoader, FeatureOptions, cached_features
 
 
 class Session:

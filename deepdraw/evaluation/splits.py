@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from deepdraw.data.folders import open_folder
 from deepdraw.data.loader import Split
-from deepdraw.data.raster import Rasterizer
 from deepdraw.data.subset import Joined, Relabelled, Subset
+from deepdraw.drawings.raster import Rasterizer
 
 GENERALIZED = "generalized"
 

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deepdraw.data.drawings import Complexity
 from deepdraw.data.loader import Epochs
+from deepdraw.drawings.packed import Complexity
+from deepdraw.features.passes import Encode, Labelled, gather
 from deepdraw.models.classifier import Classifier
 from deepdraw.runtime.precision import Precision
-from deepdraw.training.passes import Encode, Labelled, gather
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepdraw.data.drawings import Drawings
-from deepdraw.data.formats import MAX_LENGTH, SUFFIXES, Broken, Sketch, read_sketches
-from deepdraw.data.images import draw_image
-from deepdraw.data.raster import Rasterizer
-from deepdraw.data.simplification import simplify
+from deepdraw.drawings.files import MAX_LENGTH, SUFFIXES, Broken, Sketch, read_sketches
+from deepdraw.drawings.images import draw_image
+from deepdraw.drawings.packed import Drawings
+from deepdraw.drawings.raster import Rasterizer
+from deepdraw.drawings.simplification import simplify
 
 
 def listed(drawings: Any) -> list[Any]:

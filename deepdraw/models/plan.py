@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from deepdraw.models.backbones import Backbone
+from deepdraw.config.making import make
+from deepdraw.models.backbones.base import Backbone
 from deepdraw.models.classifier import Classifier
-from deepdraw.runtime.making import make
 
 
 @dataclass(frozen=True, eq=False)

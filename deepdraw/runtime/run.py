@@ -21,7 +21,7 @@ from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 from deepdraw.runtime.failures import drop_stdout_that_fails, failure_line, keeps_tracebacks
 from deepdraw.runtime.files import write_text
 from deepdraw.runtime.signals import interruptible
-from deepdraw.runtime.snapshot import git_commit
+from deepdraw.sweep.snapshot import git_commit
 
 if TYPE_CHECKING:
     from torch import nn

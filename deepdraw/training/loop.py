@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
 
 from deepdraw.models.classifier import Classifier
-from deepdraw.models.freezing import thaw
+from deepdraw.models.freezing.policies import thaw
 from deepdraw.runtime.precision import Precision
 from deepdraw.runtime.progress import Bar, Forecast
 from deepdraw.runtime.ranks import Ranks

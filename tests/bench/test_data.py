@@ -12,10 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from deepdraw.bench import data
-from deepdraw.bench.__main__ import main
-from deepdraw.bench.data import PATHS, Options, jpeg, measure, write_inputs
-from deepdraw.data.tars import ImageTars
+from benchmarks import data
+from benchmarks.__main__ import main
+from benchmarks.data import PATHS, Options, jpeg, measure, write_inputs
+from deepdraw.data.tars.source import ImageTars
 
 NUM_DRAWINGS = 40
 

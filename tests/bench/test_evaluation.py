@@ -4,7 +4,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from deepdraw.bench import evaluation
+from benchmarks import evaluation
 
 
 @pytest.mark.parametrize("in_bf16", [False, True])

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from deepdraw.bench import flops
-from deepdraw.bench.flops import count_flops, data_sheet, matmul_flops
+from benchmarks import flops
+from benchmarks.flops import count_flops, data_sheet, matmul_flops
 
 
 def test_a_multiplication_and_its_addition_are_two():

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from deepdraw.bench import freezing, in_fresh_process
-from deepdraw.bench.__main__ import main
-from deepdraw.bench.freezing import Options, build, measure
+from benchmarks import freezing, in_fresh_process
+from benchmarks.__main__ import main
+from benchmarks.freezing import Options, build, measure
 from deepdraw.models.classifier import Classifier
 from deepdraw.runtime.options import parse
 

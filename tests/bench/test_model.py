@@ -11,10 +11,10 @@ import torch
 from hydra import compose, initialize_config_dir
 from torch import nn
 
-from deepdraw.bench import model
-from deepdraw.bench.__main__ import main
-from deepdraw.bench.model import Options
-from deepdraw.bench.steps import CONF, build, forward_flops, training_flops
+from benchmarks import model
+from benchmarks.__main__ import main
+from benchmarks.model import Options
+from benchmarks.steps import CONF, build, forward_flops, training_flops
 from deepdraw.models.classifier import Classifier
 
 SMALL = "backbone.options.channels=[8,8,16,16] data.batch_size=32"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from deepdraw.bench.__main__ import main
-from deepdraw.bench.probe import First
+from benchmarks.__main__ import main
+from benchmarks.probe import First
 from deepdraw.data.shards import Shards
 
 TINY = ("backbone=test_vit", "pretrained=false", "image_size=32", "batch_size=32", "epochs=4", "lrs=[1e-3,3e-2]")

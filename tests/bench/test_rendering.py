@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from deepdraw.bench.__main__ import main
-from deepdraw.bench.rendering import (
+from benchmarks.__main__ import main
+from benchmarks.rendering import (
     C,
     Options,
     Rendering,
@@ -22,10 +22,10 @@ from deepdraw.bench.rendering import (
     spread,
     standardise,
 )
-from deepdraw.data.raster import Rasterizer
 from deepdraw.data.shards import BLOCK, Shards, write_shards
+from deepdraw.drawings.raster import Rasterizer
+from deepdraw.models.backbones.timm import TimmBackbone
 from deepdraw.models.classifier import Classifier
-from deepdraw.models.timm_backbone import TimmBackbone
 from deepdraw.runtime.options import parse
 
 

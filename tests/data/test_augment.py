@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from deepdraw.data import loader as loader_module
-from deepdraw.data.augment import RANGES, Augment, AugmentingRasterizer
-from deepdraw.data.doodles import SEEN, draw_all
-from deepdraw.data.drawings import Drawings
+from deepdraw.data.doodles.source import SEEN, draw_all
 from deepdraw.data.loader import Batch, Loader
-from deepdraw.data.raster import Rasterizer
 from deepdraw.data.shards import Shards
+from deepdraw.drawings.augment import RANGES, Augment, AugmentingRasterizer
+from deepdraw.drawings.packed import Drawings
+from deepdraw.drawings.raster import Rasterizer
 
 NONE = {"rotation": 0, "shear": 0, "stretch": 0, "flip": 0, "dropout": 0, "jitter": 0, "line_width": 1}
 CONF = Path(__file__).parents[2] / "conf/augment"
@@ -34,7 +34,7 @@ def augment(**strengths) -> Augment:
 
 def option(name: str) -> Augment:
     options = yaml.safe_load((CONF / f"{name}.yaml").read_text())
-    assert options.pop("_target_") == "deepdraw.data.augment.Augment"
+    assert options.pop("_target_") == "deepdraw.drawings.augment.Augment"
     return Augment(**options)
 
 

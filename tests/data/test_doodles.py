@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepdraw.data.doodles import PROGRAMS, SEEN, UNSEEN, draw, draw_all, open_doodles
+from deepdraw.data.doodles.source import PROGRAMS, SEEN, UNSEEN, draw, draw_all, open_doodles
 
 PER_CLASS = 4
 
@@ -122,7 +122,7 @@ def test_a_run_that_dies_while_writing_leaves_nothing_to_be_taken_for_whole(
 
     root = tmp_path / "doodles"
     with monkeypatch.context() as dying:
-        dying.setattr("deepdraw.data.doodles.write_shards", die)
+        dying.setattr("deepdraw.data.doodles.source.write_shards", die)
         with pytest.raises(KeyboardInterrupt):
             open_doodles(str(root), per_class=1, seed=0)
     assert not root.exists()

@@ -15,8 +15,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from deepdraw.data import download as module
-from deepdraw.data.download import NUM_TRIES, download
+from deepdraw.data.quickdraw import download as module
+from deepdraw.data.quickdraw.download import NUM_TRIES, download
 
 CAT = np.random.default_rng(0).bytes(1_000_000)
 CONTENT = {"cat.bin": CAT, "hot air balloon.bin": b"up", "empty.bin": b""}

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepdraw.data.drawings import Drawings, mix
+from deepdraw.drawings.packed import Drawings, mix
 
 points = st.lists(st.tuples(st.integers(0, 255), st.integers(0, 255)), min_size=1, max_size=9)
 drawing = st.lists(points, min_size=1, max_size=5)

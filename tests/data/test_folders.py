@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from deepdraw.data.drawings import Drawings, hash_text
 from deepdraw.data.folders import open_folder
 from deepdraw.data.loader import Loader
-from deepdraw.data.raster import Rasterizer
 from deepdraw.data.shards import Shards, write_shards
-from deepdraw.data.svg import read_svg
+from deepdraw.drawings.packed import Drawings, hash_text
+from deepdraw.drawings.raster import Rasterizer
+from deepdraw.drawings.svg import read_svg
 
 LINES = ("0,0 255,100", "0,0 255,0 255,255", "0,0 100,255 200,0")
 

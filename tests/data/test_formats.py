@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from deepdraw.data.formats import Broken, Sketch, read_sketches
+from deepdraw.drawings.files import Broken, Sketch, read_sketches
 
 strokes_of_bytes = st.lists(st.integers(1, 30).flatmap(lambda n: arrays(np.uint8, (n, 2))), min_size=1, max_size=6)
 

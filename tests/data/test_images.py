@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deepdraw.data.drawings import Drawings
-from deepdraw.data.images import decode, draw_image, is_light_on_dark
-from deepdraw.data.raster import Rasterizer
+from deepdraw.drawings.images import decode, draw_image, is_light_on_dark
+from deepdraw.drawings.packed import Drawings
+from deepdraw.drawings.raster import Rasterizer
 
 RASTERIZER = Rasterizer(16, 1.0)
 

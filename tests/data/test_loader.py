@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from deepdraw.data import loader as loader_module
 from deepdraw.data.loader import Batch, Loader, Order
-from deepdraw.data.raster import Rasterizer
+from deepdraw.drawings.raster import Rasterizer
 
 
 class Numbers:

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepdraw.data import quickdraw
-from deepdraw.data.drawings import Drawings
-from deepdraw.data.packing import find_files, pack_file
-from deepdraw.data.quickdraw import Options, convert, main
+from deepdraw.data.quickdraw import __main__ as quickdraw
+from deepdraw.data.quickdraw.__main__ import Options, convert, main
+from deepdraw.data.quickdraw.packing import find_files, pack_file
 from deepdraw.data.shard_index import index_bytes
 from deepdraw.data.shards import Shards
+from deepdraw.drawings.packed import Drawings
 from deepdraw.runtime.options import parse
 from deepdraw.runtime.workers import settle_worker
 

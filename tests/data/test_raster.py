@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from deepdraw.data import lines
-from deepdraw.data.doodles import SEEN, draw_all
-from deepdraw.data.drawings import Drawings
-from deepdraw.data.raster import Rasterizer
+from deepdraw.data.doodles.source import SEEN, draw_all
+from deepdraw.drawings import lines
+from deepdraw.drawings.packed import Drawings
+from deepdraw.drawings.raster import Rasterizer
 
 strokes = st.integers(1, 6).flatmap(lambda n: arrays(np.uint8, (n, 2)))
 

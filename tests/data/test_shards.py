@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepdraw.data import shards
-from deepdraw.data.drawings import Drawings
 from deepdraw.data.shard_index import index_bytes
 from deepdraw.data.shards import Shards, write_shards
+from deepdraw.drawings.packed import Drawings
 
 OUTSIDE = ("../train-00000.tar", "/dev/zero", "", "..", "a\\b", "a\0b")  # names of no file within a folder
 

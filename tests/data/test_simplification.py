@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from deepdraw.data.formats import read_sketches
-from deepdraw.data.simplification import simplify
+from deepdraw.drawings.files import read_sketches
+from deepdraw.drawings.simplification import simplify
 
 
 def reference_simplification(strokes: list[np.ndarray]) -> list[np.ndarray]:

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepdraw.data.categories import CATEGORIES, SEEN, UNSEEN, check_category
-from deepdraw.data.drawings import Drawings
-from deepdraw.data.splits import PROTOCOLS, SPLITS, assign_original, assign_quickdraw414k, select
+from deepdraw.data.quickdraw.categories import CATEGORIES, SEEN, UNSEEN, check_category
+from deepdraw.data.quickdraw.splits import PROTOCOLS, SPLITS, assign_original, assign_quickdraw414k, select
+from deepdraw.drawings.packed import Drawings
 
 many_key_ids = st.lists(st.integers(0, 2**64 - 1), unique=True, max_size=200)
 PROPORTIONS = {assign_original: (0.75, 0.05, 0.20), assign_quickdraw414k: (10 / 12, 1 / 12, 1 / 12)}

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepdraw.data import shards, subset
-from deepdraw.data.drawings import Drawings
 from deepdraw.data.loader import Loader
-from deepdraw.data.raster import Rasterizer
 from deepdraw.data.shards import Shards, write_shards
 from deepdraw.data.subset import Joined, JoinedLoader, Relabelled, Subset
+from deepdraw.drawings.packed import Drawings
+from deepdraw.drawings.raster import Rasterizer
 
 NUMBERS = {"seen": 61, "unseen": 23}
 CLASSES = {"seen": ["apple", "bat", "cat"], "unseen": ["dog", "eye"]}

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepdraw.data.simplification import simplify
-from deepdraw.data.svg import read_svg
+from deepdraw.drawings.simplification import simplify
+from deepdraw.drawings.svg import read_svg
 from deepdraw.runtime.reading import LARGEST
 
 START = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 400 400">'

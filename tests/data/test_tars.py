@@ -15,12 +15,12 @@ import pytest
 from braceexpand import braceexpand
 from PIL import Image, ImageDraw
 
-from deepdraw.data import tar_index
-from deepdraw.data.categories import SEEN, UNSEEN
-from deepdraw.data.raster import Rasterizer
-from deepdraw.data.remote import _num_expanded, fetch
-from deepdraw.data.tar_members import tar_members
-from deepdraw.data.tars import BLOCK, ImageTars, TarSplit
+from deepdraw.data.quickdraw.categories import SEEN, UNSEEN
+from deepdraw.data.tars import index as tar_index
+from deepdraw.data.tars.members import tar_members
+from deepdraw.data.tars.remote import _num_expanded, fetch
+from deepdraw.data.tars.source import BLOCK, ImageTars, TarSplit
+from deepdraw.drawings.raster import Rasterizer
 
 NAMES = ("apple", "fish", "light bulb")
 

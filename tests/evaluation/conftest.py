@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from deepdraw.data.categories import CATEGORIES
+from deepdraw.data.quickdraw.categories import CATEGORIES
 from deepdraw.evaluation.calibration import Reliability
 from deepdraw.evaluation.evaluation import Evaluation, Stacking
-from deepdraw.evaluation.pictures import write_pictures
 from deepdraw.evaluation.predictions import Predictions
+from deepdraw.report.pictures import write_pictures
 
 MakeEvaluation = Callable[..., Evaluation]
 

@@ -16,12 +16,12 @@ from omegaconf import OmegaConf
 from rich.console import Console
 from scipy.stats import binomtest
 
-from deepdraw.evaluation.compare import main
-from deepdraw.evaluation.comparison import compare
-from deepdraw.evaluation.comparison_forms import columns, print_runs, to_csv, to_html, to_markdown
-from deepdraw.evaluation.paired import NotComparable, common, difference, holm
+from deepdraw.compare.__main__ import main
+from deepdraw.compare.comparison import compare
+from deepdraw.compare.forms import columns, print_runs, to_csv, to_html, to_markdown
+from deepdraw.compare.paired import NotComparable, common, difference, holm
+from deepdraw.compare.runs import differing, find_runs, read_run, short_names
 from deepdraw.evaluation.predictions import Predictions
-from deepdraw.evaluation.runs import differing, find_runs, read_run, short_names
 
 CLASSES = ["ant", "bee", "cat", "dog", "eel", "fox", "gnu", "hen", "ibex", "jay"]
 N = 400
@@ -33,7 +33,7 @@ CONFIG = {
         "source": {"_target_": "deepdraw.data.shards.Shards", "root": "shards"},
     },
     "optimizer": {"_target_": "deepdraw.training.optim.build_optimizer", "lr": 0.001},
-    "freeze": {"_target_": "deepdraw.models.freezing.nothing"},
+    "freeze": {"_target_": "deepdraw.models.freezing.policies.nothing"},
     "augment": None,
     "train": {"epochs": 2, "log_every": 50},
 }
@@ -180,9 +180,9 @@ def test_only_what_differs_and_changes_the_result_is_named(sweep):
 
 def test_a_group_goes_by_the_last_word_of_its_target(tmp_path):
     first = write_run(
-        tmp_path / "a", freeze={"_target_": "deepdraw.models.freezing.first", "_partial_": True, "num": 4}
+        tmp_path / "a", freeze={"_target_": "deepdraw.models.freezing.policies.first", "_partial_": True, "num": 4}
     )
-    second = write_run(tmp_path / "b", augment={"_target_": "deepdraw.data.augment.Augment"})
+    second = write_run(tmp_path / "b", augment={"_target_": "deepdraw.drawings.augment.Augment"})
     settings = differing([read_run(run, "test").settings for run in (first, second)])
     assert settings == {"freeze": ["first", "nothing"], "freeze.num": ["4", None], "augment": ["null", "Augment"]}
 

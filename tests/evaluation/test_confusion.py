@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from deepdraw.evaluation.confusion import class_accuracies, matrix, similar_side_by_side, worst_pairs
+from deepdraw.report.confusion import class_accuracies, matrix, similar_side_by_side, worst_pairs
 
 
 def test_classes_that_are_confused_stand_side_by_side():

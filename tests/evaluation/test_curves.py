@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deepdraw.evaluation.curves import plot_curves
+from deepdraw.report.curves import plot_curves
 
 
 def dark_share(path) -> float:

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepdraw.evaluation.feature_map import feature_map, on_grid, project
+from deepdraw.report.feature_map import feature_map, on_grid, project
 
 
 @settings(max_examples=30, deadline=None)

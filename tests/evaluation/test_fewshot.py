@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from deepdraw.evaluation.fewshot import (
+from deepdraw.evaluation.fewshot.scorers import (
     is_query,
     neighbours,
     over_tries,

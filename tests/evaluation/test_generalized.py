@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from deepdraw.evaluation.fewshot import prototypes
-from deepdraw.evaluation.generalized import (
+from deepdraw.evaluation.fewshot.generalized import (
     by_kind,
     choose_offset,
     generalized_metrics,
@@ -19,7 +18,8 @@ from deepdraw.evaluation.generalized import (
     margins,
     stacking,
 )
-from deepdraw.evaluation.methods import Comparison, plain, unit
+from deepdraw.evaluation.fewshot.methods import Comparison, plain, unit
+from deepdraw.evaluation.fewshot.scorers import prototypes
 
 
 def naive_accuracies(scores: np.ndarray, labels: np.ndarray, num_seen: int, offset: float) -> tuple[float, float]:

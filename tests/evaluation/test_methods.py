@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from deepdraw.evaluation.fewshot import neighbours, prototypes, tip_adapter
-from deepdraw.evaluation.methods import NearestNeighbours, Prototypes, TipAdapter, plain, unit
-from deepdraw.evaluation.whitening import fit_whitening
+from deepdraw.evaluation.fewshot.methods import NearestNeighbours, Prototypes, TipAdapter, plain, unit
+from deepdraw.evaluation.fewshot.scorers import neighbours, prototypes, tip_adapter
+from deepdraw.evaluation.fewshot.whitening import fit_whitening
 from deepdraw.models.prompts import text_classifier
 
 GENERATOR = torch.Generator().manual_seed(0)

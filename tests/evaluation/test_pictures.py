@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deepdraw.evaluation import charts
 from deepdraw.evaluation.calibration import Reliability
-from deepdraw.evaluation.pictures import ORDER, write_pictures
+from deepdraw.report import charts
+from deepdraw.report.pictures import ORDER, write_pictures
 
 
 def test_all_pictures_of_an_evaluation_say_what_they_show(few_pictures):
@@ -45,7 +45,7 @@ def test_the_stacking_curve_names_the_offset_chosen_and_the_best(made_up):
 @pytest.mark.parametrize("module", ["curves", "sheets", "pictures", "tables", "report"])
 def test_reporting_loads_neither_torch_nor_pyplot(module):
     program = (
-        f"import sys; import deepdraw.evaluation.{module}; "
+        f"import sys; import deepdraw.report.{module}; "
         "assert not {'torch', 'matplotlib', 'sklearn', 'scipy', 'jinja2'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepdraw.data.drawings import Complexity
+from deepdraw.drawings.packed import Complexity
 from deepdraw.evaluation.evaluation import Stacking
 from deepdraw.evaluation.predictions import Predictions, PredictionsBuilder
 

@@ -12,19 +12,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from deepdraw.data.loader import Loader
-from deepdraw.data.raster import Rasterizer
 from deepdraw.data.shards import Shards
 from deepdraw.data.subset import JoinedLoader
+from deepdraw.drawings.raster import Rasterizer
 from deepdraw.evaluation.classify import sample, score
-from deepdraw.evaluation.methods import NearestNeighbours, Prototypes
+from deepdraw.evaluation.fewshot.methods import NearestNeighbours, Prototypes
+from deepdraw.evaluation.fewshot.protocol import FewShot
 from deepdraw.evaluation.protocols import Auto, Head, Text
-from deepdraw.evaluation.shots import FewShot
 from deepdraw.evaluation.task import Task
-from deepdraw.models.backbones import Backbone, LayerGroup
+from deepdraw.features.passes import gather, outputs
+from deepdraw.models.backbones.base import Backbone, LayerGroup
 from deepdraw.models.classifier import Classifier
 from deepdraw.models.prompts import prompts
 from deepdraw.runtime.precision import Precision
-from deepdraw.training.passes import gather, outputs
 
 CPU = torch.device("cpu")
 FP32 = Precision("fp32", CPU)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from deepdraw.evaluation.pictures import write_pictures
-from deepdraw.evaluation.report import write_report
+from deepdraw.report.page import write_report
+from deepdraw.report.pictures import write_pictures
 from deepdraw.runtime.files import write_json
 
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")

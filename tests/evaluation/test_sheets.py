@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from deepdraw.evaluation.predictions import Predictions
-from deepdraw.evaluation.sheets import mistakes, most_typical, plot_sheet, typical
+from deepdraw.report.sheets import mistakes, most_typical, plot_sheet, typical
 
 
 def sheet(tmp_path, num_drawings: int, num_wrong: int, names=("fish", "house", "The Great Wall of China")):

@@ -14,13 +14,13 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 
-from deepdraw.data.drawings import Complexity
 from deepdraw.data.loader import Batch
+from deepdraw.drawings.packed import Complexity
 from deepdraw.evaluation.evaluation import Evaluation
-from deepdraw.evaluation.fewshot import neighbours, over_tries, prototypes, support_sets
-from deepdraw.evaluation.generalized import harmonic_mean
-from deepdraw.evaluation.methods import Comparison, NearestNeighbours, Prototypes, TipAdapter, unit
-from deepdraw.evaluation.shots import FewShot
+from deepdraw.evaluation.fewshot.generalized import harmonic_mean
+from deepdraw.evaluation.fewshot.methods import Comparison, NearestNeighbours, Prototypes, TipAdapter, unit
+from deepdraw.evaluation.fewshot.protocol import FewShot
+from deepdraw.evaluation.fewshot.scorers import neighbours, over_tries, prototypes, support_sets
 from deepdraw.evaluation.task import Task
 from deepdraw.runtime.precision import Precision
 

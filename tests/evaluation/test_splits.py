@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from deepdraw.data.drawings import Drawings
 from deepdraw.data.loader import Split
-from deepdraw.data.raster import Rasterizer
 from deepdraw.data.shards import Shards, write_shards
+from deepdraw.drawings.packed import Drawings
+from deepdraw.drawings.raster import Rasterizer
 from deepdraw.evaluation.splits import open_split, redraw, result_name, seen_drawings
 
 SEEN, UNSEEN = ["octagon", "square", "triangle"], ["hexagon", "line"]

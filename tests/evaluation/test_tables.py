@@ -5,7 +5,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from deepdraw.evaluation.tables import lines, print_comparison, print_table, title
+from deepdraw.report.tables import lines, print_comparison, print_table, title
 
 
 def cells(console: Console) -> list[list[str]]:

@@ -8,9 +8,9 @@ import torch
 from sklearn.covariance import shrunk_covariance
 from torch import Tensor
 
-from deepdraw.evaluation.fewshot import over_tries, prototypes
-from deepdraw.evaluation.methods import unit
-from deepdraw.evaluation.whitening import Whitening, class_means, fit_whitening, tempered
+from deepdraw.evaluation.fewshot.methods import unit
+from deepdraw.evaluation.fewshot.scorers import over_tries, prototypes
+from deepdraw.evaluation.fewshot.whitening import Whitening, class_means, fit_whitening, tempered
 
 SPREADS = torch.linspace(0.2, 3.0, 12)  # within a class, in each direction
 

@@ -38,7 +38,7 @@ def script(name: str, *arguments: str) -> None:
 
 def unillustrated(name: str, *arguments: str) -> None:
     """train.py without its pictures, which take longer than such a training."""
-    from deepdraw.evaluation import curves, sheets
+    from deepdraw.report import curves, sheets
 
     curves.plot_curves = sheets.plot_sheet = lambda *arguments: None
     script(name, *arguments)
@@ -46,14 +46,14 @@ def unillustrated(name: str, *arguments: str) -> None:
 
 def embed(*arguments: str) -> None:
     """python -m deepdraw.embed, in this process."""
-    from deepdraw.embed import main
+    from deepdraw.inference.embed import main
 
     main(arguments)
 
 
 def quickdraw(*arguments: str) -> None:
     """python -m deepdraw.data.quickdraw, in this process and those that it starts."""
-    from deepdraw.data.quickdraw import main
+    from deepdraw.data.quickdraw.__main__ import main
 
     main(arguments)
 
@@ -120,8 +120,8 @@ def make_common(folder: Path) -> None:
         (source / f"{word}.ndjson").write_text("".join(f"{json.dumps(drawing)}\n" for drawing in drawings))
     (folder / "aside/work").mkdir(parents=True)
     os.chdir(folder / "aside/work")
-    import deepdraw.data.quickdraw
-    import deepdraw.embed  # noqa: F401
+    import deepdraw.data.quickdraw.__main__
+    import deepdraw.inference.embed  # noqa: F401
 
     script("train.py", *TRAIN, "freeze=all", "train.epochs=1")
     shutil.copytree("run", folder / "trained")

@@ -18,33 +18,33 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from deepdraw.data.drawings import Drawings
+from deepdraw.compare.runs import read_run
 from deepdraw.data.folders import open_folder
-from deepdraw.data.images import draw_image
-from deepdraw.data.raster import Rasterizer
 from deepdraw.data.shard_index import index_bytes
 from deepdraw.data.shards import Shards, write_shards
-from deepdraw.data.tars import ImageTars
-from deepdraw.evaluation.curves import read_curves
+from deepdraw.data.tars.source import ImageTars
+from deepdraw.drawings.images import draw_image
+from deepdraw.drawings.packed import Drawings
+from deepdraw.drawings.raster import Rasterizer
 from deepdraw.evaluation.predictions import Predictions
-from deepdraw.evaluation.report import write_report
-from deepdraw.evaluation.runs import read_run
+from deepdraw.features.store import ARRAYS, BLOCK, FeatureStore, FeatureWriter
 from deepdraw.inference.inputs import sketches
-from deepdraw.models.weights import read_weights
-from deepdraw.runtime.jobs import load_config
+from deepdraw.loggers.base import CSVLogger
+from deepdraw.models.backbones.weights import read_weights
+from deepdraw.report.curves import read_curves
+from deepdraw.report.page import write_report
 from deepdraw.runtime.lock import Lock
-from deepdraw.runtime.loggers import CSVLogger
-from deepdraw.runtime.reports import read_report
-from deepdraw.runtime.sweeps import Job, read_sweep, write_sweep
+from deepdraw.sweep.job import load_config
+from deepdraw.sweep.record import Job, read_sweep, write_sweep
+from deepdraw.sweep.reports import read_report
 from deepdraw.training.checkpoint import load_checkpoint, save_checkpoint
-from deepdraw.training.feature_store import ARRAYS, BLOCK, FeatureStore, FeatureWriter
 from tests.faults.mutations import Mutation, change_json, change_member, change_value
 
 RASTERIZER = Rasterizer(16, 1.0)
 SVG = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 40 40"><style>.a{fill:none;stroke:red}</style>
 <g transform="translate(3 4) rotate(20)"><path class="a" d="M1 2L30 4C1 2 3 4 5 6A9 9 0 0 1 20 20z"/>
 <polyline points="1,2 3,4 5.5 6e1" style="stroke:blue"/><rect x="1" y="2" width="9" height="5" rx="2"/></g></svg>"""
-CONFIG = "seed: 0\nbackbone:\n  _target_: deepdraw.models.backbones.TimmBackbone\n  name: tiny\ndata:\n  root: x\n"
+CONFIG = "seed: 0\nbackbone:\n  _target_: deepdraw.models.backbones.base.TimmBackbone\n  name: tiny\ndata:\n  root: x\n"
 
 
 @dataclass(frozen=True)

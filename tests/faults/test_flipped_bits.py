@@ -13,9 +13,9 @@ import torch
 from safetensors.torch import save_file
 
 from deepdraw.evaluation.predictions import Predictions
-from deepdraw.models.weights import read_weights
+from deepdraw.features.store import ARRAYS, BLOCK, FeatureStore, FeatureWriter
+from deepdraw.models.backbones.weights import read_weights
 from deepdraw.training.checkpoint import load_checkpoint, save_checkpoint
-from deepdraw.training.feature_store import ARRAYS, BLOCK, FeatureStore, FeatureWriter
 
 FLIPS = 250  # of each kind
 Files = list[tuple[Path, Callable[[], bool]]]  # each with whether what it holds was refused
@@ -131,7 +131,7 @@ def test_features_of_another_size_are_no_features(tmp_path, name, extra):
 
 
 def test_weights_that_are_no_numbers_are_refused():
-    from deepdraw.models.weights import load_weights
+    from deepdraw.models.backbones.weights import load_weights
 
     network = torch.nn.Linear(2, 2)
     with pytest.raises(ValueError, match=r"^x.pt holds numbers in bias that are not finite"):

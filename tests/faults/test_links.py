@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from deepdraw.training.feature_store import ARRAYS, BLOCK, FeatureStore, FeatureWriter
+from deepdraw.features.store import ARRAYS, BLOCK, FeatureStore, FeatureWriter
 
 LINKS = [Path.symlink_to, Path.hardlink_to]
 

@@ -11,7 +11,7 @@ from pyarrow import parquet
 
 import deepdraw
 from deepdraw.data.shards import Shards
-from deepdraw.embed import main
+from deepdraw.inference.embed import main
 
 
 @pytest.fixture

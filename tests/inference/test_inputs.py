@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deepdraw.data.drawings import Drawings
-from deepdraw.data.formats import read_sketches
-from deepdraw.data.raster import Rasterizer
+from deepdraw.drawings.files import read_sketches
+from deepdraw.drawings.packed import Drawings
+from deepdraw.drawings.raster import Rasterizer
 from deepdraw.inference.inputs import draw, listed, strokes_of
 
 RASTERIZER = Rasterizer(size=32, polarity="white_on_black")

@@ -16,8 +16,8 @@ from PIL import Image
 
 import deepdraw
 from deepdraw.data.shards import Shards
+from deepdraw.inference.predict import main
 from deepdraw.inference.recognizer import Recognizer
-from deepdraw.predict import main
 
 NUMBER = 20
 

@@ -12,12 +12,12 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch import Tensor, nn
 
-from deepdraw.models.backbones import Backbone
+from deepdraw.models.backbones.base import Backbone
+from deepdraw.models.backbones.open_clip import OpenClipBackbone
+from deepdraw.models.backbones.timm import TimmBackbone
 from deepdraw.models.classifier import Classifier
-from deepdraw.models.freezing import freeze
+from deepdraw.models.freezing.policies import freeze
 from deepdraw.models.heads import Linear
-from deepdraw.models.open_clip_backbone import OpenClipBackbone
-from deepdraw.models.timm_backbone import TimmBackbone
 
 CONF = Path(__file__).parents[2] / "conf"
 SMALL_CLIP = {

@@ -13,9 +13,9 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from deepdraw.models import weights
-from deepdraw.models.open_clip_backbone import OpenClipBackbone
-from deepdraw.models.timm_backbone import TimmBackbone
+from deepdraw.models.backbones import weights
+from deepdraw.models.backbones.open_clip import OpenClipBackbone
+from deepdraw.models.backbones.timm import TimmBackbone
 
 TIMM_MODELS = [
     "test_vit",
@@ -334,5 +334,5 @@ def test_networks_that_cannot_checkpoint_are_refused(kind: type, name: str, mess
 
 
 def test_a_timm_backbone_never_imports_open_clip():
-    code = "import sys, deepdraw.models.timm_backbone; sys.exit('open_clip' in sys.modules)"
+    code = "import sys, deepdraw.models.backbones.timm; sys.exit('open_clip' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

@@ -10,11 +10,11 @@ import pytest
 import timm
 import torch
 
+from deepdraw.models.backbones.open_clip import OpenClipBackbone
+from deepdraw.models.backbones.timm import TimmBackbone
 from deepdraw.models.classifier import Classifier
 from deepdraw.models.heads import Cosine, Linear, Text
-from deepdraw.models.open_clip_backbone import OpenClipBackbone
 from deepdraw.models.prompts import PROMPTS, prompts
-from deepdraw.models.timm_backbone import TimmBackbone
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import timm
 import torch
 from torch import nn
 
-from deepdraw.models.depthwise import DepthwiseConv2d, pad_before_depthwise
+from deepdraw.models.layers.depthwise import DepthwiseConv2d, pad_before_depthwise
 
 
 @pytest.mark.parametrize("side", [1, 3, 5, 8])

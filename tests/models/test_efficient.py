@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from deepdraw.models import efficient
-from deepdraw.models.backbones import LayerGroup
+from deepdraw.models.backbones.base import LayerGroup
 from deepdraw.models.classifier import Classifier
+from deepdraw.models.freezing import efficient
 
 Frozen = Callable[[str, str], Classifier]
 

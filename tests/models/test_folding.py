@@ -7,7 +7,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from deepdraw.models.folding import fold_batch_norms
+from deepdraw.features.folding import fold_batch_norms
 
 
 def unlike(network: nn.Module) -> nn.Module:

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from deepdraw.models import freezing
 from deepdraw.models.classifier import Classifier
-from deepdraw.models.freezing import layer_rows, print_layers, thaw, will_train
+from deepdraw.models.freezing import policies as freezing
+from deepdraw.models.freezing.policies import layer_rows, print_layers, thaw, will_train
 
 Frozen = Callable[[str, str], Classifier]
 

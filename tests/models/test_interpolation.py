@@ -12,11 +12,11 @@ import timm
 import torch
 from torch import Tensor
 
+from deepdraw.models.backbones.open_clip import OpenClipBackbone
+from deepdraw.models.backbones.timm import TimmBackbone
 from deepdraw.models.classifier import Classifier
 from deepdraw.models.heads import Linear, Text
 from deepdraw.models.interpolation import check_alphas, interpolate, pretrained_weights
-from deepdraw.models.open_clip_backbone import OpenClipBackbone
-from deepdraw.models.timm_backbone import TimmBackbone
 
 NAMES = ["cat", "octopus", "scissors", "unicycle", "hourglass"]
 

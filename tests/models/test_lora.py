@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from deepdraw.models import efficient
-from deepdraw.models.backbones import LayerGroup
+from deepdraw.models.backbones.base import LayerGroup
+from deepdraw.models.backbones.timm import TimmBackbone
 from deepdraw.models.classifier import Classifier
-from deepdraw.models.freezing import freeze
+from deepdraw.models.freezing import efficient
+from deepdraw.models.freezing.adapters import AdaptedGroup, matrices, merged
+from deepdraw.models.freezing.policies import freeze
 from deepdraw.models.heads import Linear
-from deepdraw.models.lora import AdaptedGroup, matrices, merged
-from deepdraw.models.timm_backbone import TimmBackbone
 
 Frozen = Callable[[str, str], Classifier]
 

@@ -13,11 +13,11 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from deepdraw.models import open_clip_backbone
-from deepdraw.models.backbones import Backbone
+from deepdraw.models.backbones import open_clip as open_clip_backbone
+from deepdraw.models.backbones.base import Backbone
+from deepdraw.models.backbones.timm import TimmBackbone
 from deepdraw.models.heads import cosine_logits
 from deepdraw.models.prompts import PROMPTS, prompts, text_classifier
-from deepdraw.models.timm_backbone import TimmBackbone
 
 CONF = Path(__file__).parents[2] / "conf"
 OPTIONS = sorted(option.stem for option in (CONF / "backbone").glob("*.yaml"))

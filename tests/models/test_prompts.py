@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 
-from deepdraw.data.categories import CATEGORIES
+from deepdraw.data.quickdraw.categories import CATEGORIES
 from deepdraw.models.prompts import PROMPTS, fill, find_templates, prompts, text_classifier
 
 torch.set_num_threads(1)

@@ -10,8 +10,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from deepdraw.runtime.composing import QuickLoader, write_config
-from deepdraw.runtime.jobs import load_config
+from deepdraw.sweep.composing import QuickLoader, write_config
+from deepdraw.sweep.job import load_config
 
 CONF = Path(__file__).parents[2] / "conf"
 FIXED = ["hydra/launcher=slurm", "train.epochs=2"]

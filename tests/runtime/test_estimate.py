@@ -9,8 +9,8 @@ import os
 import pytest
 import yaml
 
-from deepdraw.runtime.estimate import estimate
-from deepdraw.runtime.sweeps import Job
+from deepdraw.sweep.estimate import estimate
+from deepdraw.sweep.record import Job
 
 CONFIG = {
     "seed": 42,

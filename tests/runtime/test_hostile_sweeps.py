@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 import yaml
 
-from deepdraw.runtime import processes
 from deepdraw.runtime.lock import Lock
-from deepdraw.runtime.reports import Report
-from deepdraw.runtime.sweeps import Job, read_sweep, states, write_sweep
-from deepdraw.sweep import COMMANDS, main
+from deepdraw.sweep import processes
+from deepdraw.sweep.__main__ import COMMANDS, main
+from deepdraw.sweep.record import Job, read_sweep, states, write_sweep
+from deepdraw.sweep.reports import Report
 
 HERE = socket.gethostname()
 SCRIPT = "from pathlib import Path\nPath({mark!r}).touch()\n"
@@ -287,7 +287,9 @@ def test_what_another_user_launched_is_not_run(sweep, capsys, monkeypatch, tmp_p
 
 def test_a_users_own_sweep_says_what_it_runs_wherever_it_has_gone(sweep, capsys, monkeypatch):
     asked = []
-    monkeypatch.setattr("deepdraw.runtime.local.run_jobs", lambda sweep, jobs, **limits: asked.append(limits) or True)
+    monkeypatch.setattr(
+        "deepdraw.sweep.launch_local.run_jobs", lambda sweep, jobs, **limits: asked.append(limits) or True
+    )
     for directory in (sweep, copied(sweep)):
         main(["resume", str(directory)])
         told = capsys.readouterr().out.splitlines()[0]
@@ -297,7 +299,9 @@ def test_a_users_own_sweep_says_what_it_runs_wherever_it_has_gone(sweep, capsys,
 
 def test_what_is_trusted_is_run(sweep, monkeypatch):
     asked = []
-    monkeypatch.setattr("deepdraw.runtime.local.run_jobs", lambda sweep, jobs, **limits: asked.append(jobs) or True)
+    monkeypatch.setattr(
+        "deepdraw.sweep.launch_local.run_jobs", lambda sweep, jobs, **limits: asked.append(jobs) or True
+    )
     changed(sweep, lambda document: document.update(signature=""))
     main(["resume", str(sweep), "--trust"])
     assert len(asked) == 1
@@ -305,7 +309,7 @@ def test_what_is_trusted_is_run(sweep, monkeypatch):
 
 def test_what_was_compiled_elsewhere_is_not_run(sweep, monkeypatch):
     """Python takes a .pyc for its source where time and size agree; it is no part of what is signed."""
-    monkeypatch.setattr("deepdraw.runtime.local.run_jobs", lambda *_, **__: True)
+    monkeypatch.setattr("deepdraw.sweep.launch_local.run_jobs", lambda *_, **__: True)
     plant(sweep, "code/__pycache__/train.cpython-311.pyc")
     plant(sweep, "code/deepdraw/__pycache__/raster.nbi")
     main(["resume", str(sweep)])

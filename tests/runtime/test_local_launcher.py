@@ -15,8 +15,8 @@ import pytest
 import yaml
 from hydra import compose, initialize_config_dir
 
-from deepdraw.runtime.local import visible_gpus
-from deepdraw.runtime.sweeps import JobState, read_sweep, states
+from deepdraw.sweep.launch_local import visible_gpus
+from deepdraw.sweep.record import JobState, read_sweep, states
 
 ROOT = Path(__file__).parents[2]
 

@@ -21,8 +21,8 @@ import pytest
 from hydra.utils import instantiate
 from PIL import Image
 
-from deepdraw.runtime.dashboards import on_dashboard
-from deepdraw.runtime.loggers import CSVLogger, TensorBoardLogger, WandbLogger, log_evaluation
+from deepdraw.loggers.base import CSVLogger, TensorBoardLogger, WandbLogger, log_evaluation
+from deepdraw.loggers.names import on_dashboard
 
 
 def rows(run: Path) -> list[dict[str, str]]:
@@ -229,7 +229,7 @@ def test_wandb_is_read_back_whole_and_a_resumed_run_is_the_same_run(tmp_path, of
 
 def test_a_run_killed_before_its_first_checkpoint_goes_on_in_the_same_wandb_run(tmp_path, offline):
     program = (
-        "import os, sys, time; from pathlib import Path; from deepdraw.runtime.loggers import WandbLogger; "
+        "import os, sys, time; from pathlib import Path; from deepdraw.loggers.base import WandbLogger; "
         "config = {'seed': 42, 'optimizer': {'lr': 0.5}}; "
         "logger = WandbLogger(Path(sys.argv[1]), config, project='deepdraw'); "
         "logger.log({'train/loss': 1.5}, epoch=1, step=5); time.sleep(1); os.kill(os.getpid(), 9)"
@@ -399,7 +399,7 @@ def test_a_run_and_its_evaluation_reach_every_logger(train, monkeypatch, offline
         shutil.copy(picture, arguments[-1])
 
     for plot in ("curves.plot_curves", "sheets.plot_sheet"):  # which would take longer than the training
-        monkeypatch.setattr(f"deepdraw.evaluation.{plot}", draw)
+        monkeypatch.setattr(f"deepdraw.report.{plot}", draw)
     run = train("logger=[csv,wandb,tensorboard]", "train.epochs=2", plots=True)
     config = yaml.safe_load((run / "config.yaml").read_text())
     table = (run / "metrics.csv").read_bytes()

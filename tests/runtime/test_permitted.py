@@ -11,12 +11,12 @@ import pytest
 import torch
 import yaml
 
-from deepdraw.runtime.permitted import check_config
-from deepdraw.runtime.roles import ROLES, Role
+from deepdraw.config.permitted import check_config
+from deepdraw.config.roles import ROLES, Role
 
 CONF = Path(__file__).parents[2] / "conf"
 BEST = Path("best.pt")
-BACKBONE = {"_target_": "deepdraw.models.timm_backbone.TimmBackbone", "name": "resnet10t", "pretrained": False}
+BACKBONE = {"_target_": "deepdraw.models.backbones.timm.TimmBackbone", "name": "resnet10t", "pretrained": False}
 CONFIG = {
     "seed": 42,
     "backbone": {**BACKBONE, "_convert_": "all", "options": {"channels": [8, 8, 8, 8]}},
@@ -25,7 +25,7 @@ CONFIG = {
         "_target_": "deepdraw.training.optim.build_optimizer",
         "algorithm": {"_target_": "torch.optim.AdamW", "_partial_": True, "betas": [0.9, 0.999]},
     },
-    "logger": {"csv": {"_target_": "deepdraw.runtime.loggers.CSVLogger", "_partial_": True}},
+    "logger": {"csv": {"_target_": "deepdraw.loggers.base.CSVLogger", "_partial_": True}},
     "data": {"root": "data", "source": {"_target_": "deepdraw.data.shards.Shards", "root": "data"}},
 }
 
@@ -114,9 +114,9 @@ FOREIGN = [
     "timm.models.load_state_dict",  # takes weights_only=False
     "open_clip.load_state_dict",
     "deepdraw.runtime.run.os.system",  # what our own modules import
-    "deepdraw.runtime.snapshot.subprocess.run",
-    "deepdraw.runtime.slurm._ask",  # what our own modules do
-    "deepdraw.predict.main",
+    "deepdraw.sweep.snapshot.subprocess.run",
+    "deepdraw.sweep.slurm._ask",  # what our own modules do
+    "deepdraw.inference.predict.main",
     "deepdraw.models.heads.MLP.__init__.__globals__.get",
     "deepdraw.models.heads.Linear.__base__.__subclasses__",
     "deepdraw.models.heads.__loader__.get_data",
@@ -136,7 +136,7 @@ def test_a_foreign_target_is_refused(target):
 def test_a_refusal_names_the_package_that_would_have_to_be_trusted():
     assert refusal({"head": {"_target_": "ours.Own"}}).endswith("if you trust it, add trust=[ours]")
     assert refusal({"head": {"_target_": "ours.Own"}}, ("theirs",)).endswith("add trust=[theirs,ours]")
-    assert refusal({"head": {"_target_": "deepdraw.predict.main"}}).endswith("use one that deepdraw wrote")
+    assert refusal({"head": {"_target_": "deepdraw.inference.predict.main"}}).endswith("use one that deepdraw wrote")
 
 
 MISPLACED = {
@@ -144,9 +144,9 @@ MISPLACED = {
     "seed": {"seed": {"_target_": "deepdraw.models.heads.Linear"}},
     "render": {"render": {"_target_": "deepdraw.models.heads.Linear"}},
     "data": {"data": {"_target_": "deepdraw.data.shards.Shards"}},
-    "logger": {"logger": {"_target_": "deepdraw.runtime.loggers.CSVLogger"}},
-    "logger.csv.x": {"logger": {"csv": {"x": {"_target_": "deepdraw.runtime.loggers.CSVLogger"}}}},
-    "logger.0": {"logger": [{"_target_": "deepdraw.runtime.loggers.CSVLogger"}]},
+    "logger": {"logger": {"_target_": "deepdraw.loggers.base.CSVLogger"}},
+    "logger.csv.x": {"logger": {"csv": {"x": {"_target_": "deepdraw.loggers.base.CSVLogger"}}}},
+    "logger.0": {"logger": [{"_target_": "deepdraw.loggers.base.CSVLogger"}]},
     "data.source": {"data.source": {"_target_": "deepdraw.data.shards.Shards"}},
     "backbone.options": {"backbone": {**BACKBONE, "options": {"_target_": "deepdraw.models.heads.Linear"}}},
     "backbone.options.depths.1": {"backbone": {**BACKBONE, "options": {"depths": [1, {"_target_": "os.system"}]}}},
@@ -307,7 +307,7 @@ def test_trust_admits_a_packages_own_parts_of_the_right_kind(ours, place, name):
         ("head", "__main__.Own", "only public names are taken"),
         ("head", "parts.Gone", "it is not here"),
         ("head", "gone.Own", "it is not here"),
-        ("backbone", "parts.OwnHead", "it is no subclass of deepdraw.models.backbones.Backbone"),
+        ("backbone", "parts.OwnHead", "it is no subclass of deepdraw.models.backbones.base.Backbone"),
         ("data.source", "parts.NoPart", "it has no method split()"),
         ("data.source", "parts.Shards", "it is defined in deepdraw.data.shards"),
         ("freeze", "parts.os.system", "it is defined in posix"),

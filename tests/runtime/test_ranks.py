@@ -18,7 +18,7 @@ import copy
 import torch
 from timm.layers import BatchNormAct2d
 from torch import nn
-from deepdraw.models.batch_norm import synchronize_batch_norms
+from deepdraw.models.layers.batch_norm import synchronize_batch_norms
 from deepdraw.runtime.ranks import Ranks
 
 ranks = Ranks.join()

@@ -11,7 +11,7 @@ import pytest
 from hydra.core.utils import setup_globals
 from omegaconf import OmegaConf
 
-from deepdraw.evaluation.results import write_metrics
+from deepdraw.report.write import write_metrics
 from deepdraw.runtime.files import whole_file
 from deepdraw.runtime.lock import Lock
 from deepdraw.runtime.run_directory import NewDirectory, check_folders, results_writer, sole_writer

@@ -8,8 +8,8 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from deepdraw.runtime import slurm
-from deepdraw.runtime.sweeps import Job
+from deepdraw.sweep import slurm
+from deepdraw.sweep.record import Job
 
 SACCT = """7_0|COMPLETED|0:0
 7_1|FAILED|9:0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deepdraw.runtime.snapshot import check_code, check_import, copy_code, digest
+from deepdraw.sweep.snapshot import check_code, check_import, copy_code, digest
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def test_a_copy_holds_the_package_the_task_and_its_options(task, tmp_path):
     copy = copy_code(task, tmp_path / "code")
     assert copy.read_text() == task.read_text()
     assert (tmp_path / "code/conf/train.yaml").read_text() == "seed: 1"
-    assert (tmp_path / "code/deepdraw/runtime/snapshot.py").exists()
+    assert (tmp_path / "code/deepdraw/sweep/snapshot.py").exists()
     assert digest(copy) == digest(task)
 
 
@@ -35,7 +35,7 @@ def test_an_edit_of_the_code_or_of_an_option_is_refused(task, name):
 def test_a_copy_can_be_imported_from_and_one_that_lacks_a_module_is_refused(task, tmp_path):
     code = copy_code(task, tmp_path / "code").parent
     check_import(code)
-    (code / "deepdraw/runtime/tails.py").unlink()
+    (code / "deepdraw/sweep/tails.py").unlink()
     with pytest.raises(
         ValueError, match=r"could not import deepdraw from .*(No module named .*tails.*): put right what"
     ):

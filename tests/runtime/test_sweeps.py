@@ -14,8 +14,8 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from deepdraw.runtime.results import describe, print_failures, print_table, write_results
-from deepdraw.runtime.sweeps import Job, Sweep, claim, read_sweep, states, write_sweep
+from deepdraw.sweep.record import Job, Sweep, claim, read_sweep, states, write_sweep
+from deepdraw.sweep.table import describe, print_failures, print_table, write_results
 
 
 def sweep_of(directory: Path, *overrides: list[str], launcher: str = "slurm") -> Sweep:
@@ -42,8 +42,8 @@ def slurm(monkeypatch):
         said.num_looks += 1
         return said.queue
 
-    monkeypatch.setattr("deepdraw.runtime.slurm.queue_states", queue_states)
-    monkeypatch.setattr("deepdraw.runtime.slurm.account_states", lambda ids: said.account)
+    monkeypatch.setattr("deepdraw.sweep.slurm.queue_states", queue_states)
+    monkeypatch.setattr("deepdraw.sweep.slurm.account_states", lambda ids: said.account)
     return said
 
 

@@ -13,13 +13,13 @@ WRITER = "deepdraw/runtime/files.py"
 EXCEPTIONS = {  # what writes in a way of its own, and why
     ("deepdraw/runtime/ranks.py", "os.open to write"): "/dev/null in the place of stdout",
     ("deepdraw/runtime/failures.py", "os.open to write"): "/dev/null in the place of a full or closed stdout",
-    ("deepdraw/predict.py", "os.open to write"): "/dev/null in the place of a closed stdout",
+    ("deepdraw/inference/predict.py", "os.open to write"): "/dev/null in the place of a closed stdout",
     ("deepdraw/runtime/lock.py", "os.rename"): "a dead owner's lock is renamed aside, which one process alone can do",
     ("deepdraw/runtime/run.py", "tempfile"): "a directory for what Hydra makes for ranks that write nothing",
-    ("deepdraw/evaluation/curves.py", "save to a path"): "Picture.save, which writes a whole file",
-    ("deepdraw/evaluation/pictures.py", "save to a path"): "Picture.save, which writes a whole file",
-    ("deepdraw/evaluation/sheets.py", "save to a path"): "Picture.save, which writes a whole file",
-    ("deepdraw/evaluation/results.py", "save to a path"): "Predictions.save, which writes a whole file",
+    ("deepdraw/report/curves.py", "save to a path"): "Picture.save, which writes a whole file",
+    ("deepdraw/report/pictures.py", "save to a path"): "Picture.save, which writes a whole file",
+    ("deepdraw/report/sheets.py", "save to a path"): "Picture.save, which writes a whole file",
+    ("deepdraw/report/write.py", "save to a path"): "Predictions.save, which writes a whole file",
 }
 PATH_METHODS = {"write_text", "write_bytes", "touch", "rename", "replace", "symlink_to", "hardlink_to", "tofile"}
 OS_CALLS = {"rename", "renames", "replace", "link", "symlink", "truncate", "mkfifo", "mknod"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from deepdraw.bench.__main__ import main
+from benchmarks.__main__ import main
 from tests.slurm.conftest import run
 
 

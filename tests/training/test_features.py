@@ -15,19 +15,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from deepdraw.data.augment import Augment
 from deepdraw.data.loader import Loader
-from deepdraw.data.raster import Rasterizer
 from deepdraw.data.shards import Shards
-from deepdraw.models import freezing
-from deepdraw.models.backbones import Backbone, LayerGroup
+from deepdraw.drawings.augment import Augment
+from deepdraw.drawings.raster import Rasterizer
+from deepdraw.features import cache as features_module
+from deepdraw.features.cache import Encoder, FeatureLoader, FeatureOptions, cached_features, encodes_once
+from deepdraw.features.store import ARRAYS, BLOCK, Features, FeatureStore, FeatureWriter
+from deepdraw.models.backbones.base import Backbone, LayerGroup
+from deepdraw.models.backbones.timm import TimmBackbone
 from deepdraw.models.classifier import Classifier
-from deepdraw.models.timm_backbone import TimmBackbone
+from deepdraw.models.freezing import policies as freezing
 from deepdraw.runtime.lock import Lock
 from deepdraw.runtime.precision import DTYPES, Precision
-from deepdraw.training import features as features_module
-from deepdraw.training.feature_store import ARRAYS, BLOCK, Features, FeatureStore, FeatureWriter
-from deepdraw.training.features import Encoder, FeatureLoader, FeatureOptions, cached_features, encodes_once
 from deepdraw.training.recipe import Recipe
 
 CPU = torch.device("cpu")

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from deepdraw.data.loader import Epochs
+from deepdraw.features.cache import FeatureLoader
+from deepdraw.features.store import Features
 from deepdraw.runtime.precision import Precision
-from deepdraw.training.feature_store import Features
-from deepdraw.training.features import FeatureLoader
-from deepdraw.training.grid import Grid, GridSearch, train_grid
+from deepdraw.training.heads.grid import Grid, GridSearch, train_grid
 from deepdraw.training.loop import train_step
 from deepdraw.training.optim import constant, cosine
 from deepdraw.training.recipe import Recipe
@@ -238,7 +238,7 @@ def test_a_run_that_died_between_its_last_epoch_and_its_end_goes_on(train, monke
         raise RuntimeError
 
     with monkeypatch.context() as patch, pytest.raises(RuntimeError):
-        patch.setattr("deepdraw.training.grid.finish_with_best", die)
+        patch.setattr("deepdraw.training.heads.grid.finish_with_best", die)
         patch.setenv("HYDRA_FULL_ERROR", "1")
         train(*ON_DISK, run_dir=tmp_path / "dead")
     again = train(*ON_DISK, run_dir=tmp_path / "dead")

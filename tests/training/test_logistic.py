@@ -11,9 +11,9 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from deepdraw.training import logistic
-from deepdraw.training.feature_store import Features
-from deepdraw.training.logistic import Standardized, origin, regress
+from deepdraw.features.store import Features
+from deepdraw.training.heads import logistic
+from deepdraw.training.heads.logistic import Standardized, origin, regress
 
 CPU = torch.device("cpu")
 NUM_CLASSES = 5

@@ -15,10 +15,10 @@ from torch import nn
 from torch.optim import SGD, AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 
-from deepdraw.models.backbones import LayerGroup
+from deepdraw.models.backbones.base import LayerGroup
+from deepdraw.models.backbones.timm import TimmBackbone
 from deepdraw.models.classifier import Classifier
-from deepdraw.models.freezing import ThawingGroup, freeze, thaw
-from deepdraw.models.timm_backbone import TimmBackbone
+from deepdraw.models.freezing.policies import ThawingGroup, freeze, thaw
 from deepdraw.training.optim import build_optimizer, constant, cosine, learning_rates, onecycle
 
 

@@ -55,15 +55,18 @@ def files(folder: Path) -> set[Path]:
 
 
 HOSTILE = {
-    "a command": ("head", {"_target_": "deepdraw.runtime.slurm._ask", "_args_": ["touch", "made"]}),
-    "predict": ("head", {"_target_": "deepdraw.predict.main", "arguments": ["ckpt=x", "input=y", "output=made"]}),
-    "embed": ("backbone", {"_target_": "deepdraw.embed.main", "arguments": ["ckpt=x", "output=made"]}),
-    "quickdraw": ("data.source", {"_target_": "deepdraw.data.quickdraw.main", "arguments": ["root=made"]}),
-    "a copy": ("head", {"_target_": "deepdraw.runtime.snapshot.copy_code", "directory": "made"}),
-    "a sweep": ("freeze", {"_target_": "deepdraw.sweep.main", "arguments": ["cancel", "made"]}),
-    "a logger": ("logger.csv", {"_target_": "deepdraw.runtime.slurm._ask", "_args_": ["touch", "made"]}),
+    "a command": ("head", {"_target_": "deepdraw.sweep.slurm._ask", "_args_": ["touch", "made"]}),
+    "predict": (
+        "head",
+        {"_target_": "deepdraw.inference.predict.main", "arguments": ["ckpt=x", "input=y", "output=made"]},
+    ),
+    "embed": ("backbone", {"_target_": "deepdraw.inference.embed.main", "arguments": ["ckpt=x", "output=made"]}),
+    "quickdraw": ("data.source", {"_target_": "deepdraw.data.quickdraw.__main__.main", "arguments": ["root=made"]}),
+    "a copy": ("head", {"_target_": "deepdraw.sweep.snapshot.copy_code", "directory": "made"}),
+    "a sweep": ("freeze", {"_target_": "deepdraw.sweep.__main__.main", "arguments": ["cancel", "made"]}),
+    "a logger": ("logger.csv", {"_target_": "deepdraw.sweep.slurm._ask", "_args_": ["touch", "made"]}),
     "an optimizer": ("optimizer.algorithm", {"_target_": "subprocess.run", "args": ["touch", "made"]}),
-    "rendering": ("render", {"_target_": "deepdraw.runtime.slurm._ask", "_args_": ["touch", "made"]}),
+    "rendering": ("render", {"_target_": "deepdraw.sweep.slurm._ask", "_args_": ["touch", "made"]}),
     "an option": ("backbone.options.act_layer", {"_target_": "os.mkdir", "path": "made"}),
 }
 
@@ -87,7 +90,7 @@ def test_what_a_checkpoint_names_is_refused_by_evaluate_and_load(trained, evalua
 
 
 def test_the_loggers_of_a_checkpoint_are_not_started(trained, evaluate, tmp_path, monkeypatch):
-    logger = {"_target_": "deepdraw.runtime.loggers.TensorBoardLogger", "_partial_": True}
+    logger = {"_target_": "deepdraw.loggers.base.TensorBoardLogger", "_partial_": True}
     best = changed(trained / "checkpoints/best.pt", "logger", {"tensorboard": logger})
     evaluate(best)
     assert not (trained / "tensorboard").exists()
@@ -97,7 +100,7 @@ def test_the_loggers_of_a_checkpoint_are_not_started(trained, evaluate, tmp_path
 
 def test_doodles_are_drawn_only_where_the_command_says(trained, evaluate, tmp_path):
     source = {
-        "_target_": "deepdraw.data.doodles.open_doodles",
+        "_target_": "deepdraw.data.doodles.source.open_doodles",
         "root": str(tmp_path / "made"),
         "per_class": 1,
         "seed": 0,
@@ -116,7 +119,7 @@ def test_an_address_in_a_checkpoint_is_not_fetched(trained, evaluate, tmp_path, 
     monkeypatch.setenv("DEEPDRAW_PIPES", "1")
     monkeypatch.setattr("urllib.request.urlopen", lambda *arguments, **options: pytest.fail("fetched"))
     root = root.format(made=tmp_path / "made")
-    source = {"_target_": "deepdraw.data.tars.ImageTars", "root": root}
+    source = {"_target_": "deepdraw.data.tars.source.ImageTars", "root": root}
     best = changed(trained / "checkpoints/best.pt", "data", {"root": root, "source": source})
     with pytest.raises(SystemExit, match=r"a checkpoint has nothing fetched: if you trust the address .* data\.root="):
         evaluate(best)
@@ -151,7 +154,7 @@ def test_arguments_are_of_the_types_that_the_class_takes(trained, place, value, 
 
 @pytest.mark.parametrize("pretrained", ["/dev/zero", "http://127.0.0.1:9/weights.pth", True])
 def test_no_pretrained_weights_are_read_where_those_of_the_checkpoint_are(trained, monkeypatch, pretrained):
-    monkeypatch.setattr("deepdraw.models.timm_backbone.read_weights", lambda file: pytest.fail("read"))
+    monkeypatch.setattr("deepdraw.models.backbones.timm.read_weights", lambda file: pytest.fail("read"))
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", lambda *arguments, **options: pytest.fail("fetched"))
     best = changed(trained / "checkpoints/best.pt", "backbone.pretrained", pretrained)
     changed(best, "backbone.name", "resnet18")

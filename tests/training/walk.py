@@ -18,8 +18,8 @@ import timm.optim
 import torch.optim
 
 import deepdraw
-from deepdraw.runtime.permitted import check_config
-from deepdraw.runtime.roles import ROLES
+from deepdraw.config.permitted import check_config
+from deepdraw.config.roles import ROLES
 
 BEST = Path("best.pt")
 PLACES = [place.replace("*", "csv") for place in ROLES]

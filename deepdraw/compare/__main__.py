@@ -1,0 +1,75 @@
+"""The command that puts runs side by side (`python -m deepdraw.compare.__main__ RUN RUN`)."""
+
+from __future__ import annotations
+
+if __name__ == "__main__":
+    import deepdraw.runtime.startup  # noqa: F401  # Ctrl-C ends the imports below without a traceback, too
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deepdraw.runtime.display import shown
+from deepdraw.runtime.options import one_line_end, parse, usage
+
+USAGE = "python -m deepdraw.compare.__main__ RUN RUN ... | SWEEP [key=value ...]"
+
+
+@dataclass
+class Options:
+    """What the command accepts beside run directories, each as key=value."""
+
+    split: str = field(default="test", metadata={"help": "what the runs were evaluated on"})
+    metric: str | None = field(
+        default=None,
+        metadata={
+            "help": "what puts them in order, as top5, loss or text_top1; default: the harmonic mean where all have "
+            "one, else top-1"
+        },
+    )
+    out: str | None = field(
+        default=None,
+        metadata={"help": "directory to write comparison.md, comparison.csv and comparison.html into; default: none"},
+    )
+
+
+def run(directories: Sequence[Path], options: Options) -> None:
+    """Print the table of the runs in `directories`, and write it if asked to. Raises ValueError for bad input."""
+    from deepdraw.compare.comparison import compare  # heavy imports wait until --help has answered
+    from deepdraw.compare.forms import print_runs, to_csv, to_html, to_markdown
+    from deepdraw.compare.runs import find_runs
+    from deepdraw.runtime.files import check_writable, write_text
+
+    if options.out is not None:
+        check_writable(Path(options.out))
+    finished, unfinished = [], []
+    for directory in directories:
+        runs, others = find_runs(directory)
+        finished += runs
+        unfinished += others
+    if unfinished:
+        print(f"left out, as they have no results yet: {', '.join(map(shown, unfinished))}")
+    comparison = compare(finished, options.split, options.metric)
+    print_runs(comparison)
+    if options.out is not None:
+        for ending, form in (("md", to_markdown), ("csv", to_csv), ("html", to_html)):
+            write_text(Path(options.out) / f"comparison.{ending}", form(comparison))
+        print(f"written to {shown(Path(options.out) / 'comparison.{md,csv,html}')}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; bad input ends it with one line."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if {"-h", "--help"} & set(arguments):
+        print(usage(Options, USAGE))
+        return
+    # A sweep's directories may be called lr=0.1.
+    directories = [argument for argument in arguments if "=" not in argument or Path(argument).is_dir()]
+    with one_line_end("interrupted; nothing was written that is not whole"):
+        options = parse(Options, [argument for argument in arguments if argument not in directories])
+        run([Path(directory) for directory in directories], options)
+
+
+if __name__ == "__main__":
+    main()

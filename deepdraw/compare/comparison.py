@@ -1,0 +1,173 @@
+"""Runs side by side: what they found on a split, in which settings they differ, and how sure their order is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+
+from deepdraw.compare.paired import Difference, NotComparable, common, difference, holm
+from deepdraw.compare.runs import Run, command, differing, read_run, short_names
+from deepdraw.evaluation.predictions import Predictions
+from deepdraw.report.tables import title
+
+_METHODS = ("text", "whitened", "prototype", "tip", "knn")  # in the order in which they are preferred
+_MAIN = re.compile(
+    rf"((?P<method>{'|'.join(_METHODS)})_)?((?P<shots>\d+)shot_)?(?P<calibrated>calibrated_)?(harmonic|top1)"
+)
+_BESIDE = ("harmonic", "seen", "unseen", "top1", "top5", "mean_class_accuracy", "loss", "ece")
+_ENDINGS = (*_BESIDE, "top10", "map3", "macro_f1", "loss_scaled", "ece_scaled", "aurc", "temperature")
+_LESS_IS_BETTER = re.compile(r"(.*_)?(loss|ece|aurc|stderr)(_scaled)?")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run in the table.
+
+    settings: as text, of those keys in which the runs differ and that it has; num_drawings: on which it is held
+    against the best, or that it was asked about; difference: to the best; p_value: of it, after Holm's correction;
+    remark: what stands in the place of a difference.
+    """
+
+    name: str
+    run: Run
+    settings: dict[str, str]
+    num_drawings: int | None = None
+    difference: Difference | None = None
+    p_value: float | None = None
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A table of runs, best first by `metric`.
+
+    answered: the metric of which differences are; shown: the metrics to show, `metric` first; keys: those in which the
+    runs differ; notes: lines that belong below the table.
+    """
+
+    split: str
+    metric: str
+    answered: str
+    shown: list[str]
+    keys: list[str]
+    rows: list[Row]
+    notes: list[str]
+
+
+def compare(directories: Sequence[Path], split: str = "test", metric: str | None = None) -> Comparison:
+    """Put two or more runs in order by `metric`, without the split's prefix; by default the split's main one.
+
+    The answers of each are held against those of the best run that kept its answers, on the drawings that both were
+    asked about. Raises ValueError where a run has no such results.
+    """
+    directories = list({directory.resolve(): directory for directory in directories}.values())
+    if len(directories) < 2:
+        raise ValueError(f"{len(directories)} run to compare: give two or more run directories, or that of a sweep")
+    runs = [read_run(directory, split) for directory in directories]
+    metric = _main_metric(runs, split) if metric is None else metric.removeprefix(f"{split}/")
+    for run in runs:
+        _check_metric(run, metric)
+    runs.sort(key=lambda run: run.metrics[metric], reverse=not _LESS_IS_BETTER.fullmatch(metric))
+    columns = differing([run.settings for run in runs])
+    rows = []
+    for i, name in enumerate(short_names([run.directory for run in runs])):
+        settings = {key: text for key, texts in columns.items() if (text := texts[i]) is not None}
+        rows.append(Row(name, runs[i], settings))
+    beside = [*(_prefix(metric) + name for name in _BESIDE), "images_per_second", "trainable_parameters"]
+    found = {name for run in runs for name in run.metrics}
+    shown = [metric, *(name for name in beside if name in found and name != metric)]
+    rows, answered, notes = _with_differences(rows, metric)
+    return Comparison(split, metric, answered, shown, list(columns), rows, notes)
+
+
+def _with_differences(rows: Sequence[Row], metric: str) -> tuple[list[Row], str, list[str]]:
+    """The rows with their differences, the name of the metric that these are of, and the notes."""
+    depth = int(match[1]) if (match := re.search(r"(?<![^_])top(\d+)$", metric)) else 1
+    best: tuple[Row, Predictions] | None = None
+    compared, notes = [], []
+    for row in rows:
+        again = command(row.run.directory, row.run.split)
+        if not row.run.answers.exists():
+            compared.append(replace(row, remark="no answers"))
+            notes.append(f"run {row.name} kept no answers to compare: {again}")
+            continue
+        answers = Predictions.load(row.run.answers)
+        right = answers.ranks < depth
+        row = replace(row, num_drawings=len(answers))
+        if (stated := _stated(row.run, metric, depth)) is not None and abs(stated - right.mean()) > 1e-6:
+            compared.append(replace(row, remark="other answers"))
+            notes.append(
+                f"run {row.name} kept the answers of another evaluation, {100 * right.mean():.2f} % of them right: "
+                f"{again}, with the protocol of {metric}"
+            )
+        elif best is None:
+            best = row, answers
+            compared.append(replace(row, remark="best"))
+        else:
+            try:
+                at, best_at = common(answers, best[1])
+            except NotComparable as error:
+                compared.append(replace(row, remark="not comparable"))
+                notes.append(f"run {row.name} is not comparable with run {best[0].name}: {error}")
+            else:
+                found = difference(right[at], (best[1].ranks < depth)[best_at])
+                compared.append(replace(row, num_drawings=found.num_drawings, difference=found))
+    answered = f"top{depth}"
+    p_values = [row.difference.p_value for row in compared if row.difference]
+    if best is None or not p_values:
+        return compared, answered, notes
+    num_runs = len(p_values) + 1
+    num_pairs = num_runs * (num_runs - 1) // 2
+    corrected = iter(holm(p_values, num_pairs))
+    compared = [replace(row, p_value=next(corrected)) if row.difference else row for row in compared]
+    return compared, answered, [_about(best[0], metric, answered, num_runs, num_pairs), *notes]
+
+
+def _about(best: Row, metric: str, answered: str, num_runs: int, num_pairs: int) -> str:
+    """How the differences were computed."""
+    pairs = "" if num_pairs == 1 else f" and Holm's correction for the {num_pairs} pairs of {num_runs} runs"
+    tries = f"; {title(metric)} is a mean over tries, of which the first was kept" if "shot_" in metric else ""
+    return (
+        f"Differences are of {title(answered)} in points, to run {best.name}, on the drawings that both were asked "
+        f"about: 95 % by the paired bootstrap, p by McNemar's exact test{pairs}{tries}."
+    )
+
+
+def _stated(run: Run, metric: str, depth: int) -> float | None:
+    """What the metrics say of the share that is right among the answers kept; None where these are one try of many."""
+    return None if "shot_" in metric else run.metrics.get(f"{_prefix(metric)}top{depth}")
+
+
+def _main_metric(runs: Sequence[Run], split: str) -> str:
+    """Of the metrics that all runs have: harmonic mean or top-1, the trained head's first, then with most shots."""
+
+    def place(match: re.Match[str]) -> tuple[bool, int, int, bool]:
+        method = _METHODS.index(match["method"]) if match["method"] else -1
+        return not match[0].endswith("harmonic"), method, -int(match["shots"] or 0), match["calibrated"] is None
+
+    shared = sorted(set.intersection(*(set(run.metrics) for run in runs)))
+    matches = [match for name in shared if (match := _MAIN.fullmatch(name))]
+    if not matches:
+        raise ValueError(
+            f"no accuracy on {split} is known of all runs: evaluate them by one protocol, "
+            f"{command(runs[0].directory, split)} protocol=... and so on"
+        )
+    return min(matches, key=place)[0]
+
+
+def _check_metric(run: Run, metric: str) -> None:
+    if metric not in run.metrics:
+        near = get_close_matches(metric, run.metrics, n=3)
+        hint = f"choose metric={' or '.join(near)}, or " if near else ""
+        raise ValueError(f"{run.directory} has no {run.split}/{metric}: {hint}{command(run.directory, run.split)}")
+
+
+def _prefix(metric: str) -> str:
+    """The protocol ahead of the metric's own name: "text_" of text_top1."""
+    for name in sorted(_ENDINGS, key=len, reverse=True):
+        if metric == name or metric.endswith(f"_{name}"):
+            return metric.removesuffix(name)
+    return ""

@@ -1,0 +1,92 @@
+"""What Hydra refuses before a command's own code runs, such as an unknown option, in one line."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+from traceback import extract_tb
+from typing import Any
+
+import hydra
+import omegaconf
+from hydra._internal import utils
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf.errors import OmegaConfBaseException
+
+from deepdraw.config.roles import ROLES
+from deepdraw.runtime.failures import failure_line, keeps_tracebacks
+
+GROUPS = {"experiment", "protocol", "sweep", "hydra", *(place.partition(".")[0] for place in ROLES)}
+NOISE = ("full_key:", "object_type=", "reference_type=", "See https://", "provider=", "Config search path:")
+LIBRARIES = tuple(str(Path(str(library.__file__)).parent) for library in (hydra, omegaconf))
+
+
+def one_line_compose_errors(main: Callable[[], Any]) -> Callable[[], Any]:
+    """Show what Hydra refuses as one line; HYDRA_FULL_ERROR=1 keeps the traceback, as do the jobs of a sweep."""
+
+    @functools.wraps(main)
+    def wrapped() -> Any:
+        hydras_own = utils.run_and_report
+        if keeps_tracebacks():  # Hydra itself knows no other value than 1
+            utils.run_and_report = lambda func: func()
+        else:
+            utils.run_and_report = lambda func: hydras_own(lambda: _in_one_line(func))
+        try:
+            return main() if keeps_tracebacks() else _in_one_line(main)
+        finally:
+            utils.run_and_report = hydras_own
+
+    return wrapped
+
+
+def _in_one_line(call: Callable[[], Any]) -> Any:
+    try:
+        return call()
+    except Exception as error:
+        frames = extract_tb(error.__traceback__)
+        line = None if any(frame.name == "run_job" for frame in frames) else compose_line(error, frames[-1].filename)
+        if line is None:  # a job's own, or a fault of the code
+            raise
+        sys.exit(f"error: {line}")
+
+
+def compose_line(error: Exception, raised_in: str) -> str | None:
+    """What to say, in one line, of an exception raised while Hydra composed; None for a fault of the code."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        near = get_close_matches(option, error.options, n=1, cutoff=0)[0]
+        return f"there is no {group}={option}: did you mean {near}? Choose one of {', '.join(error.options)}"
+    culprits = " ".join(_unreadable(sys.argv[1:]))
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        message = str(error)
+        if isinstance(error.__cause__, OmegaConfBaseException):
+            message += f"\n({str(error.__cause__).splitlines()[0]})"
+        lines = [line.strip() for line in message.splitlines() if not line.strip().startswith(NOISE)]
+        message = " ".join(filter(None, lines))
+        return f"{culprits} cannot be read ({message})" if isinstance(error, OverrideParseException) else message
+    if raised_in.startswith(LIBRARIES):  # which check the kinds of some values only by using them
+        return f"{culprits or 'an override'} chooses no option: give the name of one, as --help lists them ({error})"
+    return failure_line(error)
+
+
+def _unreadable(words: list[str]) -> list[str]:
+    """The overrides that Hydra cannot parse, or that choose an option of a group by something else than its name."""
+    parser, found = OverridesParser.create(), []
+    for word in words:
+        if word.startswith("-"):
+            continue
+        try:
+            override = parser.parse_override(word)
+        except HydraException:
+            found.append(word)
+            continue
+        value = override.value()
+        names = value if isinstance(value, list) else [value]
+        group = override.key_or_group
+        if (group in GROUPS or not group or "/" in group) and not all(isinstance(name, str) for name in names):
+            found.append(word)
+    return found

@@ -1,0 +1,92 @@
+"""The values of a command's config, all checked at its start, and the objects made from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from hydra.errors import InstantiationException
+from omegaconf import DictConfig, OmegaConf
+
+from deepdraw.config.values import check_arguments, check_node, check_value
+
+NOWHERE = object()
+DATA: dict[str, Any] = {"data.batch_size": int, "data.num_workers": int | Literal["auto"]}
+TRAIN: dict[str, Any] = {"seed": int, "device": str, "data.root": str, "data.strokes": bool, **DATA}
+EVALUATE: dict[str, Any] = {
+    "ckpt": str,
+    "split": str,
+    "device": str,
+    "seed": int,
+    "limit_batches": int | None,
+    "seen_per_class": int,
+    "pictures": bool,
+    "interpolate": list[float] | None,
+    "backbone.pretrained": str | None,
+    "trust": list[str],
+    "data.root": str | None,
+    **DATA,
+}
+RANGES = {"seed": (0, 2**63 - 1), "data.num_workers": (0, 4096)}
+TRAINS = ("fit", "precision", "backbone", "freeze", "head", "augment", "data.source", "optimizer", "schedule")
+EVALUATES = ("precision", "protocol")
+
+
+def check_training(config: DictConfig, groups: Mapping[str, Callable[..., Any]]) -> None:
+    """Raise ValueError, in one line that names the key, for a value in the config of train.py that is of a wrong type.
+
+    groups: what takes the keys of each group that is no `_target_`, such as {"train": Recipe}.
+    """
+    _check(config, TRAIN, TRAINS, groups)
+
+
+def check_evaluation(config: DictConfig, groups: Mapping[str, Callable[..., Any]]) -> None:
+    """The same for the config of evaluate.py."""
+    _check(config, EVALUATE, EVALUATES, groups)
+
+
+def make(config: DictConfig, key: str, *positional: Any, **named: Any) -> Any:
+    """What the config of `key` names, made by Hydra with these arguments besides its own.
+
+    Raises ValueError, in one line, where it is not here, does not take the options, or refuses their values.
+    """
+    from hydra.utils import instantiate
+
+    check_node(key, OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
+    try:
+        return instantiate(config, *positional, **named)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, ValueError):
+            raise error.__cause__ from None
+        raise
+
+
+def _check(
+    config: DictConfig, kinds: Mapping[str, Any], nodes: tuple[str, ...], groups: Mapping[str, Callable[..., Any]]
+) -> None:
+    plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    for key in dict.fromkeys([*groups, *(key.partition(".")[0] for key in kinds if "." in key)]):
+        if not isinstance(plain.get(key), Mapping):
+            raise ValueError(f"{key}={plain.get(key)} is no group of options: leave out {key}=")
+    for key, kind in kinds.items():
+        if (value := _at(plain, key)) is not NOWHERE:
+            check_value(key, value, kind)
+    for key, (low, high) in RANGES.items():
+        if isinstance(value := _at(plain, key), int) and not low <= value <= high:
+            raise ValueError(f"{key}={value} must lie between {low} and {high}")
+    for key in nodes:
+        check_node(key, None if (node := _at(plain, key)) is NOWHERE else node)
+    for key, call in groups.items():
+        check_arguments(key, call, plain[key])
+    loggers = plain.get("logger") or {}
+    if not isinstance(loggers, Mapping):
+        raise ValueError(f"logger={loggers} names no loggers: choose such as logger=[csv,wandb]")
+    for name, logger in loggers.items():
+        check_node(f"logger.{name}", logger)
+
+
+def _at(config: Any, key: str) -> Any:
+    """The value at a dotted key, or NOWHERE."""
+    for part in key.split("."):
+        config = config.get(part, NOWHERE) if isinstance(config, Mapping) else NOWHERE
+    return config

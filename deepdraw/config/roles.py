@@ -1,0 +1,125 @@
+"""What a config may name, by role: the classes and functions that `conf/` offers, and what they are called with.
+
+A role is a place in the config of train.py where a `_target_` stands. A place such as `logger.*` stands for every key
+below `logger`. A test holds `targets` and `keys` to the YAML files in `conf/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+ALGORITHMS = ("torch.optim.AdamW", "torch.optim.SGD", "deepdraw.training.muon.Muon")
+SCHEDULES = (
+    "deepdraw.training.optim.constant",
+    "deepdraw.training.optim.cosine",
+    "deepdraw.training.optim.onecycle",
+)
+
+
+@dataclass(frozen=True)
+class Role:
+    """What may stand in one place of a config.
+
+    targets: the classes and functions that `conf/` offers there.
+    keys: those of Hydra's own keys, beside `_target_`, that its YAML files have.
+    base: of the classes that `trust` adds from another package; None where evaluation never builds this part.
+    method: what such a class must have, where no base is asked for.
+    positional: how many arguments deepdraw itself gives by position (where `_partial_` may stand: if it is true).
+    named: which arguments it gives by name.
+    """
+
+    targets: tuple[str, ...]
+    keys: tuple[str, ...] = ()
+    base: str | None = None
+    method: str | None = None
+    positional: int = 0
+    named: tuple[str, ...] = ()
+
+    @property
+    def built(self) -> bool:
+        """Whether evaluation builds this part of a checkpoint's config; all other parts are only read as text."""
+        return self.base is not None or self.method is not None
+
+    @property
+    def offers_functions(self) -> bool:
+        """Whether `conf/` offers functions there; classes begin with a capital letter."""
+        return any(target.rpartition(".")[2].islower() for target in self.targets)
+
+
+ROLES = {
+    "backbone": Role(
+        (
+            "deepdraw.models.backbones.timm.TimmBackbone",
+            "deepdraw.models.backbones.open_clip.OpenClipBackbone",
+        ),
+        keys=("_convert_",),
+        base="deepdraw.models.backbones.base.Backbone",
+    ),
+    "head": Role(
+        (
+            "deepdraw.models.heads.Linear",
+            "deepdraw.models.heads.MLP",
+            "deepdraw.models.heads.Cosine",
+            "deepdraw.models.heads.Text",
+        ),
+        base="torch.nn.Module",
+        named=("num_features", "num_classes"),
+    ),
+    "data.source": Role(
+        (
+            "deepdraw.data.doodles.source.open_doodles",
+            "deepdraw.data.shards.Shards",
+            "deepdraw.data.tars.source.ImageTars",
+        ),
+        method="split",
+    ),
+    "freeze": Role(
+        (
+            "deepdraw.models.freezing.policies.nothing",
+            "deepdraw.models.freezing.policies.everything",
+            "deepdraw.models.freezing.policies.first",
+            "deepdraw.models.freezing.policies.last",
+            "deepdraw.models.freezing.policies.blocks",
+            "deepdraw.models.freezing.policies.gradual",
+            "deepdraw.models.freezing.efficient.norms",
+            "deepdraw.models.freezing.efficient.biases",
+            "deepdraw.models.freezing.efficient.lora",
+        ),
+        positional=1,
+    ),
+    "augment": Role(("deepdraw.drawings.augment.nothing", "deepdraw.drawings.augment.Augment")),
+    "optimizer": Role(("deepdraw.training.optim.build_optimizer",), positional=1, named=("pretrained",)),
+    "optimizer.algorithm": Role(ALGORITHMS, keys=("_partial_",), positional=1),
+    "schedule": Role(SCHEDULES, positional=2),
+    "fit": Role(
+        (
+            "deepdraw.training.loop.Loop",
+            "deepdraw.training.heads.grid.GridSearch",
+            "deepdraw.training.heads.logistic.LogisticRegression",
+        ),
+    ),
+    "fit.algorithm": Role(ALGORITHMS, keys=("_partial_",), positional=1),
+    "fit.schedule": Role(SCHEDULES, keys=("_partial_",), positional=2),
+    "precision": Role(("deepdraw.runtime.precision.Precision",), named=("device",)),
+    "logger.*": Role(
+        (
+            "deepdraw.loggers.base.CSVLogger",
+            "deepdraw.loggers.base.TensorBoardLogger",
+            "deepdraw.loggers.base.WandbLogger",
+        ),
+        keys=("_partial_",),
+        positional=2,
+    ),
+}
+
+
+def role_of(place: str) -> Role | None:
+    """The role of a dotted place in a config, or None where no `_target_` belongs."""
+    parent, _, _ = place.rpartition(".")
+    return ROLES.get(place) or ROLES.get(f"{parent}.*")
+
+
+def inside(name: str, packages: Iterable[str]) -> bool:
+    """Whether a dotted name is that of one of the packages, or lies in one of them."""
+    return any(name == package or name.startswith(f"{package}.") for package in packages)

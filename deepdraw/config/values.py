@@ -1,0 +1,206 @@
+"""Whether the values of a config are of the types that the classes and functions take which it names."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import types
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from deepdraw.config.roles import role_of
+
+HYDRAS: dict[str, Any] = {  # the keys that Hydra itself reads in whatever names a `_target_`
+    "_target_": str,
+    "_partial_": bool,
+    "_recursive_": bool,
+    "_convert_": Literal["none", "partial", "object", "all"],
+    "_args_": list[Any],
+}
+NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", type(None): "null"}
+MANY = {int: "whole numbers", float: "numbers", str: "texts"}
+
+
+def check_value(key: str, value: Any, kind: Any) -> None:
+    """Raise ValueError, in one line, unless a plain value is of the annotation `kind`: `head.width='x' must be ...`.
+
+    A whole number is a number too, true and false are none, and a text is never read as anything else. What names a
+    `_target_` is checked by what that takes.
+    """
+    if isinstance(value, Mapping) and "_target_" in value:
+        return check_node(key, value)
+    if isinstance(value, Mapping | list):
+        for name, below in value.items() if isinstance(value, Mapping) else enumerate(value):
+            if isinstance(below, Mapping):
+                check_value(f"{key}.{name}", below, Any)
+    if not _fits(value, kind):
+        if get_origin(kind) is Literal:
+            raise ValueError(f"{key}={_shown(value)} is unknown: choose {told(kind)}")
+        quoted = f": write {key}=\"'{value}'\"" if kind is str and type(value) in (int, float, bool) else ""
+        raise ValueError(f"{key}={_shown(value)} must be {told(kind)}{quoted}")
+
+
+def check_node(key: str, node: Any) -> None:
+    """Raise ValueError, in one line, unless the resolved config of `key` names what is here and takes its values."""
+    if not isinstance(node, Mapping) or not isinstance(node.get("_target_"), str):
+        raise ValueError(
+            f"{key}={_shown(node)} names no class: choose {key.partition('.')[0]}=... as --help lists them"
+        )
+    for name in HYDRAS.keys() & node.keys():
+        check_value(f"{key}.{name}", node[name], HYDRAS[name])
+    target, partial, role = node["_target_"], node.get("_partial_", False), role_of(key)
+    if partial and role is not None and "_partial_" not in role.keys:
+        raise ValueError(f"{key}._partial_=true would build nothing: leave it out")
+    call = _found(key, target)
+    positional, named = (role.positional, role.named) if role is not None else (0, ())
+    if role is not None and "_partial_" in role.keys and not partial:
+        positional = 0  # it is called at once, with its options alone
+    options = {name: value for name, value in node.items() if name not in HYDRAS}
+    check_arguments(
+        key, call, options, positional=positional + len(node.get("_args_", [])), named=named, partial=partial
+    )
+
+
+def check_arguments(
+    key: str,
+    call: Callable[..., Any],
+    options: Mapping[str, Any],
+    *,
+    positional: int = 0,
+    named: Sequence[str] = (),
+    partial: bool = False,
+) -> None:
+    """Raise ValueError, in one line, unless `call` takes the options below `key`, each of a type that it takes.
+
+    positional, named: how many arguments come by position, and which by name, besides the options.
+    partial: whether options may be missing.
+    """
+    try:
+        parameters = inspect.signature(call).parameters.values()
+    except (ValueError, TypeError):  # what is written in C does not tell
+        return
+    kinds = inspect.Parameter
+    places = [p.name for p in parameters if p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)]
+    given = {*places[:positional], *named}
+    taken = {p.name: p for p in parameters if p.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)}
+    takes_any = any(p.kind == kinds.VAR_KEYWORD for p in parameters)
+    free = [name for name in taken if name not in given]
+    hints = _hints(call)
+    for name, value in options.items():
+        if name in given:
+            raise ValueError(f"{key}.{name} is set by deepdraw itself: leave it out")
+        if name not in taken and not takes_any:
+            near = get_close_matches(str(name), free, n=1, cutoff=0)
+            hint = f": did you mean {key}.{near[0]}?" if near else ": leave it out"
+            raise ValueError(f"{key}.{name} is unknown to {_name(call)}{hint}")
+        check_value(f"{key}.{name}", value, hints.get(name, Any))
+    for name in () if takes_any else named:
+        if name not in taken:
+            raise ValueError(f"{key}: {_name(call)} takes no {name}, which deepdraw gives it: choose another {key}")
+    if len(places) < positional and not any(p.kind == kinds.VAR_POSITIONAL for p in parameters):
+        raise ValueError(f"{key}: {_name(call)} takes fewer arguments than deepdraw gives it: choose another {key}")
+    for name in () if partial else free:
+        if taken[name].default is kinds.empty and name not in options:
+            raise ValueError(f"{key}.{name} is missing: give {key}.{name}=...")
+
+
+def told(kind: Any) -> str:
+    """What an annotation takes, in words."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if kind in NAMES:
+        return NAMES[kind]
+    if origin is Literal:
+        *most, last = map(str, inner)
+        return f"{', '.join(most)} or {last}" if most else last
+    if origin in (Union, types.UnionType):
+        return " or ".join(dict.fromkeys(told(one) for one in inner if _plain(one))) or "something else"
+    if _is_list(kind):
+        of = next((MANY[one] for one in inner if one in MANY), None)
+        return f"a list of {of}" if of else "a list"
+    if isinstance(origin or kind, type) and issubclass(origin or kind, Mapping):
+        return "a mapping"
+    return f"an object ({getattr(kind, '__name__', kind)}) that a _target_ below it names"
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    origin, inner = get_origin(kind), get_args(kind)
+    if kind is Any or not _known(kind):
+        return True
+    if kind is None or kind is type(None):
+        return value is None
+    if kind in (bool, int, str):
+        return type(value) is kind
+    if kind is float:
+        return type(value) in (int, float)
+    if origin is Literal:
+        return any(type(value) is type(one) and value == one for one in inner)
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, one) for one in inner)
+    if _is_list(kind):
+        kinds = [one for one in inner if one is not Ellipsis]
+        if not isinstance(value, list):
+            return False
+        if origin is tuple and Ellipsis not in inner:
+            return len(value) == len(kinds) and all(map(_fits, value, kinds))
+        return not kinds or all(_fits(one, kinds[0]) for one in value)
+    if isinstance(origin or kind, type) and issubclass(origin or kind, Mapping):
+        return isinstance(value, Mapping) and (
+            len(inner) < 2 or all(_fits(k, inner[0]) and _fits(one, inner[1]) for k, one in value.items())
+        )
+    # Callables and objects: what names a _target_ stands for one, and no plain value does.
+    return isinstance(value, Mapping) and "_target_" in value
+
+
+def _is_list(kind: Any) -> bool:
+    found = get_origin(kind) or kind
+    return isinstance(found, type) and found is not str and issubclass(found, Sequence)
+
+
+def _known(kind: Any) -> bool:
+    """Whether this is a type, and not such as a TypeVar, which takes anything."""
+    return kind is None or isinstance(kind, type) or get_origin(kind) is not None
+
+
+def _plain(kind: Any) -> bool:
+    """Whether a config can hold a value of this kind."""
+    found = get_origin(kind) or kind
+    return (
+        kind in NAMES or found is Literal or _is_list(kind) or (isinstance(found, type) and issubclass(found, Mapping))
+    )
+
+
+def _hints(call: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations of what `call` takes; none where they name what is imported for type checkers alone."""
+    try:
+        return get_type_hints(getattr(call, "__init__") if isinstance(call, type) else call)  # noqa: B009
+    except (NameError, TypeError, AttributeError):
+        return {}
+
+
+def _found(key: str, target: str) -> Callable[..., Any]:
+    from hydra.utils import get_object
+
+    try:
+        found = get_object(target)
+    except Exception as error:  # whatever the import of a user's own package raises
+        reason = " ".join(f"{error}".split())[:300]
+        raise ValueError(f"{key}._target_={target!r} is not here ({reason}): correct the name") from error
+    if not callable(found):
+        raise ValueError(f"{key}._target_={target!r} is no class and no function: correct the name")
+    return found
+
+
+def _name(call: Callable[..., Any]) -> str:
+    return getattr(call, "__qualname__", repr(call))
+
+
+def _shown(value: Any) -> str:
+    """A value as it is written in an override, cut short: a text in quotes only where it could be taken for another."""
+    if isinstance(value, str) and re.fullmatch(r"(?!null$|true$|false$)[A-Za-z_./][\w./-]*", value):
+        text = value
+    elif value is None or type(value) is bool:
+        text = "null" if value is None else str(value).lower()
+    else:
+        text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,1 @@
+"""Drawings made by program: a data set that needs no download."""

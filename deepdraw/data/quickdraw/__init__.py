@@ -1,0 +1,1 @@
+"""Google's Quick, Draw!: its official files, categories and splits, as shards."""

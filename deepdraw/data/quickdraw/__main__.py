@@ -1,0 +1,154 @@
+"""The command that turns official Quick, Draw! files into shards (`python -m deepdraw.data.quickdraw`)."""
+
+from __future__ import annotations
+
+if __name__ == "__main__":
+    import deepdraw.runtime.startup  # noqa: F401  # Ctrl-C ends the imports below without a traceback, too
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import MISSING
+from rich.console import Console
+from rich.table import Column, Table
+
+from deepdraw.data.quickdraw.categories import CATEGORIES
+from deepdraw.data.quickdraw.download import download
+from deepdraw.data.quickdraw.packing import DROPPED, ODDITIES, find_files, pack_files
+from deepdraw.data.quickdraw.splits import PROTOCOLS
+from deepdraw.data.shards import Shards, write_shards
+from deepdraw.runtime.display import cell, shown
+from deepdraw.runtime.files import check_writable
+from deepdraw.runtime.options import one_line_end, parse, usage
+
+KINDS = {"read": "drawings read", **DROPPED, "kept": "drawings kept", **ODDITIES}  # that an index counts
+
+
+@dataclass
+class Options:
+    """What the command accepts, each as key=value; ValueError for values that cannot be meant."""
+
+    root: str = field(default=MISSING, metadata={"help": "directory for the shards and their index.json"})
+    source: str | None = field(
+        default=None,
+        metadata={"help": "directory of official files, <category>.ndjson or .bin; default: download them"},
+    )
+    download: str | None = field(
+        default=None,
+        metadata={"help": "where to download 345 .bin files, about 6 GB; default: <root>/official"},
+    )
+    per_class: int | None = field(
+        default=None, metadata={"help": "drawings to keep of each category, before the split; default: all"}
+    )
+    recognized: str = field(
+        default="true",
+        metadata={"help": "true: what the game recognised, about 91 %; any: all"},
+    )
+    protocol: str = field(
+        default="original",
+        metadata={
+            "help": "original: train, val, test (75, 5, 20 %) of the 275 seen categories, zeroshot of the "
+            "70 unseen; quickdraw414k: at most 1,000, 100, 100 of all 345"
+        },
+    )
+
+    def __post_init__(self) -> None:
+        if self.source and self.download:
+            raise ValueError("source=DIR reads files that are there, download=DIR fetches them: give one of the two")
+        if self.per_class is not None and self.per_class < 1:
+            raise ValueError(f"per_class={self.per_class} keeps no drawing: give at least 1")
+        if self.recognized not in ("true", "any"):
+            raise ValueError(f"recognized={self.recognized} is neither true nor any")
+        if self.protocol not in PROTOCOLS:
+            raise ValueError(f"protocol={self.protocol} is none of {', '.join(PROTOCOLS)}")
+
+
+def convert(options: Options) -> dict[str, Any]:
+    """Write the shards that `options` ask for and return their index; the same shards are not written twice.
+
+    Raises:
+        ValueError: for a source that cannot be read, or a root that holds shards of other settings.
+        OSError: for a root that cannot be written, before anything is read.
+    """
+    root = Path(options.root)
+    about: dict[str, Any] = {key: getattr(options, key) for key in ("protocol", "recognized", "per_class")}
+    _check_same(root, about)  # before hours of downloading
+    check_writable(root)
+    if options.source is None:
+        source = Path(options.download) if options.download else root / "official"
+        download(CATEGORIES, source)
+    else:
+        source = Path(options.source)
+    files = find_files(source)
+    about |= {
+        "num_files": len(files),
+        "num_source_bytes": sum(path.stat().st_size for path in files.values()),
+    }
+    if _check_same(root, about):
+        return Shards(str(root)).index
+    parts, counts = pack_files(files, only_recognized=options.recognized == "true", per_class=options.per_class)
+    splits = PROTOCOLS[options.protocol](parts)
+    num_drawings = sum(len(drawings) for _, drawings in splits.values())
+    if not num_drawings:
+        raise ValueError(f"no drawing of {source} is left to write: see the kinds of drawings it has, {dict(counts)}")
+    counts["beyond_limit"] += counts["kept"] - num_drawings
+    counts["kept"] = num_drawings
+    write_shards(root, splits, about={**about, "source": str(source), "counts": {kind: counts[kind] for kind in KINDS}})
+    return Shards(str(root)).index
+
+
+def _check_same(root: Path, about: Mapping[str, Any]) -> bool:
+    """Whether `root` holds shards already; ValueError if theirs are other settings than `about`."""
+    if not (root / "index.json").exists():
+        return False
+    there = Shards(str(root)).index
+    other = [f"{key} is {there.get(key)}, not {value}" for key, value in about.items() if there.get(key) != value]
+    if other:
+        raise ValueError(f"{root} holds other shards ({'; '.join(other)[:500]}): choose another root or delete it")
+    counts = there.get("counts")
+    if not isinstance(counts, dict) or not all(isinstance(counts.get(kind), int) for kind in KINDS):
+        raise ValueError(f"{root / 'index.json'} counts no drawings by kind: choose another root or delete it")
+    return True
+
+
+def summarize(index: Mapping[str, Any]) -> None:
+    """Print what the shards hold, and by kind what was dropped or mended."""
+    splits = Table("split", *(Column(name, justify="right") for name in ("classes", "drawings", "MB", "bytes each")))
+    for name, split in index["splits"].items():
+        num_drawings, num_bytes = split["num_drawings"], sum(shard["num_bytes"] for shard in split["shards"])
+        numbers = (
+            len(split["classes"]),
+            num_drawings,
+            round(num_bytes / 1e6, 1),
+            round(num_bytes / max(num_drawings, 1)),
+        )
+        splits.add_row(cell(name), *(f"{number:,}" for number in numbers))
+    counts = Table(Column("count", justify="right"), "of")
+    for kind, meaning in KINDS.items():
+        counts.add_row(f"{index['counts'][kind]:,}", meaning)
+    Console().print(splits, counts)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; bad input ends it with one line."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if {"-h", "--help"} & set(arguments):
+        print(usage(Options, "python -m deepdraw.data.quickdraw root=DIR [source=DIR] [key=value ...]"))
+        return
+    start = time.perf_counter()
+    with one_line_end(
+        "interrupted before index.json was written, so nothing is taken for whole: run the command again"
+    ):
+        options = parse(Options, arguments)
+        index = convert(options)
+    with one_line_end(f"interrupted: the shards in {options.root} are whole"):
+        summarize(index)
+        print(f"{shown(options.root)} is ready, in {time.perf_counter() - start:.1f} s")
+
+
+if __name__ == "__main__":
+    main()

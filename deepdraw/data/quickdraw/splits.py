@@ -1,0 +1,91 @@
+"""Which drawing goes where: a function of its key id alone, so neither line order nor a limit moves it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepdraw.data.quickdraw.categories import UNSEEN
+from deepdraw.drawings.packed import Drawings, mix
+
+TRAIN, VAL, TEST = range(3)
+SPLITS = ("train", "val", "test")
+QUICKDRAW414K_LIMITS = (1000, 100, 100)
+
+Splits = dict[str, tuple[tuple[str, ...], Drawings]]  # name -> classes, and drawings whose labels index them
+
+
+def assign_original(key_ids: NDArray[np.uint64]) -> NDArray[np.int8]:
+    """Index into SPLITS, int8 [N], of each of uint64 [N]: 75 % train, 5 % val, 20 % test.
+
+    The proportions are those of the original project, its 80 % of training shared with a validation set.
+    """
+    place = mix(key_ids, "original") % 100
+    return np.select([place < 20, place < 25], [TEST, VAL], TRAIN).astype(np.int8)
+
+
+def assign_quickdraw414k(key_ids: NDArray[np.uint64]) -> NDArray[np.int8]:
+    """Index into SPLITS, int8 [N], of each of uint64 [N]: train, val and test as 1000 : 100 : 100.
+
+    The sizes are those of QuickDraw-414k (Xu et al., "Multigraph Transformer for Free-Hand Sketch
+    Recognition", arXiv 1912.11258), which drew its own sample. Of one category, `select` keeps
+    QUICKDRAW414K_LIMITS drawings.
+    """
+    place = mix(key_ids, "quickdraw414k") % 12
+    return np.select([place == 0, place == 1], [VAL, TEST], TRAIN).astype(np.int8)
+
+
+def select(key_ids: NDArray[np.uint64], n: int) -> NDArray[np.bool_]:
+    """Which of uint64 [N] to keep, bool [N]: the n of smallest hash, all of them where there are no more.
+
+    What is kept for n is kept for n + 1 as well. Key ids are distinct.
+    """
+    kept = np.zeros(len(key_ids), dtype=bool)
+    kept[np.argsort(mix(key_ids, "select"))[:n]] = True
+    return kept
+
+
+def split_original(parts: Mapping[str, Drawings]) -> Splits:
+    """train, val and test over the seen categories, zeroshot over the unseen, as far as there are any."""
+    unseen = {name: part for name, part in parts.items() if name in UNSEEN}
+    seen = {name: part for name, part in parts.items() if name not in unseen}
+    return _divide(seen, SPLITS, assign_original) | _divide(unseen, ("zeroshot",), _assign_all)
+
+
+def split_quickdraw414k(parts: Mapping[str, Drawings]) -> Splits:
+    """train, val and test over all categories, limited to 1,000/100/100 of each."""
+    return _divide(parts, SPLITS, assign_quickdraw414k, QUICKDRAW414K_LIMITS)
+
+
+def _assign_all(key_ids: NDArray[np.uint64]) -> NDArray[np.int8]:
+    return np.zeros(len(key_ids), np.int8)
+
+
+def _divide(
+    parts: Mapping[str, Drawings],
+    splits: Sequence[str],
+    assign: Callable[[NDArray[np.uint64]], NDArray[np.int8]],
+    limits: Sequence[int] | None = None,
+) -> Splits:
+    classes = tuple(sorted(parts))
+    divided = {}
+    for place, split in enumerate(splits):
+        chosen = [parts[name].take(np.flatnonzero(assign(parts[name].key_ids) == place)) for name in classes]
+        if limits:
+            chosen = [part.take(np.flatnonzero(select(part.key_ids, limits[place]))) for part in chosen]
+        if any(map(len, chosen)):
+            divided[split] = classes, _label(chosen)
+    return divided
+
+
+def _label(parts: Sequence[Drawings]) -> Drawings:
+    """One part after the other, each labelled with its place."""
+    return Drawings.concatenate(
+        [replace(part, labels=np.full(len(part), label, np.uint16)) for label, part in enumerate(parts)]
+    )
+
+
+PROTOCOLS = {"original": split_original, "quickdraw414k": split_quickdraw414k}

@@ -1,0 +1,1 @@
+"""Tars of images, local or remote."""

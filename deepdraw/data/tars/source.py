@@ -1,0 +1,180 @@
+"""The original project's image shards: tars of `<key>.jpg|png` and `<key>.cls`, read in any order."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepdraw.data.quickdraw.categories import CATEGORIES, SEEN, UNSEEN
+from deepdraw.data.shard_index import MOST_CLASSES
+from deepdraw.data.tars.index import TarIndex, open_index
+from deepdraw.data.tars.remote import fetch, is_remote
+from deepdraw.drawings.images import decode, fit
+from deepdraw.drawings.packed import mix
+from deepdraw.drawings.raster import Rasterizer
+from deepdraw.runtime.reading import read_text
+
+FOLDERS = {"train": "train", "val": "train", "test": "test", "zeroshot": "quickdraw_zeroshot"}
+BLOCK = 16  # images; so small that shuffled blocks mix even tars that are sorted by category
+
+
+class ImageTars:
+    """A root of image shards: `train/`, `test/` and `quickdraw_zeroshot/`, each of `*.tar`.
+
+    `val` is the 5/80 of `train/` that a hash of the sample's key picks; `train` is the rest. A `.cls` holds
+    a class's name or its index. The classes of train, val and test are the lines of `classes.txt` in the
+    root. Without that file they are what the labels of `train/` say: names, sorted (only the official ones,
+    where most of them are Quick, Draw! categories), or indices, which mean the 275 seen categories, sorted,
+    if they are exactly 0 to 274, and otherwise stand for themselves. `zeroshot` has classes of its own,
+    found in `quickdraw_zeroshot/` in the same way (indices 0 to 69 are the unseen categories).
+
+    root: a folder, or the address of its tars behind http://, https:// or pipe: (see `deepdraw.data.tars.remote`).
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = fetch(root) if is_remote(root) else Path(root).expanduser()
+        if not self.root.is_dir():
+            raise ValueError(f"data.root={root} does not exist: set it to the folder of train/ and test/")
+        if not self.splits:
+            raise ValueError(f"data.root={root} holds no train/ and no test/: set it to their folder")
+        self._indexes: dict[str, TarIndex] = {}
+
+    @property
+    def splits(self) -> list[str]:
+        """The splits whose folders are there."""
+        return [split for split, folder in FOLDERS.items() if (self.root / folder).is_dir()]
+
+    def split(self, name: str) -> TarSplit:
+        """A split. Raises ValueError, naming tar, member and fix, if tars or labels are out of order."""
+        if name not in FOLDERS:
+            raise ValueError(f"there is no split {name!r}: choose one of {', '.join(FOLDERS)}")
+        index = self._index(FOLDERS[name])
+        if name == "zeroshot":
+            listing, labelled, official = self.root / FOLDERS[name] / "classes.txt", index, UNSEEN
+        else:
+            listing, labelled, official = self.root / "classes.txt", None, SEEN
+        if listing.exists():
+            classes = _listed_classes(listing)
+        else:
+            classes = _found_classes(labelled or self._index("train"), official, listing)
+        chosen = np.ones(len(index.samples), bool)
+        if name in ("train", "val"):
+            chosen = (mix(index.samples["key_id"], "val") % np.uint64(80) < 5) == (name == "val")
+        return TarSplit(index, np.flatnonzero(chosen), classes, _number_labels(index, classes, listing))
+
+    def _index(self, folder: str) -> TarIndex:
+        if folder not in self._indexes:
+            self._indexes[folder] = open_index(self.root / folder)
+        return self._indexes[folder]
+
+
+class TarSplit:
+    """Some samples of a folder of tars, in blocks of up to 16 that lie one after another in one tar.
+
+    classes: label k means `classes[k]`; block_sizes: int64 [num_blocks].
+    """
+
+    def __init__(
+        self,
+        index: TarIndex,
+        chosen: NDArray[np.int64],
+        classes: list[str],
+        class_of_label: NDArray[np.int64],
+    ) -> None:
+        self.classes = classes
+        self._index, self._chosen, self._class_of_label = index, chosen, class_of_label
+        per_tar = np.bincount(index.samples["tar"][chosen])
+        sizes = [min(BLOCK, count - first) for count in per_tar.tolist() for first in range(0, count, BLOCK)]
+        self.block_sizes = np.array(sizes, np.int64)
+        self._block_starts = np.cumsum(self.block_sizes) - self.block_sizes
+        digest = sha256(json.dumps([index.stamp, *classes]).encode())
+        for array in (index.samples[chosen], class_of_label):
+            digest.update(array.tobytes())
+        self.fingerprint = digest.hexdigest()
+
+    @cached_property
+    def labels(self) -> NDArray[np.int64]:
+        """The labels of all images [N], in stored order."""
+        return self._class_of_label[self._index.samples["label"][self._chosen]]
+
+    def complexity(self) -> None:
+        """None: an image does not tell its strokes."""
+
+    def read(
+        self, blocks: NDArray[np.int64], rows: NDArray[np.int64], rasterizer: Rasterizer, images: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+        """Put those at `rows` [N] of the concatenated `blocks` into images [N, size, size]: labels and key ids.
+
+        See `deepdraw.drawings.images.fit` for how. Raises ValueError if an image does not decode.
+        """
+        blocks = np.asarray(blocks)
+        starts, sizes = self._block_starts[blocks], self.block_sizes[blocks]
+        places = [np.arange(start, start + size) for start, size in zip(starts, sizes, strict=True)]
+        chosen = self._chosen[np.concatenate(places)[rows]]
+        samples = self._index.samples[chosen]
+        for number in np.unique(samples["tar"]):
+            with open(self._index.tars[number], "rb", buffering=0) as tar:
+                for i in np.flatnonzero(samples["tar"] == number):
+                    tar.seek(samples["offset"][i])
+                    images[i] = fit(self._decode(tar.read(samples["num_bytes"][i]), chosen[i]), rasterizer)
+        return self._class_of_label[samples["label"]], np.ascontiguousarray(samples["key_id"])
+
+    def _decode(self, encoded: bytes, sample: int) -> NDArray[np.uint8]:
+        try:
+            image, reason = decode(encoded), "does not decode"
+        except ValueError as error:
+            image, reason = None, str(error)
+        if image is None:
+            raise ValueError(f"{self._index.member(sample)} {reason}: fetch the tar anew or repack it without")
+        return image
+
+
+def _listed_classes(listing: Path) -> list[str]:
+    fix = "write every class once, one a line"
+    classes = [line.strip() for line in read_text(listing, fix=fix).splitlines() if line.strip()]
+    if len(set(classes)) < len(classes) or not classes:
+        raise ValueError(f"{listing} is empty or names a class twice: {fix}")
+    if len(classes) > MOST_CLASSES or not all(name.isprintable() for name in classes):
+        raise ValueError(f"{listing} names more than {MOST_CLASSES:,} classes, or one that cannot be printed: {fix}")
+    return classes
+
+
+def _found_classes(index: TarIndex, official: Sequence[str], listing: Path) -> list[str]:
+    """The classes that the labels themselves tell of; `official` is what a full set of indices would mean."""
+    names = [text for text in index.labels if text and not text.isdecimal()]
+    if names:
+        known = [name for name in names if name in CATEGORIES]
+        return sorted(known if 2 * len(known) > len(names) else names)
+    indices = {int(text) for text in index.labels if text}
+    if indices == set(range(len(official))):
+        return list(official)
+    if not indices or max(indices) > np.iinfo(np.uint16).max:
+        raise ValueError(
+            f"labels in {index.tars[0]} are neither names nor small indices: list the classes in {listing}"
+        )
+    return [str(k) for k in range(max(indices) + 1)]
+
+
+def _number_labels(index: TarIndex, classes: list[str], listing: Path) -> NDArray[np.int64]:
+    """int64 [len(index.labels)]: the class that each label means."""
+    number_of_name = {name: number for number, name in enumerate(classes)}
+    numbers = []
+    for label, text in enumerate(index.labels):
+        number = number_of_name.get(text, int(text) if text.isdecimal() else len(classes))
+        if number >= len(classes):
+            member = index.member(int(np.argmax(index.samples["label"] == label)))
+            near = difflib.get_close_matches(text, classes, n=1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            raise ValueError(
+                f"{member} has the unknown label {text[:40]!r} in its .cls{hint}: write one of the "
+                f"{len(classes)} class names or an index below that, or list your own classes in {listing}"
+            )
+        numbers.append(number)
+    return np.array(numbers, np.int64)

@@ -1,0 +1,1 @@
+"""What a drawing is: strokes, packed and on disk, and how they become images."""

@@ -1,0 +1,149 @@
+"""Stroke-level augmentation: each drawing as the same hand might have drawn it another time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepdraw.drawings.packed import Drawings, mix
+from deepdraw.drawings.raster import Rasterizer
+
+RANGES = {
+    "rotation": (0, 180),
+    "shear": (0, 1),
+    "stretch": (0, 3),
+    "flip": (0, 1),
+    "dropout": (0, 1),
+    "jitter": (0, 0.25),
+    "line_width": (1, 4),
+}
+
+
+def nothing() -> None:
+    """No augmentation: drawings are drawn as they are stored."""
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Changes drawings before they are drawn; not their place or size, since the rasterizer fits them all.
+
+    rotation: degrees, at most, either way; shear: share of the height by which the top moves, at most, either
+    way; stretch: width against height, a factor between 1 / (1 + stretch) and 1 + stretch; flip: probability
+    that left and right change places; dropout: probability that a small stroke is left out (the larger its
+    part in the drawing, the less), though one is always kept; jitter: how far points move, root mean square,
+    as a share of the drawing's longer side; line_width: a factor between 1 / line_width and line_width.
+    Raises ValueError for a strength out of range.
+    """
+
+    rotation: float
+    shear: float
+    stretch: float
+    flip: float
+    dropout: float
+    jitter: float
+    line_width: float
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in RANGES.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"augment.{name}={getattr(self, name)} must lie between {low} and {high}")
+
+    def __call__(self, drawings: Drawings, salt: str) -> tuple[Drawings, NDArray[np.float32]]:
+        """The changed drawings, their points float32, and the factors on their line widths, float32 [N].
+
+        Chance is a hash of `salt` and a drawing's key id: with which others and on which rank a drawing is
+        read does not matter.
+        """
+        kept = _drop_strokes(drawings, self.dropout, _uniform(_stroke_seeds(drawings, f"{salt} strokes")))
+        seeds = mix(drawings.key_ids, f"{salt} drawings")
+        chance = _uniform(np.add.outer(seeds, np.arange(11, dtype=np.uint64)))
+        points = _wave(kept, self.jitter, chance[:, 5:].reshape(-1, 2, 3))
+        matrices = np.repeat(self._matrices(*chance[:, :4].T), np.diff(kept.drawing_point_starts), axis=0)
+        points = np.einsum("pij,pj->pi", matrices, points)
+        moved = Drawings(points, kept.stroke_lengths, kept.stroke_counts, kept.labels, kept.key_ids)
+        return moved, self.line_width ** (2 * chance[:, 4] - 1)
+
+    def _matrices(
+        self,
+        rotation: NDArray[np.float32],
+        shear: NDArray[np.float32],
+        stretch: NDArray[np.float32],
+        flip: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """The affine maps that numbers from [0, 1), each [N], stand for: float32 [N, 2, 2]."""
+        angle = np.deg2rad(self.rotation) * (2 * rotation - 1)
+        slant = self.shear * (2 * shear - 1)
+        height = (1 + self.stretch) ** (0.5 - stretch)
+        width = np.where(flip < self.flip, -1, 1) / height
+        cos, sin = np.cos(angle), np.sin(angle)
+        rows = [[cos * width, (cos * slant - sin) * height], [sin * width, (sin * slant + cos) * height]]
+        return np.array(rows, np.float32).transpose(2, 0, 1)
+
+
+class AugmentingRasterizer(Rasterizer):
+    """Draws as `rasterizer` does, but drawings that `augment` changed by `salt`."""
+
+    def __init__(self, rasterizer: Rasterizer, augment: Augment, salt: str) -> None:
+        super().__init__(rasterizer.size, rasterizer.line_width, rasterizer.margin, rasterizer.polarity)
+        self._augment, self._salt = augment, salt
+
+    def __call__(self, drawings: Drawings, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+        """Draw every drawing, changed: uint8 [N, size, size], which are `out` where that is given."""
+        return self.draw(*self._augment(drawings, self._salt), out)
+
+
+def _stroke_seeds(drawings: Drawings, salt: str) -> NDArray[np.uint64]:
+    """A seed for each stroke, by its drawing's key id and its number in that drawing: uint64 [S]."""
+    seeds = mix(drawings.key_ids, salt) - drawings.stroke_starts[:-1].astype(np.uint64)
+    numbers = np.arange(len(drawings.stroke_lengths), dtype=np.uint64)
+    return np.add(np.repeat(seeds, drawings.stroke_counts), numbers)
+
+
+def _uniform(seeds: NDArray[np.uint64]) -> NDArray[np.float32]:
+    """A number in [0, 1) for each seed."""
+    return (mix(seeds, "uniform") >> np.uint64(40)).astype(np.float32) / np.float32(1 << 24)
+
+
+def _drop_strokes(drawings: Drawings, dropout: float, chance: NDArray[np.float32]) -> Drawings:
+    """Leave out the strokes whose `chance` [S] is below `dropout` times the rest of the drawing's line.
+
+    Where this would leave out all of a drawing, the stroke with the highest `chance` stays.
+    """
+    if not len(drawings):
+        return drawings
+    starts, counts = drawings.stroke_starts[:-1], drawings.stroke_counts
+    steps = np.hypot(*np.diff(drawings.points.astype(np.float32), axis=0, append=np.zeros((1, 2), np.float32)).T)
+    steps[drawings.point_starts[1:] - 1] = 0
+    lengths = np.add.reduceat(steps, drawings.point_starts[:-1])
+    shares = lengths / np.repeat(np.maximum(np.add.reduceat(lengths, starts), 1), counts)
+    luckiest = np.repeat(np.maximum.reduceat(chance, starts), counts)
+    keep = (chance >= dropout * (1 - shares)) | (chance == luckiest)
+    return Drawings(
+        points=drawings.points.compress(np.repeat(keep, drawings.stroke_lengths), axis=0),
+        stroke_lengths=drawings.stroke_lengths[keep],
+        stroke_counts=np.add.reduceat(keep, starts, dtype=np.uint16),
+        labels=drawings.labels,
+        key_ids=drawings.key_ids,
+    )
+
+
+def _wave(drawings: Drawings, jitter: float, chance: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Move points along each axis by a plane wave with up to 2 periods along each side: float32 [P, 2].
+
+    chance: [N, 2, 3], from which each axis of each drawing has its wave vector and phase. Points that lie
+    together stay together, so strokes that meet still meet: a smooth form of the elastic distortions of
+    Simard et al. (2003).
+    """
+    points = drawings.points.astype(np.float32)
+    if not len(drawings):
+        return points
+    starts = drawings.drawing_point_starts
+    sides = np.maximum.reduceat(points, starts[:-1]) - np.minimum.reduceat(points, starts[:-1])
+    side = np.maximum(sides.max(axis=1), 1)
+    lengths = np.diff(starts)
+    vectors = np.repeat((4 * chance[:, :, :2] - 2) / side[:, None, None], lengths, axis=0)
+    periods = np.einsum("pij,pj->pi", vectors, points) + np.repeat(chance[:, :, 2], lengths, axis=0)
+    amplitude = np.repeat(np.float32(jitter * np.sqrt(2)) * side, lengths)[:, None]
+    return points + amplitude * np.sin(2 * np.pi * periods)

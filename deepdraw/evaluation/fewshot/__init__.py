@@ -1,0 +1,1 @@
+"""Classes told from labelled drawings of each, without training."""

@@ -1,0 +1,129 @@
+"""Classes seen and unseen told apart from each other, too: generalised few-shot recognition, with calibrated stacking.
+
+A classifier that learned from many drawings of some classes and few of others prefers the first. One offset on the
+scores of unseen classes mends that (Chao et al., 2016, arXiv 1605.04253). It is chosen on seen classes alone, of which
+some play the unseen ones.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from deepdraw.evaluation.evaluation import Stacking
+from deepdraw.evaluation.fewshot.methods import Fit
+
+FOLDS = 5  # of seen classes, each of which plays the unseen ones once: 55 are to 220 as 70 are to 275
+OFFSETS = 401  # points of a curve
+
+
+class Margins(NamedTuple):
+    """How far unseen classes are ahead of seen ones, for each of N queries.
+
+    leads: the best score of an unseen class less the best of a seen one; right: whether the better of those of its own
+    kind, seen or unseen, is the true class; labels: [N]; num_seen: labels below it are of seen classes.
+    """
+
+    leads: NDArray[np.float64]
+    right: NDArray[np.bool_]
+    labels: NDArray[np.int64]
+    num_seen: int
+
+    def accuracies(self, offsets: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean per-class accuracy [K] of seen and of unseen classes, among all, with each offset on unseen scores."""
+        weights = 1 / np.bincount(self.labels)[self.labels]
+        kinds = []
+        for unseen in (False, True):
+            own = (self.labels >= self.num_seen) == unseen
+            leads = self.leads[own & self.right]
+            order = np.argsort(leads)
+            # an answer is of an unseen class where lead + offset > 0
+            below = np.concatenate([[0], np.cumsum(weights[own & self.right][order])])
+            taken_as_seen = below[np.searchsorted(leads[order], -offsets, side="right")]
+            kinds.append((below[-1] - taken_as_seen if unseen else taken_as_seen) / weights[own].sum())
+        return kinds[0], kinds[1]
+
+
+def margins(scores: Tensor, labels: Tensor, num_seen: int) -> Margins:
+    """Those of scores [N, C], in which the first `num_seen` classes are the seen ones."""
+    seen, unseen = scores[:, :num_seen].max(dim=1), scores[:, num_seen:].max(dim=1)
+    own = torch.where(labels < num_seen, seen.indices, unseen.indices + num_seen)
+    leads = (unseen.values - seen.values).double().cpu().numpy()
+    return Margins(leads, (own == labels).cpu().numpy(), labels.cpu().numpy(), num_seen)
+
+
+def stacking(found: Margins, chosen: float) -> Stacking:
+    """The curve from all seen to all unseen, and the offset that was chosen."""
+    leads = np.sort(found.leads)
+    offsets = -np.quantile(leads, np.linspace(1, 0, OFFSETS))
+    seen, unseen = found.accuracies(offsets)
+    return Stacking(offsets, seen, unseen, chosen)
+
+
+def choose_offset(seen: Tensor, labels: Tensor, fit: Fit, *, shots: int, seed: int) -> float:
+    """The offset of the best harmonic mean over folds of the seen classes alone: features [N, D], labels [N].
+
+    In each fold some classes play the unseen ones: of them `shots` drawings are known. One half of the other classes'
+    drawings is learned from, the other half is asked about.
+    """
+    num_classes = int(labels.max()) + 1
+    rng = np.random.default_rng([seed, shots])
+    fold_of_class = torch.from_numpy(rng.permutation(num_classes) % FOLDS).to(labels.device)
+    shuffled = rng.permutation(len(labels))
+    rank = np.empty(len(labels), np.int64)  # of a drawing within its class
+    by_class = shuffled[np.argsort(labels.cpu().numpy()[shuffled], kind="stable")]
+    counts = np.bincount(labels.cpu().numpy(), minlength=num_classes)
+    rank[by_class] = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
+    ranks, halves = torch.from_numpy(rank).to(labels.device), torch.from_numpy(counts // 2).to(labels.device)[labels]
+    folds = []
+    for fold in range(min(FOLDS, num_classes)):
+        held_back = fold_of_class == fold
+        order = torch.cat([(~held_back).nonzero()[:, 0], held_back.nonzero()[:, 0]])
+        renumbered = torch.empty_like(order)
+        renumbered[order] = torch.arange(num_classes, device=order.device)
+        num_seen, mapped = int((~held_back).sum()), renumbered[labels]
+        known = torch.where(held_back[labels], ranks < shots, ranks < halves)
+        learned = known & ~held_back[labels]
+        space, scorer = fit(seen[learned], mapped[learned])
+        features = space(seen)
+        scores = scorer(features[~known], features[known], mapped[known], num_classes)
+        folds.append(margins(scores, mapped[~known], num_seen))
+    offsets = -np.quantile(np.concatenate([found.leads for found in folds]), np.linspace(1, 0, OFFSETS))
+    curves = [Stacking(offsets, *found.accuracies(offsets), chosen=0.0).harmonic_means for found in folds]
+    return float(offsets[np.mean(curves, axis=0).argmax()])
+
+
+def by_kind(confusion: NDArray[np.int64], num_seen: int) -> dict[str, float]:
+    """`seen`, `unseen` and their `harmonic` mean (0..1) of answers counted in confusion [C, C]: mean over classes."""
+    recalls = confusion.diagonal() / np.maximum(confusion.sum(axis=1), 1)
+    asked = confusion.sum(axis=1) > 0
+    seen, unseen = (recalls[kind][asked[kind]].mean() for kind in (slice(0, num_seen), slice(num_seen, None)))
+    return {"seen": float(seen), "unseen": float(unseen), "harmonic": float(harmonic_mean(seen, unseen))}
+
+
+def harmonic_mean(seen: NDArray[np.float64], unseen: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of two accuracies; 0 where both are 0."""
+    return 2 * seen * unseen / np.maximum(seen + unseen, 1e-12)
+
+
+def generalized_metrics(name: str, accuracies: NDArray[np.float64]) -> dict[str, float]:
+    """Means over tries of `accuracies` [tries, 2, 2]: seen and unseen classes, without and with the chosen offset.
+
+    `<name>_seen`, `<name>_unseen`, their harmonic mean `<name>_harmonic` and its `<name>_harmonic_stderr`; with the
+    offset `<name>_calibrated_seen` and so on.
+    """
+    metrics: dict[str, float] = {}
+    for number, suffix in enumerate(("", "_calibrated")):
+        seen, unseen = accuracies[:, :, number].T
+        harmonic = harmonic_mean(seen, unseen)
+        metrics |= {
+            f"{name}{suffix}_seen": float(seen.mean()),
+            f"{name}{suffix}_unseen": float(unseen.mean()),
+            f"{name}{suffix}_harmonic": float(harmonic.mean()),
+            f"{name}{suffix}_harmonic_stderr": float(harmonic.std(ddof=1) / np.sqrt(len(harmonic))),
+        }
+    return metrics

@@ -1,0 +1,152 @@
+"""The protocols prototype, knn and tip: classes told from labelled drawings of each, without training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from deepdraw.evaluation.classify import Tally
+from deepdraw.evaluation.evaluation import Evaluation
+from deepdraw.evaluation.fewshot.generalized import choose_offset, generalized_metrics, margins, stacking
+from deepdraw.evaluation.fewshot.methods import Fit
+from deepdraw.evaluation.fewshot.scorers import check_supply, is_query, over_tries, score_queries, support_sets
+from deepdraw.evaluation.metrics import chance
+from deepdraw.evaluation.task import Task
+from deepdraw.features.passes import Labelled
+from deepdraw.runtime.progress import counted
+
+ONE_ANSWER = ("top1", "top5", "mean_class_accuracy", "macro_f1")  # what scores that are no logits have to say
+
+
+class Method(Protocol):
+    """One of `deepdraw.evaluation.fewshot.methods`."""
+
+    def fits(self, task: Task) -> dict[str, Fit]:
+        """By name, what becomes of drawings of seen classes."""
+        ...
+
+
+@dataclass(frozen=True)
+class FewShot:
+    """Where classes are new, k-shot: k drawings of each are known, over random support sets, the others asked about.
+
+    On the classes trained on, drawings of the training split are known, and there is one answer. On both together,
+    those and k drawings of each new class. The pictures show the first method, with the most shots, in the first try.
+
+    shots: numbers of labelled drawings of each class; tries: random support sets, drawn from `seed`.
+    """
+
+    methods: Mapping[str, Method]
+    shots: Sequence[int]
+    tries: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        if not self.shots or self.tries < 2:
+            raise ValueError(
+                f"protocol.shots={list(self.shots)} and protocol.tries={self.tries}: list at least one number of "
+                "shots, and for a standard error ask for at least 2 tries"
+            )
+
+    def __call__(self, task: Task) -> Evaluation:
+        known, asked = list(task.classes), task.loader.classes
+        fits = {name: fit for method in self.methods.values() for name, fit in method.fits(task).items()}
+        if task.seen is None and (task.generalized or asked == known):
+            raise ValueError(
+                "the drawings asked about are of classes trained on, of which no others are there to compare with: "
+                "set data.root to shards with a split train, or use protocol=classifier"
+            )
+        if (
+            asked != known and task.labels is not None and task.limit_batches is None
+        ):  # else `support_sets` finds it out
+            first = len(known) if task.generalized else 0
+            counts = np.bincount(task.labels, minlength=len(asked))
+            check_supply(counts[first:], asked[first:], max(self.shots))
+        seen = task.seen_labelled() if task.generalized or asked == known or "whitened" in fits else None
+        queries = task.labelled()
+        if asked == known:
+            assert seen is not None
+            evaluation = self._of_known(task, fits, seen, queries)
+        elif task.generalized:
+            assert seen is not None
+            evaluation = self._of_both(task, fits, seen, queries)
+        else:
+            evaluation = self._of_new(task, fits, seen, queries)
+        evaluation.metrics.update(chance=chance(len(asked)), images_per_second=queries.images_per_second)
+        return evaluation
+
+    def _of_new(self, task: Task, fits: Mapping[str, Fit], seen: Labelled | None, queries: Labelled) -> Evaluation:
+        metrics: dict[str, float] = {}
+        pictured = None
+        for name, fit in fits.items():
+            space, scorer = fit(*seen[:2]) if seen else fit(queries.features[:0], queries.labels[:0])
+            features = space(queries.features)
+            for shots in self.shots:
+                mean, error = over_tries(
+                    features, queries.labels, scorer, shots=shots, tries=self.tries, seed=self.seed
+                )
+                metrics |= {f"{name}_{shots}shot_top1": mean, f"{name}_{shots}shot_stderr": error}
+            if pictured is None:
+                support = next(support_sets(queries.labels, max(self.shots), 1, self.seed))
+                scores = score_queries(features, queries.labels, support, scorer)
+                pictured = _picture(task, name, scores, queries, is_query(queries.labels, support))
+        assert pictured is not None
+        return replace(pictured, metrics=metrics)
+
+    def _of_known(self, task: Task, fits: Mapping[str, Fit], seen: Labelled, queries: Labelled) -> Evaluation:
+        metrics: dict[str, float] = {}
+        pictured = None
+        for name, fit in fits.items():
+            space, scorer = fit(*seen[:2])
+            scores = scorer(space(queries.features), space(seen.features), seen.labels, len(task.classes))
+            found = _picture(task, name, scores, queries)
+            metrics |= {f"{name}_{key}": value for key, value in found.metrics.items() if key.startswith(ONE_ANSWER)}
+            pictured = pictured or found
+        assert pictured is not None
+        return replace(pictured, metrics=metrics)
+
+    def _of_both(self, task: Task, fits: Mapping[str, Fit], seen: Labelled, queries: Labelled) -> Evaluation:
+        num_seen, num_classes = len(task.classes), len(task.loader.classes)
+        new = (queries.labels >= num_seen).nonzero()[:, 0]
+        metrics: dict[str, float] = {}
+        pictured = None
+        for name, fit in fits.items():
+            space, scorer = fit(*seen[:2])
+            features, learned = space(queries.features), space(seen.features)
+            for shots in self.shots:
+                offset = choose_offset(seen.features, seen.labels, fit, shots=shots, seed=self.seed)
+                accuracies = []
+                supports = support_sets(queries.labels[new] - num_seen, shots, self.tries, self.seed)
+                for support in counted(supports, f"{name} {shots}-shot", self.tries, len(queries.labels)):
+                    chosen = new[support.flatten()]
+                    asked = is_query(queries.labels, chosen)
+                    scores = scorer(
+                        features,
+                        torch.cat([learned, features[chosen]]),
+                        torch.cat([seen.labels, queries.labels[chosen]]),
+                        num_classes,
+                    )
+                    found = margins(scores[asked], queries.labels[asked], num_seen)
+                    accuracies.append(found.accuracies(np.array([0.0, offset])))
+                    if pictured is None and shots == max(self.shots):
+                        scores[:, num_seen:] += offset
+                        pictured = _picture(task, name, scores, queries, asked)
+                        pictured = replace(pictured, stacking=stacking(found, offset))
+                metrics |= generalized_metrics(f"{name}_{shots}shot", np.array(accuracies))
+        assert pictured is not None
+        return replace(pictured, metrics=metrics)
+
+
+def _picture(task: Task, name: str, scores: Tensor, queries: Labelled, asked: Tensor | None = None) -> Evaluation:
+    """What to show of scores [N, C] of the drawings, or of those that were `asked` about, bool [N]."""
+    rows = torch.arange(len(scores), device=scores.device) if asked is None else asked.nonzero()[:, 0]
+    tally = Tally(task.loader.classes, queries.features.shape[1])
+    tally.add(scores[rows], queries.features[rows], queries.labels[rows], queries.key_ids[rows])
+    positions = rows.cpu().numpy()
+    complexity = task.complexity and task.complexity.take(positions)
+    return replace(tally.evaluation(name, complexity), positions=positions, reliability=None)

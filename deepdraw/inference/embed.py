@@ -1,0 +1,147 @@
+"""The features of a split or a folder as arrays on disk (`python -m deepdraw.embed ckpt=CKPT data=test out=DIR`)."""
+
+from __future__ import annotations
+
+if __name__ == "__main__":
+    import deepdraw.runtime.startup  # noqa: F401  # Ctrl-C ends the imports below without a traceback, too
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import MISSING
+
+from deepdraw.runtime.display import shown
+from deepdraw.runtime.files import check_writable, create_file, whole_folder
+from deepdraw.runtime.options import CheckpointOptions, one_line_end, parse, usage
+
+if TYPE_CHECKING:
+    from deepdraw.data.loader import Loader, Split
+    from deepdraw.inference.trained import Trained
+
+SPLITS = ("train", "val", "test", "zeroshot")
+
+
+@dataclass
+class Options(CheckpointOptions):
+    """What the command accepts, each as key=value; ValueError for values that cannot be meant."""
+
+    data: str = field(
+        default=MISSING,
+        metadata={"help": f"{', '.join(SPLITS)} of the data of ckpt, or a folder of shards or of images by class"},
+    )
+    out: str = field(default=MISSING, metadata={"help": "directory, made anew, for features.npy and index.parquet"})
+    root: str | None = field(
+        default=None, metadata={"help": "where the data of ckpt are; default: where training read them"}
+    )
+    dtype: str = field(default="float32", metadata={"help": "float32, or float16 for half the disk"})
+    batch_size: int = field(default=256, metadata={"help": "drawings that the network sees at once"})
+    num_workers: int | None = field(
+        default=None, metadata={"help": "processes that read and draw, 0: this one; default: by the cores at hand"}
+    )
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size={self.batch_size} computes nothing: give at least 1")
+        if self.num_workers is not None and self.num_workers < 0:
+            raise ValueError(f"num_workers={self.num_workers} cannot be: give at least 0")
+        if self.dtype not in ("float32", "float16"):
+            raise ValueError(f"dtype={self.dtype} is unknown: choose float32 or float16")
+        if os.path.lexists(self.out):
+            raise ValueError(f"out={self.out} is there already: choose another directory, or delete it")
+
+
+def open_data(data: str, trained: Trained) -> Split:
+    """A split of the data that the classifier was trained on, or of a folder."""
+    if data in SPLITS:
+        return trained.source().split(data)
+    path = Path(data)
+    if path.parent == Path() and not path.is_dir():
+        raise ValueError(f"data={data} is neither a split nor a folder: give one of {', '.join(SPLITS)}, or a path")
+    from deepdraw.data.folders import open_folder
+
+    return open_folder(path)
+
+
+def embed(trained: Trained, loader: Loader, folder: Path, dtype: str) -> None:
+    """Write the features of all drawings, in stored order, and what is known of each.
+
+    features.npy: `dtype` [N, D]; index.parquet, a row for each of its rows: position, key_id, label, class.
+    """
+    import numpy as np
+    import pyarrow as pa
+    from numpy.lib.format import dtype_to_descr, write_array_header_1_0
+    from pyarrow import parquet
+
+    from deepdraw.features.passes import outputs
+
+    shape = loader.num_drawings, trained.model.backbone.num_features
+    num_bytes, free = shape[0] * shape[1] * np.dtype(dtype).itemsize, shutil.disk_usage(folder).free
+    if num_bytes > free:
+        raise ValueError(f"out needs {num_bytes / 1e9:.1f} GB, {free / 1e9:.1f} GB are free: choose a larger disk")
+    labels, key_ids = [], []
+    with create_file(folder / "features.npy") as file:
+        descr = dtype_to_descr(np.dtype(dtype))
+        write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
+        for batch, features in outputs(trained.model.features, loader, trained.precision, title="features"):
+            with np.errstate(over="ignore"):  # told below
+                block = features.float().cpu().numpy().astype(dtype)
+            if not np.isfinite(block).all():
+                raise ValueError(f"a feature is no finite number in {dtype}: use dtype=float32 precision=fp32")
+            file.write(block.tobytes())
+            labels.append(batch.labels.cpu().numpy())
+            key_ids.append(batch.key_ids.cpu().numpy().view(np.uint64))
+    label = np.concatenate(labels)
+    columns = {
+        "position": np.arange(len(label)),
+        "key_id": np.concatenate(key_ids),
+        "label": label.astype(np.int32),
+        "class": pa.DictionaryArray.from_arrays(label.astype(np.int32), loader.classes),
+    }
+    with create_file(folder / "index.parquet") as file:
+        parquet.write_table(pa.table(columns), file)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; bad input ends it with one line."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if {"-h", "--help"} & set(arguments):
+        print(usage(Options, "python -m deepdraw.embed ckpt=CKPT data=SPLIT|FOLDER out=DIR [key=value ...]"))
+        return
+    with one_line_end("interrupted: nothing was written"):
+        options = parse(Options, arguments)
+        from deepdraw.data.loader import Loader
+        from deepdraw.inference.trained import rebuild
+
+        trained = rebuild(
+            options.ckpt,
+            device=options.device,
+            precision=options.precision,
+            trust=options.trusted,
+            root=options.root,
+        )
+        loader = Loader(
+            open_data(options.data, trained),
+            trained.rasterizer,
+            batch_size=options.batch_size,
+            shuffle=False,
+            device=trained.precision.device,
+            num_workers="auto" if options.num_workers is None else options.num_workers,
+        )
+        out = Path(options.out)
+        try:
+            check_writable(out.parent)
+        except OSError as error:
+            raise ValueError(f"out={out} cannot be written ({error.strerror}): choose another directory") from error
+        with closing(loader), whole_folder(out) as folder:
+            embed(trained, loader, folder, options.dtype)
+    print(f"{loader.num_drawings:,} drawings of {len(loader.classes)} classes in {shown(options.out)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""What drawings are, as CSV or JSON lines (`python -m deepdraw.predict ckpt=CKPT input=FILE`)."""
+
+from __future__ import annotations
+
+if __name__ == "__main__":
+    import deepdraw.runtime.startup  # noqa: F401  # Ctrl-C ends the imports below without a traceback, too
+
+import csv
+import io
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from omegaconf import MISSING
+
+from deepdraw.runtime.display import csv_cell
+from deepdraw.runtime.files import name_grown, open_growing
+from deepdraw.runtime.options import CheckpointOptions, one_line_end, parse, usage
+
+if TYPE_CHECKING:
+    from deepdraw.drawings.raster import Rasterizer
+    from deepdraw.inference.recognizer import Guess, Recognizer
+
+IMAGES = (".png", ".jpg", ".jpeg", ".svg")
+
+
+@dataclass
+class Options(CheckpointOptions):
+    """What the command accepts, each as key=value; ValueError for values that cannot be meant."""
+
+    input: str = field(
+        default=MISSING, metadata={"help": "an image, a folder of images, or drawings as .ndjson or official .bin"}
+    )
+    output: str | None = field(default=None, metadata={"help": "FILE.csv or FILE.jsonl; default: CSV on stdout"})
+    top: int = field(default=5, metadata={"help": "names for each drawing, the likeliest first"})
+    batch_size: int = field(default=64, metadata={"help": "drawings that the network sees at once"})
+
+    def __post_init__(self) -> None:
+        for name in ("top", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} predicts nothing: give at least 1")
+        if self.output is not None and Path(self.output).suffix not in (".csv", ".jsonl"):
+            raise ValueError(f"output={self.output} is neither CSV nor JSON lines: name it FILE.csv or FILE.jsonl")
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What is to be predicted: drawings, each with the `file` or the `key_id` that names it."""
+
+    column: str
+    number: int
+    named: Iterable[tuple[str, Any]]
+
+
+def open_inputs(path: Path, rasterizer: Rasterizer) -> Inputs:
+    """The drawings of an image, of all images in a folder and below it, or of an ndjson or .bin file.
+
+    All are read once before: ValueError, in one line, where one of them is broken, or there is none.
+    """
+    from deepdraw.drawings.files import SUFFIXES
+    from deepdraw.drawings.images import draw_image
+    from deepdraw.inference.inputs import sketches
+
+    if not path.exists():
+        raise ValueError(f"input={path} does not exist: correct the path")
+    if path.suffix in SUFFIXES and not path.is_dir():
+        number = sum(1 for _ in sketches(path))
+        inputs = Inputs("key_id", number, ((str(sketch.key_id), sketch.strokes) for sketch in sketches(path)))
+    else:
+        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGES) if path.is_dir() else [path]
+        with ThreadPoolExecutor() as threads:
+            for _ in threads.map(lambda file: draw_image(file, rasterizer), files):
+                pass
+        inputs = Inputs("file", len(files), ((str(file), file) for file in files))
+    if not inputs.number:
+        raise ValueError(f"input={path} holds no drawing: give a file or folder of {', '.join((*IMAGES, *SUFFIXES))}")
+    return inputs
+
+
+def predict(recognizer: Recognizer, inputs: Inputs, output: Path | None, top: int, batch_size: int) -> None:
+    """Write a row for each drawing, batch by batch, so that Ctrl-C falls between two of them."""
+    from rich.console import Console
+
+    from deepdraw.runtime.progress import Bar
+    from deepdraw.runtime.signals import StopSignal
+
+    top, named = min(top, len(recognizer.classes)), iter(inputs.named)
+    bar = Bar("predicting", -(-inputs.number // batch_size), batch_size, console=Console(stderr=True))
+    with _opened(output) as file, bar, StopSignal() as stop:
+        as_json = output is not None and output.suffix == ".jsonl"
+        file.write("" if as_json else _header(inputs.column, top))
+        while batch := list(islice(named, batch_size)):
+            names, drawings = zip(*batch, strict=True)
+            guesses = recognizer.predict(list(drawings), top, batch_size)
+            rows = zip(names, guesses, strict=True)
+            file.write(_json_lines(inputs.column, rows) if as_json else _csv_lines(rows))
+            file.flush()
+            bar.advance()
+            stop.raise_if_requested()
+
+
+@contextmanager
+def _opened(output: Path | None) -> Iterator[TextIO]:
+    """stdout, or a file that takes its own name once it is whole."""
+    if output is None:
+        yield sys.stdout
+        return
+    part = output.with_name(f"{output.name}.part")
+    try:
+        with io.TextIOWrapper(io.BufferedWriter(open_growing(part, end=0)), encoding="utf-8", newline="") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            name_grown(part, output)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise ValueError(f"output={output} cannot be written ({error.strerror}): choose another file") from error
+
+
+def _header(column: str, top: int) -> str:
+    places = (f"name_{place},probability_{place}" for place in range(1, top + 1))
+    return ",".join([column, *places]) + "\n"
+
+
+def _csv_lines(rows: Iterable[tuple[str, list[Guess]]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    for name, guesses in rows:
+        found = chain.from_iterable((csv_cell(guess.name), f"{guess.probability:.6f}") for guess in guesses)
+        writer.writerow([csv_cell(name), *found])
+    return text.getvalue()
+
+
+def _json_lines(column: str, rows: Iterable[tuple[str, list[Guess]]]) -> str:
+    records = (
+        {
+            column: name,
+            "names": [guess.name for guess in guesses],
+            "probabilities": [round(guess.probability, 6) for guess in guesses],
+        }
+        for name, guesses in rows
+    )
+    text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+    return text.encode("utf-8", "backslashreplace").decode()  # a file's name may hold bytes that are no text
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; bad input ends it with one line, before anything is written."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if {"-h", "--help"} & set(arguments):
+        print(usage(Options, "python -m deepdraw.predict ckpt=CKPT input=FILE [output=FILE.csv] [key=value ...]"))
+        return
+    with one_line_end("interrupted: the rows of all drawings so far are on stdout, or in the output's .part"):
+        options = parse(Options, arguments)
+        from deepdraw.inference.recognizer import Recognizer
+        from deepdraw.inference.trained import rebuild
+
+        trained = rebuild(options.ckpt, device=options.device, precision=options.precision, trust=options.trusted)
+        inputs = open_inputs(Path(options.input), trained.rasterizer)
+        output = Path(options.output) if options.output else None
+        try:
+            predict(Recognizer(trained), inputs, output, options.top, options.batch_size)
+        except BrokenPipeError:  # whoever reads the rows has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    main()

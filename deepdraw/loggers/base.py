@@ -1,0 +1,143 @@
+"""Where metrics go: metrics.csv, W&B and TensorBoard; a resumed run goes on in the same files and W&B run."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, Protocol
+
+from deepdraw.loggers.tensorboard import TensorBoardLogger
+from deepdraw.loggers.wandb import WandbLogger
+from deepdraw.runtime.files import append_text, write_text
+from deepdraw.runtime.reading import LARGEST, read_text
+from deepdraw.runtime.run_directory import results_writer
+
+__all__ = ["CSVLogger", "Logger", "TensorBoardLogger", "WandbLogger", "log_evaluation"]
+
+
+class Logger(Protocol):
+    """Takes rows of `split/name` metrics. Its state is kept in the checkpoint and given back on resuming."""
+
+    def log(self, metrics: Mapping[str, float], *, epoch: int, step: int) -> None:
+        """Take one row, measured after `step` optimizer steps in `epoch` (both count from 1)."""
+        ...
+
+    def log_pictures(self, pictures: Mapping[str, Path], *, step: int) -> None:
+        """Take PNG files, each under a name such as `plots/curves`."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `load_state_dict` needs to go on after the last row."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Forget whatever was logged after that state was taken; of an empty state, nothing."""
+        ...
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """Take the run's summary and close."""
+        ...
+
+
+class CSVLogger:
+    """One row for each call in `<run>/metrics.csv`; a metric that was not measured leaves an empty cell.
+
+    A row is on the disk before `log` returns, and so before a checkpoint counts it. Of the times, `images_per_second`
+    is kept and `epoch_time`, which says the same of whole epochs, left out.
+    """
+
+    def __init__(self, run_dir: Path, config: Mapping[str, Any]) -> None:
+        self._path = run_dir / "metrics.csv"
+        self._rows: list[dict[str, str]] = []
+
+    def log(self, metrics: Mapping[str, float], *, epoch: int, step: int) -> None:
+        cells = {key: f"{value:.8g}" for key, value in metrics.items() if not key.endswith("/epoch_time")}
+        row = {"epoch": str(epoch), "step": str(step), **cells}
+        known = self._columns()
+        self._rows.append(row)
+        if self._path.exists() and row.keys() <= set(known):
+            append_text(self._path, _as_csv(known, [row]))
+        else:
+            self._write()
+
+    def log_pictures(self, pictures: Mapping[str, Path], *, step: int) -> None:
+        pass
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"num_rows": len(self._rows)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        rows = self._read() if self._path.exists() else []
+        wanted = state.get("num_rows", len(rows))
+        if len(rows) < wanted:
+            raise ValueError(
+                f"{self._path} has {len(rows)} of the run's {wanted} rows: "
+                "put it back, or train again in another hydra.run.dir"
+            )
+        self._rows = rows[:wanted]
+        if self._rows:
+            self._write()
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        pass
+
+    def _columns(self) -> list[str]:
+        return list(dict.fromkeys(key for row in self._rows for key in row))
+
+    def _read(self) -> list[dict[str, str]]:
+        """The rows from the first on that are whole: a kill may have cut the last one short."""
+        fix = "put it back, or train again in another hydra.run.dir"
+        text = read_text(self._path, largest=LARGEST["CSV"], fix=fix)
+        lines = csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
+        rows: list[dict[str, str]] = []
+        try:
+            columns = next(lines, [])
+            for cells in lines:
+                row = dict(zip(columns, cells, strict=True))
+                if not (row["epoch"].isdecimal() and row["step"].isdecimal()):
+                    break
+                rows.append({key: cell for key, cell in row.items() if cell})
+        except (csv.Error, ValueError, KeyError):
+            pass
+        return rows
+
+    def _write(self) -> None:
+        columns = self._columns()
+        write_text(self._path, _as_csv(columns, [dict(zip(columns, columns, strict=True)), *self._rows]))
+
+
+def _as_csv(columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> str:
+    text = io.StringIO(newline="")
+    csv.DictWriter(text, columns).writerows(rows)
+    return text.getvalue()
+
+
+def log_evaluation(
+    run_dir: Path,
+    loggers: Mapping[str, Callable[[Path, Mapping[str, Any]], Logger]],
+    config: Mapping[str, Any],
+    metrics: Mapping[str, float],
+    pictures: Mapping[str, Path],
+) -> None:
+    """Add an evaluation's `split/name` metrics and pictures to the W&B run and the event files of the training.
+
+    loggers: by name, those that the evaluation's own config asks for; each takes the run directory and a config.
+    config: the training's. While the run directory has no `summary.json`, the training may still be writing there, and
+    nothing is added. `metrics.csv` is left as it is: a run can be resumed.
+    """
+    summary = run_dir / "summary.json"
+    if not summary.exists():
+        return
+    training = json.loads(summary.read_text())
+    starts = [start for name, start in loggers.items() if name != "csv"]
+    with results_writer(run_dir) if starts else nullcontext():
+        for start in starts:
+            logger = start(run_dir, config)
+            logger.load_state_dict({})
+            logger.log(metrics, epoch=training["val/epoch"], step=training["steps"])
+            logger.log_pictures(pictures, step=training["steps"])
+            logger.finish({})

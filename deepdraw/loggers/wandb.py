@@ -1,0 +1,176 @@
+"""Weights & Biases: one W&B run for each run directory, whatever becomes of the process or of the network."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, TypedDict
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from deepdraw.loggers.names import on_dashboard
+from deepdraw.runtime.files import write_json
+from deepdraw.runtime.reading import read_json
+
+FINISH_TIMEOUT = 300.0  # seconds that the end of a run waits for its upload; `wandb sync` sends what is left
+LONGEST = 128  # characters of a name or group
+
+
+class WandbLogger:
+    """Metrics, pictures, config and summary in a W&B run, under the names of `on_dashboard`.
+
+    The run is online after `wandb login`, else offline, to be sent by `wandb sync`. Its id and name are kept in
+    `<run>/wandb.json`, so that a run that was killed, even before its first checkpoint, goes on as the same W&B run;
+    of an offline one W&B may have lost the last 32 KiB of rows, which it writes in blocks. What a resumed run does
+    again stays in twice, at the same `step`: the axis of all charts. W&B's own steps, which may never fall, are the
+    same but for that. Where W&B fails, training goes on without it.
+
+    name: by default the end of the run directory's path, in a sweep the number of the job and what it varies.
+    group: by default none, in a sweep the end of its directory's path.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        config: Mapping[str, Any],
+        project: str,
+        group: str | None = None,
+        name: str | None = None,
+        tags: Sequence[str] = (),
+    ) -> None:
+        self._run_dir, self._config, self._project = run_dir, dict(config), project
+        self._tags = list(tags)
+        self._file = run_dir / "wandb.json"
+        self._former = _read(self._file)
+        digest = blake2b(json.dumps(self._config, sort_keys=True).encode(), digest_size=8).hexdigest()
+        self._state: dict[str, Any] = {"id": secrets.token_hex(6), "step": -1, "config": digest, **labels(run_dir)}
+        self._state |= {key: value for key, value in (("group", group), ("name", name)) if value}
+        if self._former.get("config") == digest:
+            self._state |= self._former
+        self._run: Any = None
+        self._failed = False
+
+    def log(self, metrics: Mapping[str, float], *, epoch: int, step: int) -> None:
+        self._send(lambda run: self._add(run, on_dashboard({**metrics, "epoch": epoch}), step))
+
+    def log_pictures(self, pictures: Mapping[str, Path], *, step: int) -> None:
+        def add(run: Any) -> None:
+            import wandb
+
+            self._add(run, {name: wandb.Image(str(path)) for name, path in pictures.items()}, step)
+
+        self._send(add)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"id": self._state["id"]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._state |= {**self._former, **state}
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        def close(run: Any) -> None:
+            run.summary.update(on_dashboard(summary))
+            run.finish()
+
+        self._send(close)
+
+    def _send(self, action: Callable[[Any], None]) -> None:
+        """Do it to the run, which is opened on first use: a refused run leaves nothing on W&B."""
+        if self._failed:
+            return
+        try:
+            if self._run is None:
+                self._run = self._open()
+            action(self._run)
+        except Exception as error:  # of whatever kind: it is not worth the training it tells of
+            self._failed = True
+            print(f"W&B fails and hears no more of this run ({_first_line(error)}); training goes on")
+
+    def _add(self, run: Any, values: Mapping[str, Any], step: int) -> None:
+        self._state["step"] = max(step, self._state["step"] + 1)
+        self._save()
+        run.log({**values, "step": step}, step=self._state["step"], commit=True)
+
+    def _save(self) -> None:
+        """Keep id and step, whole, for the process that goes on after this one is killed."""
+        write_json(self._file, self._state)
+
+    def _open(self) -> Any:
+        import wandb
+
+        options: Any = {
+            "id": self._state["id"],
+            "group": self._state["group"],
+            "name": self._state["name"],
+            "tags": self._tags or None,  # else those of WANDB_TAGS
+            "resume": "allow",
+            "reinit": "create_new",  # beside what a failed job of the same sweep has left open
+            "dir": str(self._run_dir),
+            "config": self._config,
+            "project": self._project,
+            "settings": wandb.Settings(finish_timeout=FINISH_TIMEOUT),
+        }
+        mode: Any = os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline")
+        try:
+            run = wandb.init(mode=mode, **options)
+        except (wandb.Error, OSError) as error:
+            if mode != "online":
+                raise
+            print(f"W&B does not take the run ({_first_line(error)}): it is kept offline, to be sent by wandb sync")
+            wandb.teardown()  # which frees the id
+            run = wandb.init(mode="offline", **options)
+        run.define_metric("step", hidden=True)
+        run.define_metric("*", step_metric="step")
+        self._save()
+        return run
+
+
+class _State(TypedDict, total=False):
+    """What `wandb.json` says; config: a digest of the run's, under which the rest was written."""
+
+    id: str
+    step: int
+    config: str
+    group: str | None
+    name: str | None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    if not os.path.lexists(file):
+        return {}
+    return dict(read_json(file, _State, fix="remove it, which begins a W&B run of its own"))
+
+
+def labels(run_dir: Path) -> dict[str, str | None]:
+    """The group and name by which W&B lists the run, as its variables say or after the sweep and its job."""
+    group, name = None, _end(run_dir)
+    if HydraConfig.initialized() and (hydra := HydraConfig.get()).mode == RunMode.MULTIRUN:
+        sweep = Path(hydra.sweep.dir)
+        typed = sweep / "multirun.yaml"  # by Hydra's own sweeper; others write none
+        common = OmegaConf.load(typed).hydra.overrides.task if typed.exists() else []
+        swept = [override for override in hydra.overrides.task if override not in common]
+        group, name = _end(sweep), " ".join([str(hydra.job.num), *swept])[:LONGEST]
+    return {"group": os.environ.get("WANDB_RUN_GROUP") or group, "name": os.environ.get("WANDB_NAME") or name}
+
+
+def _end(directory: Path) -> str:
+    """As much of a path as tells runs of the default directories, named by day and time, apart."""
+    return "/".join(directory.resolve().parts[-2:])[-LONGEST:]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _logged_in() -> bool:
+    """Whether W&B would find an API key without asking for one."""
+    from requests.utils import get_netrc_auth
+
+    server = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
+    return bool(os.environ.get("WANDB_API_KEY") or get_netrc_auth(server))

@@ -1,0 +1,223 @@
+"""The image tower of any CLIP of open_clip as a backbone, with its text tower at hand for prompts."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from importlib.util import find_spec
+from typing import Any
+
+import open_clip
+import torch
+from open_clip.model import resize_pos_embed
+from open_clip.timm_model import TimmModel
+from open_clip.transformer import VisionTransformer
+from torch import Tensor, nn
+
+from deepdraw.models.backbones.base import (
+    POOLINGS,
+    Backbone,
+    LayerGroup,
+    check_image_size,
+    check_pooling,
+    checkpoint_blocks,
+    group_layers,
+    pool,
+)
+from deepdraw.models.backbones.open_clip_catalogue import model_config, weights_config
+from deepdraw.models.backbones.timm import (
+    check_patches,
+    drop_own_pooling,
+    fit_weights,
+    timm_layer_groups,
+    timm_poolings,
+)
+from deepdraw.models.backbones.weights import downloading, load_weights, read_weights
+
+# open_clip builds both towers of a CLIP or none; the one that is not wanted is built as small as it can be.
+SMALLEST_TEXT = {"context_length": 1, "vocab_size": 1, "width": 8, "heads": 1, "layers": 1}
+SMALLEST_VISION = {"image_size": 1, "patch_size": 1, "width": 64, "layers": 1}
+PROJECTIONS = {"proj", "head"}  # what open_clip calls them
+
+
+class OpenClipBackbone(Backbone):
+    """The image tower of a CLIP; features are those after its projection, not normalised, or before it.
+
+    Only the image tower is built, trained and saved. The text tower (0.5 GB of ViT-L/14's 1.7) is read from
+    the pretrained weights when `encode_text` is first called, and is in no `parameters()` or `state_dict()`.
+
+    Args:
+        name: a model of `open_clip.list_models()`; OpenAI's weights need one that ends in -quickgelu.
+        pretrained: True for the hub's weights `tag`, False for random ones, or the path of a weights file.
+        tag: which weights, one of `open_clip.list_pretrained_tags_by_model(name)`, and how they want images
+            normalised.
+        image_size: pixels; None for the model's own. Position embeddings are resampled to it.
+        pooling: None or "projected" for the model's own, which alone prompts can be compared with, or one of
+            `POOLINGS` of the tokens before the projection (before the attention pool of a SigLIP).
+
+    Raises:
+        ValueError: no such model or tag, a tag of the other GELU, a size that the patch does not divide, a
+            pooling of tokens that it does not have.
+    """
+
+    visual: Any  # one of open_clip's three kinds of image tower
+
+    def __init__(
+        self,
+        name: str,
+        pretrained: bool | str = True,
+        tag: str | None = None,
+        image_size: int | None = None,
+        pooling: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.pretrained = pretrained
+        self.tag = tag
+        self._config = model_config(name)
+        needed = tag is not None or pretrained is True
+        self._weights = weights_config(name, tag, self._config) if needed else {}
+        self.image_size = image_size or self._config["vision_cfg"]["image_size"]
+        self.visual = self._build_visual()
+        self.poolings = _poolings(self.visual)
+        check_pooling(name, pooling, ("projected", *self.poolings))
+        self.pooling = None if pooling == "projected" else pooling
+        self.num_features = self._config["embed_dim"]
+        if self.pooling is not None:
+            self.num_features = self._drop_projection() * (2 if pooling == "cls+mean" else 1)
+        self.mean = tuple(self._weights.get("mean", open_clip.OPENAI_DATASET_MEAN))
+        self.std = tuple(self._weights.get("std", open_clip.OPENAI_DATASET_STD))
+
+    def _build(self, vision: dict[str, Any], text: dict[str, Any]) -> Any:
+        config = {key: value for key, value in self._config.items() if key != "custom_text"}
+        model = open_clip.CustomTextCLIP if self._config.get("custom_text") else open_clip.CLIP
+        return model(**config | {"vision_cfg": vision, "text_cfg": text})
+
+    def _build_visual(self) -> Any:
+        """The image tower for images of `image_size`."""
+        vision = self._config["vision_cfg"]
+        own_size = vision["image_size"]
+        if "timm_model_name" not in vision and self.image_size != own_size:
+            if isinstance(vision["layers"], list):
+                raise ValueError(f"{self.name} takes images of {own_size} px only: use backbone.image_size={own_size}")
+            check_image_size(self.image_size, vision["patch_size"])
+        visual = self._build(vision | {"image_size": self.image_size}, SMALLEST_TEXT).visual
+        if isinstance(visual, TimmModel):  # which timm builds for its own size, whatever the config says
+            check_patches(visual.trunk, self.image_size)
+            visual.set_input_size(self.image_size)
+        return visual
+
+    def _drop_projection(self) -> int:
+        """Take out what comes after the tokens, whose weights would train unused; the width of the tokens."""
+        if isinstance(self.visual, TimmModel):
+            drop_own_pooling(self.visual.trunk)
+            self.visual.head = nn.Sequential()
+            return self.visual.trunk.num_features
+        self.visual.proj = None
+        return self.visual.transformer.width
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.pooling is None:
+            return self.visual(images)
+        tokens = self.tokens(images)
+        if isinstance(self.visual, TimmModel):
+            return pool(tokens, self.pooling, self.visual.trunk.num_prefix_tokens, self.visual.trunk.fc_norm)
+        norm = self.visual.ln_post if self.visual.final_ln_after_pool else nn.Identity()
+        return pool(tokens, self.pooling, 1, norm)
+
+    def tokens(self, images: Tensor) -> Tensor:
+        if not self.poolings:
+            return super().tokens(images)
+        if isinstance(self.visual, TimmModel):
+            return self.visual.trunk.forward_features(images)
+        tokens = self.visual.transformer(self.visual._embeds(images))
+        return tokens if self.visual.final_ln_after_pool else self.visual.ln_post(tokens)
+
+    def load_pretrained(self) -> None:
+        if not self.pretrained:
+            return
+        file, state_dict = self._read()
+        resize_pos_embed(state_dict, self)
+        tower = _below("visual.", state_dict)
+        if isinstance(self.visual, TimmModel):
+            trunk = fit_weights(self.visual.trunk, _below("trunk.", tower))
+            tower = {f"trunk.{key}": value for key, value in trunk.items()} | {
+                key: value for key, value in tower.items() if not key.startswith("trunk.")
+            }
+        if self.pooling is not None:
+            tower = {key: value for key, value in tower.items() if key.partition(".")[0] not in PROJECTIONS}
+        load_weights(self.visual, tower, file=file, name=self.name)
+
+    def _read(self) -> tuple[str, dict[str, Tensor]]:
+        """The weights file and both towers' state dict in it."""
+        if self.pretrained is not True:
+            return str(self.pretrained), read_weights(str(self.pretrained))
+        with downloading(f"open_clip's weights {self.tag} of {self.name}"):
+            file = open_clip.download_pretrained(self._weights)
+        return file, read_weights(file)
+
+    @property
+    def has_text(self) -> bool:
+        """Whether the weights are trained, the features projected, and a tokenizer at hand."""
+        return self._obstacle is None
+
+    @property
+    def _obstacle(self) -> str | None:
+        """What is in the way of reading prompts, and what to do about it."""
+        if not self.pretrained:
+            return "has no trained weights for prompts: use backbone.pretrained=true or =FILE"
+        if self.pooling is not None:
+            return "places prompts among projected features only: use backbone.pooling=projected"
+        if "hf_model_name" in self._config["text_cfg"]:
+            return "has a text tower of Hugging Face transformers, which is not read: use backbone=clip"
+        if "hf_tokenizer_name" in self._config["text_cfg"] and find_spec("transformers") is None:
+            return "reads prompts with a tokenizer of Hugging Face transformers: pip install transformers"
+        return None
+
+    @torch.no_grad()
+    def encode_text(self, prompts: Sequence[str]) -> Tensor:
+        if self._obstacle is not None:
+            raise ValueError(f"{self.name} {self._obstacle}")
+        device = next(self.parameters()).device
+        tokens = self._tokenizer(list(prompts)).to(device)
+        return self._read_text_tower().to(device).encode_text(tokens, normalize=True)
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        source = self._config["text_cfg"].get("hf_tokenizer_name")
+        if source is None:
+            return open_clip.get_tokenizer(self.name)
+        with downloading(f"the tokenizer {source}", fix="fetch it once where there is a network"):
+            return open_clip.get_tokenizer(self.name)
+
+    def _read_text_tower(self) -> Any:
+        """The text tower, which is not kept: prompts are read once, and it takes half a gigabyte."""
+        file, state_dict = self._read()
+        model = self._build(SMALLEST_VISION, self._config["text_cfg"])
+        del model.visual
+        tower = {key: value for key, value in state_dict.items() if not key.startswith("visual.")}
+        load_weights(model, tower, file=file, name=self.name)
+        return model.eval().requires_grad_(False)
+
+    def layer_groups(self) -> list[LayerGroup]:
+        if isinstance(self.visual, TimmModel):
+            groups = timm_layer_groups(self.visual.trunk)
+            groups[-1].modules.append(self.visual.head)
+            groups[-1].parameters.extend(self.visual.head.parameters())
+            return groups
+        if isinstance(self.visual, VisionTransformer):
+            embeddings = r"conv1|class_embedding|positional_embedding|ln_pre"
+            return group_layers(self.visual, {"stem": embeddings, "blocks": r"transformer\.resblocks\.(\d+)"})
+        return group_layers(self.visual, {"stem": r"conv\d|bn\d", "blocks": r"layer(\d+)\.(\d+)"}, first="stem")
+
+    def checkpoint_activations(self) -> None:
+        # open_clip's own wrapper of a timm model only logs a warning where timm refuses
+        checkpoint_blocks(self.visual.trunk if isinstance(self.visual, TimmModel) else self.visual, self.name)
+
+
+def _poolings(visual: Any) -> tuple[str, ...]:
+    if isinstance(visual, TimmModel):
+        return timm_poolings(visual.trunk)
+    return POOLINGS if isinstance(visual, VisionTransformer) and visual.attn_pool is None else ()
+
+
+def _below(prefix: str, state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in state_dict.items() if key.startswith(prefix)}

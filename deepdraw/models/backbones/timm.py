@@ -1,0 +1,188 @@
+"""Any image model of timm as a backbone."""
+
+import re
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from difflib import get_close_matches
+from math import inf
+from typing import Any
+
+import timm
+from timm.data import resolve_model_data_config
+from timm.layers import to_2tuple
+from timm.models import PretrainedCfg
+from timm.models._manipulate import MATCH_PREV_GROUP
+from torch import Tensor, nn
+
+from deepdraw.models.backbones.base import (
+    POOLINGS,
+    Backbone,
+    LayerGroup,
+    Matcher,
+    check_image_size,
+    check_pooling,
+    checkpoint_blocks,
+    group_layers,
+    pool,
+)
+from deepdraw.models.backbones.weights import check_hub_cache, downloading, load_weights, read_weights
+
+# arguments of timm.create_model that name files or addresses of weights
+FILE_OPTIONS = frozenset({"checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"})
+
+
+class TimmBackbone(Backbone):
+    """A timm model without its classifier; features are what it pools, or `pooling` of its tokens.
+
+    Args:
+        name: a model of `timm.list_models()`, with or without the tag of its weights.
+        pretrained: True for the hub's weights, False for random ones, or the path of a weights file.
+        image_size: pixels; None for the model's own. Position embeddings are resampled to it.
+        options: further arguments of the architecture, such as `drop_path_rate` or `channels`.
+        pooling: None for the model's own, or one of `POOLINGS`.
+
+    Raises:
+        ValueError: no such model or weights, options it does not take or that name files, a size that its patch
+            does not divide, a pooling of tokens that it does not have.
+    """
+
+    network: Any  # each architecture is a class of its own, with attributes of its own
+
+    def __init__(
+        self,
+        name: str,
+        pretrained: bool | str = True,
+        image_size: int | None = None,
+        options: Mapping[str, Any] | None = None,
+        pooling: str | None = None,
+    ) -> None:
+        super().__init__()
+        if files := sorted(FILE_OPTIONS & set(options or {})):
+            raise ValueError(f"backbone.options.{files[0]} would read weights past deepdraw: use backbone.pretrained")
+        config = _pretrained_config(name)
+        if pretrained is True and not config.has_weights:
+            raise ValueError(f"timm has no trained weights for {name}: use backbone.pretrained=false or =FILE")
+        self.name = name
+        self.pretrained = pretrained
+        self.pooling = pooling
+        self._arguments: dict[str, Any] = {"num_classes": 0, **(options or {})}
+        if image_size is not None and config.fixed_input_size:
+            self._arguments["img_size"] = image_size
+        try:
+            self.network = timm.create_model(name, pretrained=False, **self._arguments)
+        except (AssertionError, TypeError) as error:
+            raise ValueError(
+                f"timm cannot build {name} with {self._arguments} ({error}): "
+                f"correct backbone.options or backbone.image_size"
+            ) from error
+        self.poolings = timm_poolings(self.network)
+        check_pooling(name, pooling, self.poolings)
+        if pooling is not None:
+            drop_own_pooling(self.network)
+        data_config = resolve_model_data_config(self.network)
+        self.mean, self.std = data_config["mean"], data_config["std"]
+        self.image_size = image_size or data_config["input_size"][-1]
+        # Some models keep a hidden layer of their classifier: then the features are that layer's.
+        width = getattr(self.network, "head_hidden_size", self.network.num_features)
+        self.num_features = width * (2 if pooling == "cls+mean" else 1)
+        check_patches(self.network, self.image_size)
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.pooling is None:
+            return self.network(images)
+        tokens = self.tokens(images)
+        return pool(tokens, self.pooling, self.network.num_prefix_tokens, self.network.fc_norm)
+
+    def tokens(self, images: Tensor) -> Tensor:
+        return self.network.forward_features(images) if self.poolings else super().tokens(images)
+
+    def load_pretrained(self) -> None:
+        if self.pretrained is True:
+            with downloading(f"timm's weights of {self.name}"):
+                trained = timm.create_model(self.name, pretrained=True, **self._arguments)
+            if repository := _pretrained_config(self.name).hf_hub_id:
+                check_hub_cache(repository)
+            if self.pooling is not None:
+                drop_own_pooling(trained)
+            self.network.load_state_dict(trained.state_dict())
+        elif self.pretrained:
+            state_dict = fit_weights(self.network, read_weights(self.pretrained))
+            load_weights(self.network, state_dict, file=self.pretrained, name=self.name)
+
+    def layer_groups(self) -> list[LayerGroup]:
+        return timm_layer_groups(self.network)
+
+    def checkpoint_activations(self) -> None:
+        checkpoint_blocks(self.network, self.name)
+
+
+def timm_poolings(network: Any) -> tuple[str, ...]:
+    """Which of `POOLINGS` a timm model can do: those of timm's plain vision transformers norm as it does."""
+    if not (hasattr(network, "num_prefix_tokens") and hasattr(network, "fc_norm")):
+        return ()
+    return POOLINGS if getattr(network, "cls_token", None) is not None else ("mean",)
+
+
+def drop_own_pooling(network: Any) -> None:
+    """Take out the attention pool that a vision transformer may have, whose weights would train unused."""
+    network.reset_classifier(0, "avg")
+
+
+def check_patches(network: Any, image_size: int) -> None:
+    """Raise ValueError where the patches of a timm model do not tile images of this size."""
+    patch_size = getattr(getattr(network, "patch_embed", None), "patch_size", None)
+    if patch_size is not None:
+        check_image_size(image_size, to_2tuple(patch_size)[0])
+
+
+def fit_weights(network: Any, state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Resample position embeddings and translate foreign names as timm does; drop what only a head needs."""
+    convert = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
+    if convert is not None:
+        # Weights of another architecture may not survive it; comparing the keys says so better.
+        with suppress(KeyError, RuntimeError):
+            state_dict = convert(state_dict, network)
+    classifiers = network.pretrained_cfg.get("classifier") or ()
+    classifiers = (classifiers,) if isinstance(classifiers, str) else classifiers
+    heads = {"attn_pool", *(classifier.partition(".")[0] for classifier in classifiers)}
+    own = network.state_dict()
+    return {key: value for key, value in state_dict.items() if key in own or key.partition(".")[0] not in heads}
+
+
+def _pretrained_config(name: str) -> PretrainedCfg:
+    if not timm.is_model(name):
+        near = get_close_matches(name, timm.list_models(), n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else "timm.list_models() lists them"
+        raise ValueError(f"timm has no model {name}: {hint}")
+    try:
+        config = timm.get_pretrained_cfg(name, allow_unregistered=False)
+    except RuntimeError as error:
+        tagged = timm.list_models(f"{name.partition('.')[0]}.*", pretrained=True)
+        raise ValueError(f"timm has no weights {name}: backbone.name is one of {', '.join(tagged)}") from error
+    assert config is not None
+    return config
+
+
+def timm_layer_groups(network: Any) -> list[LayerGroup]:
+    """timm's own layer groups of a model, but with the final norm apart from the last block.
+
+    The few architectures for which timm describes no groups are split into their top-level modules.
+    """
+    first = "embeddings" if hasattr(network, "patch_embed") else "stem"
+    matcher = network.group_matcher() if hasattr(network, "group_matcher") else _by_top_level_module(network)
+    if not callable(matcher):
+        matcher = {name: _without_final_norm(spec) for name, spec in matcher.items()}
+    return group_layers(network, matcher, first)
+
+
+def _by_top_level_module(network: nn.Module) -> Matcher:
+    order = {name: index for index, (name, _) in enumerate(network.named_children())}
+    return lambda name: order.get(name.partition(".")[0], 0) if name else inf
+
+
+def _without_final_norm(spec: Any) -> Any:
+    """Drop what timm merges with the last block; patterns with a number join stages inside the network."""
+    if not isinstance(spec, list | tuple):
+        return spec
+    return [(pattern, suffix) for pattern, suffix in spec if suffix != MATCH_PREV_GROUP or re.compile(pattern).groups]

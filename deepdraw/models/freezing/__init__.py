@@ -1,0 +1,1 @@
+"""What of a backbone trains and what does not."""

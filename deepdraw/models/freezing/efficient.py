@@ -1,0 +1,91 @@
+"""Little of every layer trains: norms, biases, or a change of low rank.
+
+As the functions of `freezing`, these take the layer groups of a backbone and return what to freeze: of each
+group, the parameters that do not train and the modules that stay in eval mode.
+"""
+
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from deepdraw.models.backbones.base import LayerGroup
+from deepdraw.models.freezing.adapters import AdaptedGroup, matrices
+
+
+def norms(groups: Sequence[LayerGroup]) -> list[LayerGroup]:
+    """All but the scales and shifts of normalisation layers; a BatchNorm also learns its statistics.
+
+    Raises:
+        ValueError: the backbone has no normalisation layers with scales or shifts.
+    """
+    trained = {
+        parameter
+        for module in _modules(groups)
+        if "Norm" in type(module).__name__  # timm has norms of its own beside torch's, and all are called so
+        for parameter in module.parameters(recurse=False)
+    }
+    if not trained:
+        raise ValueError("freeze=norms: this backbone has no normalisation layers to train: use freeze=biases")
+    return _all_but(trained, groups)
+
+
+def biases(groups: Sequence[LayerGroup]) -> list[LayerGroup]:
+    """All but the biases, those of norms included: BitFit (arXiv 2106.10199).
+
+    Raises:
+        ValueError: the backbone has no biases.
+    """
+    trained = {
+        parameter
+        for module in _modules(groups)
+        for name, parameter in module.named_parameters(recurse=False)
+        if name.endswith("bias")  # attention has in_proj_bias, q_bias, ...
+    }
+    if not trained:
+        raise ValueError("freeze=biases: this backbone has no biases to train: use freeze=norms")
+    return _all_but(trained, groups)
+
+
+def lora(groups: Sequence[LayerGroup], rank: int, alpha: float) -> list[LayerGroup]:
+    """The whole backbone, but linear layers and convolutions of its blocks learn a change of `rank`.
+
+    It counts `alpha / rank` times.
+
+    Raises:
+        ValueError: the blocks have neither, or grouped convolutions only; or `rank` is below 1.
+    """
+    if rank < 1:
+        raise ValueError(f"freeze.rank={rank} must be at least 1: use freeze=all to train no adapters")
+    blocks = groups[1:-1]
+    adapted = [
+        AdaptedGroup(frozen.name, frozen.modules, frozen.parameters, list(matrices(block)), rank, alpha)
+        for frozen, block in zip(_all_but(set(), blocks), blocks, strict=True)
+    ]
+    if not any(group.weights for group in adapted):
+        raise ValueError(
+            "freeze=lora adapts linear layers and ungrouped convolutions, and the blocks of this backbone have none: "
+            "use freeze=norms, or freeze=last freeze.n=K"
+        )
+    return [groups[0], *adapted, groups[-1]]
+
+
+def _modules(groups: Sequence[LayerGroup]) -> Iterator[nn.Module]:
+    return (module for group in groups for root in group.modules for module in root.modules())
+
+
+def _all_but(trained: AbstractSet[nn.Parameter], groups: Sequence[LayerGroup]) -> list[LayerGroup]:
+    """What is left of each group without the parameters that train.
+
+    The network around them learns, so its dropout and drop path stay on; only norms with statistics of the
+    batch, which would change without being trained, are held in eval mode.
+    """
+    return [
+        LayerGroup(
+            group.name,
+            [m for m in _modules([group]) if isinstance(m, _NormBase) and m.weight not in trained],
+            [parameter for parameter in group.parameters if parameter not in trained],
+        )
+        for group in groups
+    ]

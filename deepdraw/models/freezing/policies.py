@@ -1,0 +1,223 @@
+"""What trains and what does not.
+
+Each option of conf/freeze names a function that takes the layer groups of a backbone, in the order of
+`Backbone.layer_groups`, and returns those to freeze: whole ones, as the functions here, or parts, as those of
+`efficient`. `freeze` then makes them so, and `thaw` ends it for those that are frozen for some epochs only.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from deepdraw.models.backbones.base import LayerGroup
+from deepdraw.models.classifier import Classifier
+from deepdraw.models.freezing.adapters import AdaptedGroup
+from deepdraw.runtime.display import cell
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ThawingGroup(LayerGroup):
+    """Layers that are frozen at first and train from the start of `epoch`, counted from 0."""
+
+    epoch: int
+
+
+def nothing(groups: Sequence[LayerGroup]) -> list[LayerGroup]:
+    """The whole backbone trains."""
+    return []
+
+
+def everything(groups: Sequence[LayerGroup]) -> list[LayerGroup]:
+    """Only the head trains (a linear probe, if it is linear)."""
+    return list(groups)
+
+
+def first(groups: Sequence[LayerGroup], n: int) -> list[LayerGroup]:
+    """The first `n` blocks and the embeddings below them.
+
+    Raises:
+        ValueError: the backbone has fewer than `n` blocks.
+    """
+    _check_number("first", n, groups, instead="all")
+    return list(groups[: n + 1])
+
+
+def last(groups: Sequence[LayerGroup], n: int) -> list[LayerGroup]:
+    """All but the last `n` blocks and what lies above them: only those train.
+
+    Raises:
+        ValueError: the backbone has fewer than `n` blocks.
+    """
+    _check_number("last", n, groups, instead="none")
+    return list(groups[: len(groups) - 1 - n])
+
+
+def _check_number(option: str, n: int, groups: Sequence[LayerGroup], instead: str) -> None:
+    num_blocks = len(groups) - 2
+    if not 0 <= n <= num_blocks:
+        raise ValueError(
+            f"freeze={option} freeze.n={n} is not for this backbone of {num_blocks} blocks: "
+            f"use freeze={instead}, or freeze={option} freeze.n=K with K <= {num_blocks}"
+        )
+
+
+def blocks(groups: Sequence[LayerGroup], blocks: Sequence[int]) -> list[LayerGroup]:
+    """The blocks of these numbers, counted from 0; with block 0 also the embeddings below it.
+
+    Raises:
+        ValueError: the backbone has no block of such a number.
+    """
+    num_blocks = len(groups) - 2
+    absent = sorted(set(blocks) - set(range(num_blocks)))
+    if absent:
+        raise ValueError(f"freeze.blocks={absent} do not exist: this backbone has blocks 0 to {num_blocks - 1}")
+    frozen = [groups[block + 1] for block in sorted(set(blocks))]
+    return [groups[0], *frozen] if 0 in blocks else frozen
+
+
+def gradual(
+    groups: Sequence[LayerGroup], probe_epochs: int, blocks_per_epoch: int | None, epochs: int
+) -> list[ThawingGroup]:
+    """At first the head trains alone, then the backbone below it too, block by block from the top.
+
+    That is gradual unfreezing (ULMFiT, arXiv 1801.06146), and where all blocks thaw at once LP-FT, which keeps
+    an untrained head from spoiling the features (arXiv 2202.10054).
+
+    Args:
+        probe_epochs: epochs in which only the head trains.
+        blocks_per_epoch: how many blocks join at the start of each epoch after those, or None for all at once.
+            What lies above the last block joins with it, and the embeddings with block 0.
+        epochs: of the whole run.
+
+    Raises:
+        ValueError: fewer than 0 epochs or 1 block, or all of the backbone would train from the start, or none ever.
+    """
+    if probe_epochs < 0:
+        raise ValueError(
+            f"freeze.probe_epochs={probe_epochs} must be at least 0: use 1 for one epoch of the head alone"
+        )
+    if blocks_per_epoch is not None and blocks_per_epoch < 1:
+        raise ValueError(f"freeze.blocks_per_epoch={blocks_per_epoch} never thaws: use 1 or more, or null for all")
+    if probe_epochs >= epochs:
+        raise ValueError(
+            f"freeze.probe_epochs={probe_epochs} of train.epochs={epochs} never thaw the backbone: "
+            "give train.epochs more, or use freeze=all"
+        )
+    top = len(groups) - 3
+    thawing = []
+    for index, group in enumerate(groups):
+        blocks_above = top - min(max(index - 1, 0), top)
+        epoch = probe_epochs + (blocks_above // blocks_per_epoch if blocks_per_epoch else 0)
+        thawing.append(ThawingGroup(group.name, group.modules, group.parameters, epoch=epoch))
+    if thawing[0].epoch == 0:
+        raise ValueError("freeze=gradual would freeze nothing: use freeze.probe_epochs=1 or more, or freeze=none")
+    return thawing
+
+
+def freeze(model: Classifier, groups: Sequence[LayerGroup]) -> None:
+    """Freeze these layer groups of the model's backbone, or parts of them: for good, or until `thaw`.
+
+    Their parameters require no gradient, and their modules stay in eval mode whenever the model is put in
+    training mode: BatchNorm keeps its statistics, dropout and drop path are off. Where all below a layer is
+    frozen autograd builds no graph: the frozen prefix costs a forward pass and keeps no activations.
+    Adapted groups get their adapters, which renames weights in the state dict: load pretrained ones before.
+    """
+    for group in groups:
+        for parameter in group.parameters:
+            parameter.requires_grad_(False)
+            parameter.grad = None
+        if isinstance(group, AdaptedGroup):
+            group.adapt()
+    model.backbone.frozen = list(groups)
+    model.train(model.training)
+
+
+def thaw(model: Classifier, epoch: int) -> None:
+    """Let all layers train that are due by the start of `epoch`, counted from 0; those due before train already.
+
+    A resumed run, which freezes its model anew, may call it with any epoch. What `freeze` froze for good stays so.
+    """
+    frozen: list[LayerGroup] = []
+    for group in model.backbone.frozen:
+        if isinstance(group, ThawingGroup) and group.epoch <= epoch:
+            for parameter in group.parameters:
+                parameter.requires_grad_(True)
+        else:
+            frozen.append(group)
+    model.backbone.frozen = frozen
+    model.train(model.training)
+
+
+def will_train(model: Classifier) -> set[nn.Parameter]:
+    """The parameters that train now or once they have thawed: those that an optimizer is to be given."""
+    trained = {parameter for parameter in model.parameters() if parameter.requires_grad}
+    return trained.union(*(group.parameters for group in _thawing(model)))
+
+
+def _thawing(model: Classifier) -> list[ThawingGroup]:
+    return [group for group in model.backbone.frozen if isinstance(group, ThawingGroup)]
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """A line of the table of what trains: a run of blocks of which the same is true, or another part.
+
+    `epoch` is the one from which it will train, counted from 0, if it is frozen until then.
+    """
+
+    name: str
+    num_parameters: int
+    num_trainable: int
+    epoch: int | None = None
+
+    @property
+    def trains(self) -> str:
+        """How many of the parameters train, or that they do not, or when: from epoch 1, 2, ... as is displayed."""
+        if self.num_trainable:
+            return f"{self.num_trainable:,}"
+        return "frozen" if self.epoch is None else f"from epoch {self.epoch + 1}"
+
+
+def layer_rows(model: Classifier) -> list[LayerRow]:
+    """What trains, from the pixels to the logits; parts without parameters are left out."""
+    groups = [*model.backbone.layer_groups(), LayerGroup("head", [model.head], list(model.head.parameters()))]
+    epochs = {group.name: group.epoch for group in _thawing(model)}
+    rows = [
+        LayerRow(group.name, group.num_parameters, group.num_trainable, epochs.get(group.name))
+        for group in groups
+        if group.parameters
+    ]
+    return [_join(list(run)) for _, run in groupby(rows, key=_kind)]
+
+
+def _kind(row: LayerRow) -> tuple[str, bool, int | None]:
+    return "block" if row.name.startswith("block") else row.name, row.num_trainable > 0, row.epoch
+
+
+def _join(rows: Sequence[LayerRow]) -> LayerRow:
+    name = (
+        rows[0].name if len(rows) == 1 else f"{rows[0].name.replace('block', 'blocks')} to {rows[-1].name.split()[-1]}"
+    )
+    num_parameters, num_trainable = sum(row.num_parameters for row in rows), sum(row.num_trainable for row in rows)
+    return LayerRow(name, num_parameters, num_trainable, rows[0].epoch)
+
+
+def print_layers(model: Classifier, console: Console | None = None) -> None:
+    """Print the table of what trains."""
+    rows = layer_rows(model)
+    total = LayerRow("total", sum(row.num_parameters for row in rows), sum(row.num_trainable for row in rows))
+    table = Table(
+        title=cell(f"{model.backbone.name} at {model.backbone.image_size} px"),
+        title_justify="left",
+        title_style="bold",
+    )
+    table.add_column("layers")
+    table.add_column("parameters", justify="right")
+    table.add_column("of them train", justify="right")
+    for row in (*rows, total):
+        table.add_row(cell(row.name), f"{row.num_parameters:,}", row.trains)
+    (console or Console()).print(table)

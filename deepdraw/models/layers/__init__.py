@@ -1,0 +1,1 @@
+"""Layers that differ from torch's in speed or across ranks."""

@@ -1,0 +1,91 @@
+"""How training went: loss, accuracy and learning rates over steps, from a run's metrics.csv."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from deepdraw.report.style import BLUE, INK, VERMILION, WIDE, dress, finished, new_figure, percent
+from deepdraw.runtime.reading import LARGEST, read_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOST_STEPS = 2**53
+_CROWDED = 60  # points on a curve
+
+
+def plot_curves(metrics_csv: Path, out: Path) -> None:
+    """Draw loss, top-1 and learning rates over optimizer steps from a run's `metrics.csv` into the PNG `out`.
+
+    Columns read: `step`, `train/loss`, `val/loss`, `train/top1`, `val/top1`, `optim/lr`, `optim/backbone_lr`;
+    all but `step` may be absent and cells may be empty. Raises ValueError if there is no `step`.
+    """
+    curves = read_curves(metrics_csv)
+    figure = new_figure(WIDE, 3.8)
+    loss, accuracy, rates = figure.subplots(1, 3, width_ratios=[3, 3, 2])
+    for axes, name in ((loss, "loss"), (accuracy, "top1")):
+        for split, color in (("train", BLUE), ("val", VERMILION)):
+            if f"{split}/{name}" in curves:
+                _plot_measured(axes, *curves[f"{split}/{name}"], color=color, label=split)
+    about = "Loss, top-1 accuracy and learning rate over the steps of training."
+    if "val/top1" in curves:
+        steps, values = curves["val/top1"]
+        best = int(np.argmax(values))
+        label = f"best val {100 * values[best]:.1f} %"
+        accuracy.plot(steps[best], values[best], "o", markersize=9, mfc="none", mec=INK, label=label)
+        about += f" Validation was best at step {steps[best]:,.0f} with {100 * values[best]:.1f} % top-1."
+    for name, color in (("lr", BLUE), ("backbone_lr", VERMILION)):
+        if f"optim/{name}" in curves:
+            rates.plot(*curves[f"optim/{name}"], color=color, label=name.replace("_", " "))
+    for axes, title in ((loss, "loss"), (accuracy, "top-1 accuracy"), (rates, "learning rate")):
+        dress(axes, title, x="step")
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.locator_params(axis="x", nbins=5, integer=True)
+    accuracy.yaxis.set_major_formatter(percent)
+    finished(figure, "How training went", about).save(out)
+
+
+def read_curves(metrics_csv: Path) -> dict[str, tuple[list[float], list[float]]]:
+    """The steps and values of each column, of those rows where it was measured and finite."""
+    fix = "give the metrics.csv of a run"
+    text = read_text(metrics_csv, largest=LARGEST["CSV"], fix=fix)
+    curves: dict[str, tuple[list[float], list[float]]] = {}
+    try:
+        rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        if "step" not in (rows.fieldnames or ()):
+            raise ValueError("it has no column `step`")
+        for row in rows:
+            measured = {name: float(cell) for name, cell in row.items() if name and "/" in name and cell}
+            for name, value in measured.items():
+                if math.isfinite(value):
+                    steps, values = curves.setdefault(name, ([], []))
+                    steps.append(_step(row["step"]))
+                    values.append(value)
+    except (csv.Error, TypeError, ValueError) as error:
+        raise ValueError(f"{metrics_csv} cannot be read ({' '.join(str(error).split())[:200]}): {fix}") from error
+    return curves
+
+
+def _step(cell: str) -> float:
+    step = float(cell)
+    if not 0 <= step <= MOST_STEPS:
+        raise ValueError(f"the step {cell} is no number of steps")
+    return step
+
+
+def _plot_measured(axes: Axes, steps: Sequence[float], values: Sequence[float], *, color: str, label: str) -> None:
+    """A line with a point per value; where these would crowd, a faint line under its moving average."""
+    if len(values) <= _CROWDED:
+        axes.plot(steps, values, color=color, marker="o", markersize=3, label=label)
+        return
+    window = np.ones(len(values) // 30)
+    average = np.convolve(values, window, "same") / np.convolve(np.ones(len(values)), window, "same")
+    axes.plot(steps, values, color=color, alpha=0.25, linewidth=0.8)
+    axes.plot(steps, average, color=color, label=label)

@@ -1,0 +1,149 @@
+"""One page that shows a whole run: `report.html`, which needs neither a server nor anything beside itself."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from deepdraw.drawings.image_headers import NO_IMAGE, check_size, image_size
+from deepdraw.evaluation.metric_files import read_metrics, read_summary
+from deepdraw.report.pictures import ORDER
+from deepdraw.report.tables import Line, lines
+from deepdraw.runtime.files import write_text
+from deepdraw.runtime.reading import LARGEST, read_bytes, read_text, read_yaml
+
+_SPLITS = ("test", "zeroshot", "generalized", "val", "train")  # in this order, others behind them
+
+
+@dataclass(frozen=True)
+class Image:
+    """A PNG as the page embeds it; `width` and `height` in CSS pixels."""
+
+    uri: str
+    title: str
+    about: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Section:
+    """A split: its most telling number, all of its metrics by group, its pictures."""
+
+    anchor: str
+    title: str
+    headline: Line
+    groups: dict[str, list[Line]]
+    images: list[Image]
+
+
+def write_report(run: Path) -> Path:
+    """Write `<run>/report.html` of what the run directory holds, and return its path.
+
+    Read, where they are there: `config.yaml`, `summary.json`, `plots/*.png`, `evaluations/<split>.json` and
+    `evaluations/<split>/*.png`. The test metrics of the summary stand in for an evaluation of the test split that was
+    never made. Raises ValueError where there is neither a summary nor an evaluation.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    summary = read_summary(run)
+    sections = list(_sections(run, summary))
+    if not summary and not sections:
+        raise ValueError(f"{run} holds neither summary.json nor evaluations/: give the directory of a run")
+    config, fix = run / "config.yaml", "put the run's own back, or delete it"
+    trained, written = (read_yaml(config, fix=fix), read_text(config, fix=fix)) if config.exists() else ({}, "")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(files("deepdraw.report").joinpath("page.jinja").read_text("utf-8"))
+    page = template.render(
+        title="/".join(run.resolve().parts[-2:]),
+        facts=_facts(summary, trained),
+        sections=sections,
+        plots=embed(sorted((run / "plots").glob("*.png"))),
+        config=written,
+        versions=summary.get("versions", {}),
+    )
+    write_text(run / "report.html", page)
+    return run / "report.html"
+
+
+def embed(paths: Iterable[Path]) -> list[Image]:
+    """PNGs with the title and description that they carry; others are called by their file's name.
+
+    What is no whole PNG, as an evaluation of an older version may have left it when it was killed, is left out, and a
+    line says so.
+    """
+    images = []
+    for path in paths:
+        try:
+            images.append(_image(path))
+        except NO_IMAGE as error:
+            print(f"{path} is no whole PNG and is left out of the report ({error}): evaluate again, or delete it")
+    return images
+
+
+def _image(path: Path) -> Image:
+    from PIL import Image as Pillow
+
+    content = read_bytes(path, largest=LARGEST["image"])
+    check_size(image_size(content) or (0, 0))
+    with Pillow.open(io.BytesIO(content), formats=["PNG"]) as opened:
+        text, size, (dpi, _) = opened.info, opened.size, opened.info.get("dpi", (96, 96))
+        opened.verify()
+    width, height = (round(96 * pixels / dpi) for pixels in size)
+    uri = f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
+    title = text.get("Title", path.stem.replace("_", " "))
+    return Image(uri, str(title), str(text.get("Description", "")), width, height)
+
+
+def _sections(run: Path, summary: Mapping[str, Any]) -> Iterator[Section]:
+    evaluations = run / "evaluations"
+    metrics_of = {path.stem: read_metrics(path) for path in sorted(evaluations.glob("*.json"))}
+    tested = {key: value for key, value in summary.items() if key.startswith("test/")}
+    if tested:
+        metrics_of.setdefault("test", tested)
+    for split in sorted(metrics_of, key=lambda split: (_place(split, _SPLITS), split)):
+        pictures = sorted((evaluations / split).glob("*.png"), key=lambda path: (_place(path.stem, ORDER), path.stem))
+        found = lines(metrics_of[split])
+        if found:
+            groups = {group: list(members) for group, members in groupby(found, key=lambda line: line.group)}
+            yield Section(re.sub(r"\W+", "-", split), split, _headline(found), groups, embed(pictures))
+
+
+def _headline(found: list[Line]) -> Line:
+    """The harmonic mean where there is one, as of seen and unseen classes; else the first metric; with most shots."""
+    method = found[0].title.split()[0]
+    several = [line for line in found if "-shot" in line.title and line.title.startswith(method)]
+    means = [line for line in several or found if "harmonic mean" in line.title]
+    return (means or several or found[:1])[-1]
+
+
+def _facts(summary: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, str]:
+    """What was trained, how large it is, how long and on what."""
+    backbone, data = (group if isinstance(group := config.get(name), dict) else {} for name in ("backbone", "data"))
+    facts = {
+        "encoder": backbone.get("name") or backbone.get("_target_"),
+        "data": data.get("root"),
+        "parameters": summary.get("parameters"),
+        "of them trained": summary.get("trainable_parameters"),
+        "steps": summary.get("steps"),
+        "best epoch": summary.get("val/epoch"),
+        "seed": summary.get("seed"),
+        "device": summary.get("device"),
+        "commit": re.sub(r"(?<=^[0-9a-f]{10})[0-9a-f]+", "", summary.get("git_commit") or "unknown"),
+    }
+    return {name: _fact(value) for name, value in facts.items() if value is not None}
+
+
+def _fact(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value).rpartition("deepdraw.models.")[2]
+
+
+def _place(name: str, order: tuple[str, ...]) -> int:
+    return order.index(name) if name in order else len(order)

@@ -1,0 +1,101 @@
+"""What training and evaluations leave in the run directory: numbers, answers, pictures, the page that shows it all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepdraw.evaluation.evaluation import Evaluation
+from deepdraw.evaluation.metric_files import read_metrics
+from deepdraw.evaluation.predictions import Predictions
+from deepdraw.evaluation.session import Session
+from deepdraw.evaluation.splits import redraw
+from deepdraw.loggers.base import log_evaluation
+from deepdraw.report import curves, sheets
+from deepdraw.report.page import write_report
+from deepdraw.report.pictures import write_pictures
+from deepdraw.report.sheets import Draw
+from deepdraw.report.tables import print_comparison, print_table
+from deepdraw.runtime.files import write_json
+from deepdraw.runtime.run_directory import results_writer
+
+
+def write_training(
+    run: Path,
+    summary: Mapping[str, Any],
+    answers: Predictions,
+    drawings: tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.float32]],
+    metrics_csv: Path | None,
+) -> dict[str, Path]:
+    """Write `summary.json`, the answers on the test split, `plots/` and `report.html` into `run`.
+
+    drawings: images uint8 [N, S, S], labels [N] and logits [N, C], to be looked at; metrics_csv: what curves are drawn
+    of, None for none. Returns the pictures' paths.
+    """
+    pictures = {"plots/drawings": run / "plots/drawings.png"}
+    with results_writer(run):
+        write_json(run / "summary.json", summary)
+        answers.save(run / "evaluations/test.predictions.npz")
+        sheets.plot_sheet(*drawings, answers.classes, pictures["plots/drawings"])
+        if metrics_csv is not None:
+            pictures["plots/curves"] = run / "plots/curves.png"
+            curves.plot_curves(metrics_csv, pictures["plots/curves"])
+        print(f"all of it in {write_report(run)}")
+    return pictures
+
+
+def write_session(session: Session, versions: Mapping[float | None, Evaluation]) -> None:
+    """Print what an evaluation found and write it into the directory of its run.
+
+    versions: as `Session.versions` yields them; pictures and page are of the trained weights alone.
+    """
+    run, name = session.directory, session.name
+    if None not in versions:
+        metrics_of = {f"{alpha:g}": found.metrics for alpha, found in versions.items()}
+        print_comparison(session.title, "alpha", metrics_of)
+        metrics = {f"interpolate_{alpha}_{key}": x for alpha, of in metrics_of.items() for key, x in of.items()}
+        write_metrics(run, name, metrics)
+        return
+    found, rasterizer = versions[None], session.trained.rasterizer
+    print_table(session.title, found.metrics)
+    pictures = write_evaluation(
+        run, name, found, redraw(session.split, rasterizer) if session.config.pictures else None
+    )
+    shown = {f"{name}/{picture}": path for picture, path in pictures.items()}
+    metrics = {f"{name}/{metric}": value for metric, value in found.metrics.items()}
+    log_evaluation(run, session.loggers, session.training_config, metrics, shown)
+
+
+def write_evaluation(run: Path, name: str, found: Evaluation, draw: Draw | None) -> dict[str, Path]:
+    """Write what was found on split `name` into `<run>/evaluations/` and `<run>/report.html`.
+
+    draw: positions in the stored order of the split, int64 [n], and a size to uint8 [n, size, size]; None for no
+    pictures. Returns the pictures' paths.
+    """
+    pictures = {}
+    with results_writer(run):
+        _add_metrics(run, name, found.metrics)
+        found.predictions.save(run / f"evaluations/{name}.predictions.npz")
+        if draw is not None:
+            at = found.positions
+            pictures = write_pictures(
+                found, draw if at is None else lambda rows, size: draw(at[rows], size), run / "evaluations" / name
+            )
+        print(f"all of it in {write_report(run)}")
+    return pictures
+
+
+def write_metrics(run: Path, name: str, metrics: Mapping[str, float]) -> None:
+    """Write `<name>/<metric>` into `<run>/evaluations/<name>.json`, beside what other protocols found."""
+    with results_writer(run):
+        _add_metrics(run, name, metrics)
+
+
+def _add_metrics(run: Path, name: str, metrics: Mapping[str, float]) -> None:
+    path = run / f"evaluations/{name}.json"
+    write_json(path, read_metrics(path) | {f"{name}/{metric}": value for metric, value in metrics.items()})
+    print(f"written to {path}")

@@ -1,0 +1,1 @@
+"""Many jobs: submitted, watched, collected, resumed."""

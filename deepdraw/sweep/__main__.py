@@ -1,0 +1,170 @@
+"""Look after a sweep, from any machine that sees its directory: `python -m deepdraw.sweep status DIR`."""
+
+from __future__ import annotations
+
+if __name__ == "__main__":
+    import deepdraw.runtime.startup  # noqa: F401  # Ctrl-C ends the imports below without a traceback, too
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from deepdraw.runtime.display import shown
+from deepdraw.runtime.failures import failure_line
+from deepdraw.runtime.options import one_line_end
+from deepdraw.runtime.reading import read_yaml
+from deepdraw.sweep import processes, slurm
+from deepdraw.sweep import table as results
+from deepdraw.sweep.record import Job, JobState, Sweep, is_own, read_sweep, states, write_sweep
+from deepdraw.sweep.reports import readable_report
+from deepdraw.sweep.signature import forget_compiled
+
+
+def status(sweep: Sweep, chosen: argparse.Namespace) -> int:
+    """print a table of the jobs: state, epoch, latest value, images/s, log"""
+    jobs = states(sweep)
+    results.print_table(sweep, jobs)
+    counts = {state: sum(job.state == state for job in jobs) for state in dict.fromkeys(job.state for job in jobs)}
+    print(", ".join(f"{number} {state}" for state, number in counts.items()))
+    return 0
+
+
+def collect(sweep: Sweep, chosen: argparse.Namespace) -> int:
+    """print the results, write them to results.csv and results.png; status 1 where a job has no good one"""
+    from deepdraw.sweep.plot import plot_comparison
+
+    jobs = results.conclude(sweep.directory)
+    good = [job for job in jobs if job.is_good and job.metric is not None]
+    if good:
+        out = sweep.directory / "results.png"
+        plot_comparison(sweep.swept, [job.values(sweep.swept) for job in good], _metrics(good), sweep.objective, out)
+        print(f"picture: {out}")
+    return int(not all(job.is_good for job in jobs))
+
+
+def resume(sweep: Sweep, chosen: argparse.Namespace) -> int:
+    """run again, in the same directories and from the same code and config, the jobs that have no good result"""
+    jobs = states(sweep)
+    if alive := [job for job in jobs if job.is_alive]:
+        raise ValueError(f"{_list(alive)} of {sweep.directory} still run or wait: let them end, or cancel them first")
+    bad = {job.number for job in jobs if not job.is_good}
+    again = [job for job in sweep.jobs if job.number in bad]
+    if not again:
+        print(f"all {len(jobs)} jobs have their result: python -m deepdraw.sweep collect {sweep.directory}")
+        return 0
+    code = sweep.directory / "code"
+    if not chosen.trust and not is_own(sweep.directory):
+        raise ValueError(
+            f"{sweep.directory} was not launched by you, or has been changed since, and resuming it runs {sweep.task} "
+            f"and what else lies in {code} and {code.with_name('jobs')}: look through them, then give --trust"
+        )
+    parameters = _parameters(sweep, again[0], chosen.settings)
+    print(shown(f"running {sweep.task}, by the code in {code if code.is_dir() else 'this deepdraw'}"), flush=True)
+    forget_compiled(sweep.directory)
+    if sweep.launcher == "local":
+        from deepdraw.sweep import launch_local as local
+
+        limits = {name: parameters.get(name) for name in ("n_jobs", "threads")}
+        undisturbed = local.run_jobs(sweep, again, **limits)
+        bad = {job.number for job in results.conclude(sweep.directory) if not job.is_good}
+        return 130 if not undisturbed else int(bool(bad))
+    ids = slurm.submit(sweep.directory, again, parameters)
+    again = [replace(job, ids=[*job.ids, new]) for job, new in zip(again, ids, strict=True)]
+    write_sweep(sweep.directory, sweep.launcher, sweep.objective, again)
+    print(f"submitted {len(again)} jobs again ({ids[0]} to {ids[-1]})")
+    print(f"    python -m deepdraw.sweep status {sweep.directory}")
+    return 0
+
+
+def _parameters(sweep: Sweep, job: Job, settings: Sequence[str]) -> Mapping[str, Any]:
+    """The settings of the launcher as the job's config has them, but for those that are given anew."""
+    from omegaconf import DictConfig, OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    file = sweep.directory / "jobs" / f"{job.number}.yaml"
+    former = OmegaConf.create(read_yaml(file, fix="submit the sweep again"))
+    launcher = OmegaConf.select(former, "hydra.launcher")
+    if not isinstance(launcher, DictConfig):
+        raise ValueError(f"{file} has no hydra.launcher: submit the sweep again")
+    try:
+        if bare := [setting for setting in settings if "=" not in setting]:
+            raise ValueError(f"{bare[0]} has no value: write {bare[0]}=...")
+        changes = OmegaConf.from_dotlist(list(settings))
+        if unknown := [str(key) for key in changes if key not in launcher]:
+            known = ", ".join(str(key) for key in launcher if key != "_target_")
+            raise ValueError(f"{unknown[0]} is no setting of this launcher: choose {known}")
+        merged = OmegaConf.merge(launcher, changes)
+        OmegaConf.merge(OmegaConf.structured(_form(sweep.launcher)), merged)  # which says what is of another type
+        plain = OmegaConf.to_container(merged, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ValueError(f"{error.full_key or file}: {str(error).splitlines()[0]}") from error
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def _form(launcher: str) -> Any:
+    """The dataclass that says of what types a launcher's settings are."""
+    if launcher == "local":
+        from hydra_plugins.deepdraw_local import LocalConf
+
+        return LocalConf
+    from hydra_plugins.deepdraw_slurm import SlurmConf
+
+    return SlurmConf
+
+
+def cancel(sweep: Sweep, chosen: argparse.Namespace) -> int:
+    """end what runs and waits; local jobs save first, and all can be resumed"""
+    alive = [job for job in states(sweep) if job.is_alive]
+    ids = {job.number: job.ids[-1] for job in sweep.jobs if job.ids}
+    how = ""
+    if sweep.launcher == "local":
+        reports = {job.number: readable_report(job.directory) for job in alive}
+        how = processes.interrupt(sweep.directory, {number: report for number, report in reports.items() if report})
+    else:
+        slurm.cancel([ids[job.number] for job in alive if job.number in ids])
+    print(": ".join(filter(None, [f"cancelled {_list(alive)}", how])) if alive else "nothing runs or waits")
+    return 0
+
+
+def _list(jobs: Sequence[JobState]) -> str:
+    numbers = ", ".join(str(job.number) for job in jobs[:8])
+    return f"job{'s' * (len(jobs) > 1)} {numbers}" + (f" and {len(jobs) - 8} more" if len(jobs) > 8 else "")
+
+
+def _metrics(jobs: Sequence[JobState]) -> list[float]:
+    return [job.metric for job in jobs if job.metric is not None]
+
+
+COMMANDS = {command.__name__: command for command in (status, collect, resume, cancel)}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one of the commands; bad input gets one line and the exit status 1."""
+    parser = argparse.ArgumentParser(prog="python -m deepdraw.sweep", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, command in COMMANDS.items():
+        about = command.__doc__ or ""
+        command_parser = commands.add_parser(name, help=about, description=about)
+        command_parser.add_argument("directory", type=Path, metavar="DIR", help="of the sweep, as its launcher said")
+        if command is resume:
+            command_parser.add_argument(
+                "settings", nargs="*", metavar="KEY=VALUE", help="of the launcher, to be changed: mem_gb=64"
+            )
+            command_parser.add_argument(
+                "--trust", action="store_true", help="run the sweep though it was not launched by you, or was changed"
+            )
+    chosen = parser.parse_args(arguments)
+    with one_line_end(f"interrupted: `python -m deepdraw.sweep status {chosen.directory}` shows where the jobs are"):
+        try:
+            return COMMANDS[chosen.command](read_sweep(chosen.directory), chosen)
+        except (ValueError, OSError) as error:
+            print(f"error: {failure_line(error)}", file=sys.stderr)
+            return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""What a sweep will cost, by the speed of former runs of its configs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, TypedDict
+
+from deepdraw.runtime.progress import duration
+from deepdraw.runtime.reading import read_json, read_yaml
+from deepdraw.sweep.record import Job
+
+_Summary = TypedDict(
+    "_Summary", {"train/images_per_second": float, "steps": int, "device": str, "ranks": int}, total=False
+)
+
+NEWEST = 100  # former runs that are looked at
+FREE = ["hydra", "slurm", "optimizer", "schedule", "seed", "logger", "features.dir"]  # by which a step takes as long
+FREE += ["train.epochs", "train.limit_steps", "train.label_smoothing", "train.clip_grad"]
+FREE += ["train.log_every", "train.checkpoint_every"]
+
+
+def estimate(directory: Path, jobs: Sequence[Job], parameters: Mapping[str, Any], home: Path) -> str | None:
+    """In one line, how long the jobs of the sweep in `directory` will train; None where no former run tells.
+
+    parameters: the node `hydra.launcher`, whose GPUs and ranks the former run must have had. It is looked for in
+    outputs/ and sweeps/ of `home` and beside the sweep.
+    """
+    num_gpus, num_ranks = parameters["gpus_per_node"] or 0, parameters["nodes"] * parameters["tasks_per_node"]
+    formers = [
+        (run, summary, config)
+        for run, summary, config in _former_runs(directory, home)
+        if summary["device"].startswith("cuda") == bool(num_gpus) and summary.get("ranks", 1) == num_ranks
+    ]
+    seconds, told = [], []
+    for job in jobs if formers else ():
+        config = read_yaml(directory / "jobs" / f"{job.number}.yaml", fix="submit the sweep again")
+        of_speed = _of_speed(config)
+        for run, summary, former in formers:
+            if of_speed == _of_speed(former) and (steps := _steps(config, former, summary)):
+                num_images = steps * config["data"]["batch_size"] * config["train"]["grad_accum"]
+                seconds.append(num_images / summary["train/images_per_second"])
+                told.append((run, summary["train/images_per_second"]))
+                break
+    if not seconds:
+        return None
+    shortest, longest = duration(min(seconds)), duration(max(seconds))
+    each = f"about {longest} each" if shortest == longest else f"about {shortest} to {longest}"
+    number = f"{len(seconds)} jobs" if len(seconds) == len(jobs) else f"{len(seconds)} of {len(jobs)} jobs"
+    total = duration(sum(seconds) * max(1, num_gpus) * parameters["nodes"])
+    run, speed = told[0]
+    said = f"former run {run} made {speed:,.0f} images/s"
+    return f"{number} of {each} ({said}): {total} of {'GPU' if num_gpus else 'machine'} time"
+
+
+def _former_runs(directory: Path, home: Path) -> Iterator[tuple[Path, _Summary, dict[str, Any]]]:
+    """Directory, summary and config of runs that have ended and are not damaged, the newest first."""
+    files = {*home.glob("outputs/*/*/summary.json"), *home.glob("sweeps/*/*/*/summary.json")}
+    files |= {*directory.parent.glob("*/summary.json"), *directory.parent.glob("*/*/summary.json")}
+    for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True)[:NEWEST]:
+        with suppress(ValueError):
+            summary = read_json(file, _Summary, fix="train again")
+            told = summary.keys() >= {"train/images_per_second", "steps", "device"}
+            if told and summary["train/images_per_second"] > 0 and file.with_name("config.yaml").exists():
+                yield file.parent, summary, read_yaml(file.with_name("config.yaml"), fix="train again")
+
+
+def _steps(config: Mapping[str, Any], former: Mapping[str, Any], summary: _Summary) -> int:
+    """The steps of a job by those of a former run of its speed; 0 where that was cut short and tells nothing."""
+    now, then = config.get("train"), former.get("train")
+    if not isinstance(now, dict) or not isinstance(then, dict):
+        return 0
+    limit = now.get("limit_steps") or math.inf
+    if then.get("limit_steps") is None:
+        epochs = then.get("epochs")
+        if not isinstance(epochs, int) or epochs < 1:
+            return 0
+        return int(min(limit, summary["steps"] * now.get("epochs", 0) // epochs))
+    return int(limit) if limit <= summary["steps"] else 0
+
+
+def _of_speed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a config a step's time depends on."""
+    rest = deepcopy(dict(config))
+    for key in FREE:
+        node, _, name = key.rpartition(".")
+        holder = rest.get(node) if node else rest
+        if isinstance(holder, dict):
+            holder.pop(name, None)
+    return rest

@@ -1,0 +1,152 @@
+"""A job of a sweep: the config composed at submission, run by the code of that time, its fate in `job.json`."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import os
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.callbacks import Callbacks
+from hydra.conf import HydraConf
+from hydra.core.utils import JobRuntime, run_job, setup_globals
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from deepdraw.runtime.reading import read_yaml
+from deepdraw.runtime.signals import Preempted, interruptible, preemptible
+from deepdraw.sweep import slurm
+from deepdraw.sweep.record import read_sweep
+from deepdraw.sweep.reports import Report, readable_report, write_report
+from deepdraw.sweep.snapshot import check_code
+
+
+def run(directory: Path, number: int, job_id: str, rank: int = 0) -> Any:
+    """Run job `number` of the sweep in `directory` and return what its main returns, or raise what it raises.
+
+    Rank 0 alone writes; a rank that fails first says so in `job.json`, where no later failure takes its place.
+    """
+    sweep = read_sweep(directory)
+    (job,) = (job for job in sweep.jobs if job.number == number)
+    task = Path(sweep.task)
+    report = Report("RUNNING", job_id, socket.gethostname(), os.getpid(), started=_now())
+    if rank == 0:
+        write_report(job.directory, report)
+    try:
+        with interruptible():  # an import that Ctrl-C breaks is no failure of the job
+            config = load_config(directory / "jobs" / f"{number}.yaml")
+            os.chdir(config.hydra.runtime.cwd)
+            check_code(task, sweep.code["digest"])
+            if rank:
+                config.hydra.output_subdir = None
+            result = _call(_load_main(task), config)
+    except Preempted:
+        raise
+    except BaseException as error:
+        _report_failure(job.directory, report, error, task)
+        raise
+    now = readable_report(job.directory) or report
+    if rank == 0 and now.state == "RUNNING":  # no other rank has failed
+        objective = float(result) if isinstance(result, int | float) and math.isfinite(result) else None
+        write_report(job.directory, replace(report, state="COMPLETED", objective=objective, ended=_now()))
+    return result
+
+
+def run_on_slurm(directory: str, number: int) -> Any:
+    """Run a job as `run` does; where SLURM wants the machine back, go on when SLURM runs it again."""
+    rank = int(os.environ.get("SLURM_PROCID", "0"))
+    job_id = slurm.own_id()
+    with preemptible():
+        try:
+            return run(Path(directory), number, job_id, rank)
+        except Preempted:
+            if rank:
+                sys.exit(0)  # any other status would end rank 0 before it has asked for its return
+            _go_on_later(Path(directory), number, job_id)
+            print("if SLURM runs this job again, it goes on from its last checkpoint", flush=True)
+            raise
+
+
+def load_config(file: Path) -> DictConfig:
+    """A config that was composed and written at submission, its hydra node typed as Hydra asks."""
+    typed = OmegaConf.create({"hydra": OmegaConf.structured(HydraConf)})
+    with open_dict(typed.hydra):  # Hydra's own options have more keys than it
+        config = OmegaConf.merge(typed, OmegaConf.create(read_yaml(file, fix="submit the sweep again")))
+    assert isinstance(config, DictConfig)
+    config.hydra.mode = RunMode.MULTIRUN
+    OmegaConf.set_struct(config, True)
+    return config
+
+
+def _load_main(task: Path) -> Callable[[DictConfig], Any]:
+    """The `main` of a script, without what Hydra wrapped it in."""
+    specification = importlib.util.spec_from_file_location(task.stem, task)
+    assert specification is not None and specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module.main.__wrapped__
+
+
+def _call(main: Callable[[DictConfig], Any], config: DictConfig) -> Any:
+    setup_globals()
+    JobRuntime.instance().set("name", config.hydra.job.name)
+    context = HydraContext(config_loader=None, callbacks=Callbacks(config))  # type: ignore[arg-type]  # composed already
+    done = run_job(main, config, "hydra.sweep.dir", "hydra.sweep.subdir", context)
+    return done.return_value
+
+
+def _report_failure(directory: Path, report: Report, error: BaseException, task: Path) -> None:
+    former = readable_report(directory)
+    if former and former.id == report.id and former.state == "FAILED":
+        return
+    stopped = isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and error.code == 130)
+    frames = error.__traceback__
+    while frames and frames.tb_frame.f_code.co_filename != str(task):  # Hydra's and submitit's own
+        frames = frames.tb_next
+    lines = traceback.format_exception(type(error), error, frames or error.__traceback__)
+    said = traceback.format_exception_only(type(error), error)[-1].strip()
+    ended = replace(report, state="STOPPED" if stopped else "FAILED", ended=_now(), error=said)
+    write_report(directory, replace(ended, traceback="".join(lines)))
+
+
+def _go_on_later(directory: Path, number: int, job_id: str) -> None:
+    """See to it that SLURM runs this job again; a failure where that would lead nowhere."""
+    config = load_config(directory / "jobs" / f"{number}.yaml")
+    run_directory = Path(config.hydra.runtime.output_dir)
+    report = readable_report(run_directory) or Report("RUNNING", job_id)
+    if report.state == "FAILED":  # another rank's, for which SLURM ends this one
+        sys.exit(1)
+    try:
+        if slurm.at_time_limit(job_id) and not _has_saved(config):
+            limit = config.hydra.launcher.timeout_min
+            raise ValueError(f"nothing was saved within the time limit: raise hydra.launcher.timeout_min={limit}")
+        slurm.requeue(job_id)
+    except ValueError as error:
+        _report_failure(run_directory, report, error, Path())
+        raise
+
+
+def _has_saved(config: DictConfig) -> bool:
+    """Whether there are a checkpoint or features from after the job's start."""
+    run_directory = Path(config.hydra.runtime.output_dir)
+    features = OmegaConf.select(config, "features.dir")
+    saved = [run_directory / "checkpoints/last.pt", *(Path(features).glob("*/*") if features else ())]
+    start = (run_directory / "job.json").stat().st_mtime
+    return any(file.exists() and file.stat().st_mtime >= start for file in saved)
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+if __name__ == "__main__":  # of hydra/launcher=local: SWEEP NUMBER ID
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    run(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

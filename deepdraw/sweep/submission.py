@@ -1,0 +1,108 @@
+"""A sweep as it is submitted: a directory of its own, its jobs' configs and the code they run."""
+
+from __future__ import annotations
+
+import atexit
+import inspect
+import shutil
+from collections.abc import Callable, Sequence
+from itertools import chain, count
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn, JobStatus, setup_globals
+from hydra.errors import CompactHydraException
+from hydra.types import HydraContext
+from omegaconf import DictConfig, read_write
+
+from deepdraw.runtime.lock import Lock
+from deepdraw.sweep.composing import QuickLoader, write_config
+from deepdraw.sweep.record import Job, JobState, Sweep, claim, inside, write_sweep
+from deepdraw.sweep.snapshot import COMMIT, PACKAGE, check_import, copy_code, digest, git_commit
+
+
+def open_sweep(config: DictConfig, context: HydraContext) -> Lock:
+    """Before the sweeper starts: make `hydra.sweep.dir` a directory that no other sweep has, and composing quick.
+
+    Returns the claim to the directory, for `write_jobs`; this process gives it back at its end at the latest.
+
+    A directory that the command names is refused, with a ValueError, where it holds a sweep; one that the clock named
+    gets a number after it where another sweep began in the same second.
+    """
+    context.config_loader = QuickLoader(context.config_loader)  # type: ignore[arg-type, assignment]
+    wanted = Path(config.hydra.sweep.dir).absolute()
+    named = any(override.startswith("hydra.sweep.dir=") for override in config.hydra.overrides.hydra)
+    for directory in chain([wanted], (wanted.with_name(f"{wanted.name}_{number}") for number in count(2))):
+        try:
+            claimed = claim(directory)
+            break
+        except ValueError:
+            if named:
+                raise
+    atexit.register(claimed.release)
+    with read_write(config):
+        config.hydra.sweep.dir = str(directory)
+    return claimed
+
+
+def write_jobs(
+    config: DictConfig,
+    context: HydraContext,
+    task_function: Callable[[DictConfig], Any],
+    job_overrides: Sequence[Sequence[str]],
+    first: int,
+    *,
+    claimed: Lock,
+    launcher: str,
+    objective: str,
+    snapshot: bool,
+) -> tuple[Sweep, list[Job]]:
+    """Write the configs of a batch of jobs, numbered from `first`, with the first batch the code, and sweep.json.
+
+    claimed: to the directory, which is released when there is a sweep.json. Raises ValueError where the jobs could not
+    import the code, or would write elsewhere.
+    """
+    setup_globals()
+    directory = Path(config.hydra.sweep.dir)
+    task = Path(inspect.getfile(inspect.unwrap(task_function))).absolute()
+    jobs = []
+    for number, overrides in enumerate(job_overrides, first):
+        composed = context.config_loader.load_sweep_config(config, list(overrides))
+        job = Job(number, list(overrides), write_config(directory, composed, number))
+        if not inside(directory, job.directory):
+            raise ValueError(f"{job.directory} is not in {directory}: choose a hydra.sweep.subdir that is")
+        jobs.append(job)
+    if snapshot:
+        if first == 0:
+            _forget_code(directory / "code")
+        task = copy_code(task, directory / "code") if first == 0 else directory / "code" / task.name
+    if first == 0:
+        check_import(directory / "code" if snapshot else PACKAGE.parent)
+    code = {"commit": git_commit(), "digest": digest(task)}
+    sweep = write_sweep(directory, launcher, objective, jobs, task=str(task), code=code)
+    claimed.release()
+    return sweep, jobs
+
+
+def _forget_code(code: Path) -> None:
+    """Remove the copy of a launcher that was killed before it had written its sweep."""
+    if code.is_dir() and any(code.iterdir()):
+        if not (code / COMMIT).is_file():
+            raise ValueError(f"{code} is there and no copy of a sweep's: choose another hydra.sweep.dir")
+        shutil.rmtree(code)
+
+
+class JobFailed(CompactHydraException):
+    """A job that has no result; Hydra shows its line alone and exits with status 1."""
+
+
+def returns(jobs: Sequence[JobState]) -> list[JobReturn]:
+    """What a sweeper is told of jobs that have ended."""
+    return [
+        JobReturn(
+            overrides=job.overrides,
+            status=JobStatus.COMPLETED if job.is_good else JobStatus.FAILED,
+            _return_value=job.metric if job.is_good else JobFailed(f"job {job.number} has no result"),
+        )
+        for job in jobs
+    ]
