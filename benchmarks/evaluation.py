@@ -17,7 +17,7 @@ from deepdraw.data.loader import Loader
 from deepdraw.evaluation.protocols import Head
 from deepdraw.evaluation.splits import open_split, redraw
 from deepdraw.evaluation.task import Task
-from deepdraw.features.cache import Encoder
+from deepdraw.features.encoder import Encoder
 from deepdraw.inference.trained import rebuild
 from deepdraw.report.write import write_evaluation
 from deepdraw.runtime.memory import keep_freed_memory

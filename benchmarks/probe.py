@@ -17,12 +17,15 @@ from rich.table import Column, Table
 from torch import Tensor, nn
 
 import benchmarks as bench
-from deepdraw.data.loader import Batch, Epochs, Loader
+from deepdraw.data.interfaces import Batch, Epochs
+from deepdraw.data.loader import Loader
 from deepdraw.data.shards import Shards, ShardSplit
 from deepdraw.data.subset import Subset
 from deepdraw.drawings.raster import Rasterizer
 from deepdraw.evaluation.classify import score
-from deepdraw.features.cache import Encoder, FeatureLoader, FeatureOptions, cached_features
+from deepdraw.features.cache import FeatureOptions, cached_features
+from deepdraw.features.encoder import Encoder
+from deepdraw.features.loader import FeatureLoader
 from deepdraw.features.store import Features
 from deepdraw.models.backbones.timm import TimmBackbone
 from deepdraw.models.classifier import Classifier

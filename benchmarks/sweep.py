@@ -14,9 +14,9 @@ from typing import Any
 from rich.table import Column, Table
 
 import benchmarks as bench
+from deepdraw.runtime.code import PACKAGE
 from deepdraw.sweep import slurm
 from deepdraw.sweep.record import Sweep, read_sweep, states
-from deepdraw.sweep.snapshot import PACKAGE
 
 STUB = """import hydra
 

@@ -21,12 +21,15 @@ import torch
 from omegaconf import DictConfig
 
 from deepdraw.config.making import check_training, make
-from deepdraw.data.loader import Epochs, Loader, Split
+from deepdraw.data.interfaces import Epochs, Split
+from deepdraw.data.loader import Loader
 from deepdraw.drawings.augment import Augment
 from deepdraw.drawings.raster import Rasterizer
 from deepdraw.evaluation.classify import sample, score
 from deepdraw.evaluation.predictions import PredictionsBuilder
-from deepdraw.features.cache import Encoder, FeatureLoader, FeatureOptions, cached_features, encodes_once
+from deepdraw.features.cache import FeatureOptions, cached_features
+from deepdraw.features.encoder import Encoder
+from deepdraw.features.loader import FeatureLoader
 from deepdraw.models.freezing.policies import freeze, print_layers
 from deepdraw.models.layers.batch_norm import synchronize_batch_norms
 from deepdraw.models.plan import ModelPlan
@@ -40,7 +43,7 @@ from deepdraw.runtime.run_directory import sole_writer
 from deepdraw.training.averaging import average
 from deepdraw.training.checkpoint import Checkpoints
 from deepdraw.training.fitter import Fitter, Training
-from deepdraw.training.recipe import Recipe
+from deepdraw.training.recipe import Recipe, encodes_once
 from deepdraw.training.state import State
 
 SPLITS = ("train", "val", "test")

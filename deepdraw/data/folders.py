@@ -22,7 +22,7 @@ from deepdraw.drawings.svg import read_svg
 from deepdraw.runtime.reading import LARGEST, open_regular
 
 if TYPE_CHECKING:
-    from deepdraw.data.loader import Split
+    from deepdraw.data.interfaces import Split
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from deepdraw.drawings.packed import Complexity, ranges
 from deepdraw.drawings.raster import Rasterizer
 
 if TYPE_CHECKING:
-    from deepdraw.data.loader import Batch, Epochs, Split
+    from deepdraw.data.interfaces import Batch, Epochs, Split
 
 BLOCK = 512  # drawings
 

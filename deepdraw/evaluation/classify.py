@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deepdraw.data.loader import Epochs
+from deepdraw.data.interfaces import Epochs
 from deepdraw.drawings.packed import Complexity
 from deepdraw.evaluation.evaluation import Evaluation
 from deepdraw.evaluation.intervals import intervals

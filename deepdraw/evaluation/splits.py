@@ -4,27 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deepdraw.data.folders import open_folder
-from deepdraw.data.loader import Split
+from deepdraw.data.interfaces import Source, Split
 from deepdraw.data.subset import Joined, Relabelled, Subset
 from deepdraw.drawings.raster import Rasterizer
 
 GENERALIZED = "generalized"
-
-
-class Source(Protocol):
-    """What a config of `conf/data` opens."""
-
-    splits: list[str]
-
-    def split(self, name: str) -> Split:
-        """One of `splits`."""
-        ...
 
 
 def open_split(name: str, source: Source, classes: Sequence[str]) -> Split:

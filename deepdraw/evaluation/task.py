@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deepdraw.data.loader import Epochs
+from deepdraw.data.interfaces import Epochs
 from deepdraw.drawings.packed import Complexity
 from deepdraw.features.passes import Encode, Labelled, gather
 from deepdraw.models.classifier import Classifier

@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from deepdraw.data.loader import Batch, Epochs
+from deepdraw.data.interfaces import Batch, Epochs
 from deepdraw.runtime.precision import Precision
 from deepdraw.runtime.progress import counted
 from deepdraw.runtime.ranks import ALONE, Ranks

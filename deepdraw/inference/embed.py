@@ -21,7 +21,8 @@ from deepdraw.runtime.files import check_writable, create_file, whole_folder
 from deepdraw.runtime.options import CheckpointOptions, one_line_end, parse, usage
 
 if TYPE_CHECKING:
-    from deepdraw.data.loader import Loader, Split
+    from deepdraw.data.interfaces import Split
+    from deepdraw.data.loader import Loader
     from deepdraw.inference.trained import Trained
 
 SPLITS = ("train", "val", "test", "zeroshot")

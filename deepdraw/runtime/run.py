@@ -18,10 +18,10 @@ from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 
+from deepdraw.runtime.code import git_commit
 from deepdraw.runtime.failures import drop_stdout_that_fails, failure_line, keeps_tracebacks
 from deepdraw.runtime.files import write_text
 from deepdraw.runtime.signals import interruptible
-from deepdraw.sweep.snapshot import git_commit
 
 if TYPE_CHECKING:
     from torch import nn

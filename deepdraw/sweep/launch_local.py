@@ -13,13 +13,13 @@ from typing import Any
 
 from hydra.core.utils import JobReturn
 
+from deepdraw.runtime.code import PACKAGE
 from deepdraw.runtime.failures import failure_line
 from deepdraw.runtime.files import create_file
 from deepdraw.runtime.signals import interruptible
 from deepdraw.sweep import processes
 from deepdraw.sweep.record import Job, Sweep, states, write_sweep
 from deepdraw.sweep.reports import Report, readable_report, write_report
-from deepdraw.sweep.snapshot import PACKAGE
 from deepdraw.sweep.submission import returns, write_jobs
 from deepdraw.sweep.table import conclude, describe
 

@@ -172,7 +172,7 @@ def _executor(directory: Path, parameters: Mapping[str, Any]) -> SlurmExecutor:
     """What turns the parameters into an sbatch script; jobs find the sweep's own copy of the code before any other."""
     from submitit.slurm.slurm import SlurmExecutor
 
-    from deepdraw.sweep.snapshot import PACKAGE
+    from deepdraw.runtime.code import PACKAGE
 
     copied = directory / "code"
     code = shlex.quote(str(copied if copied.is_dir() else PACKAGE.parent))

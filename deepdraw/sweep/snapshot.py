@@ -9,11 +9,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import deepdraw
+from deepdraw.runtime.code import COMMIT, PACKAGE, git_commit
 from deepdraw.runtime.files import copy_file, write_text
-
-COMMIT = "commit.txt"  # beside a copy of the package: the commit that it is a copy of
-PACKAGE = Path(deepdraw.__file__).parent
 
 
 def copy_code(task: Path, directory: Path) -> Path:
@@ -55,19 +52,6 @@ def check_import(code: Path) -> None:
             f"jobs could not import deepdraw from {code} ({reason}): "
             f"put right what `cd {code} && {sys.executable} -c 'import deepdraw.sweep.job'` shows"
         )
-
-
-def git_commit() -> str | None:
-    """The commit of the code that runs, with `-dirty` where files differ from it; None outside a clone."""
-    noted = PACKAGE.parent / COMMIT
-    if noted.exists():
-        return noted.read_text() or None
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        done = subprocess.run(command, cwd=PACKAGE, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
 
 
 def _files(task: Path) -> Iterator[tuple[str, Path]]:

@@ -15,10 +15,11 @@ from hydra.errors import CompactHydraException
 from hydra.types import HydraContext
 from omegaconf import DictConfig, read_write
 
+from deepdraw.runtime.code import COMMIT, PACKAGE, git_commit
 from deepdraw.runtime.lock import Lock
 from deepdraw.sweep.composing import QuickLoader, write_config
 from deepdraw.sweep.record import Job, JobState, Sweep, claim, inside, write_sweep
-from deepdraw.sweep.snapshot import COMMIT, PACKAGE, check_import, copy_code, digest, git_commit
+from deepdraw.sweep.snapshot import check_import, copy_code, digest
 
 
 def open_sweep(config: DictConfig, context: HydraContext) -> Lock:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from deepdraw.data.loader import Epochs
+from deepdraw.data.interfaces import Epochs
 from deepdraw.models.classifier import Classifier
 from deepdraw.runtime.precision import Precision
 from deepdraw.runtime.ranks import Ranks

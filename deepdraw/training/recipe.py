@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deepdraw.data.loader import Epochs
+from deepdraw.data.interfaces import Epochs
+from deepdraw.drawings.augment import Augment
+from deepdraw.features.cache import FeatureOptions
+from deepdraw.models.classifier import Classifier
+from deepdraw.models.freezing.policies import will_train
 from deepdraw.training.mixing import Mixing
 
 
@@ -48,3 +52,26 @@ class Recipe:
         """Optimizer steps of the whole run."""
         steps = self.epochs * self.steps_per_epoch(loader)
         return steps if self.limit_steps is None else min(steps, self.limit_steps)
+
+
+def encodes_once(model: Classifier, recipe: Recipe, augment: Augment | None, options: FeatureOptions) -> bool:
+    """Whether the features of a drawing are the same, or one of a few views', throughout the run.
+
+    Where the backbone is frozen a line says so, or what is in the way.
+    """
+    if will_train(model) & set(model.backbone.parameters()):
+        return False
+    obstacle = None
+    if options.dir is None:
+        obstacle = "features.dir=null"
+    elif recipe.limit_steps is not None:
+        obstacle = "train.limit_steps tries out less than an epoch"
+    elif recipe.mixup or recipe.cutmix:
+        obstacle = "train.mixup and train.cutmix mix images"
+    elif augment is not None and options.views is None:
+        obstacle = "augment changes them each time; features.views=K would keep K views"
+    if obstacle is None:
+        print(f"the backbone is frozen: it encodes the drawings once, and training goes on from {options.dir}/")
+    else:
+        print(f"the backbone is frozen but encodes the drawings in every epoch: {obstacle}")
+    return obstacle is None

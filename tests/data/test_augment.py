@@ -12,7 +12,8 @@ from hypothesis.extra.numpy import arrays
 
 from deepdraw.data import loader as loader_module
 from deepdraw.data.doodles.source import SEEN, draw_all
-from deepdraw.data.loader import Batch, Loader
+from deepdraw.data.interfaces import Batch
+from deepdraw.data.loader import Loader
 from deepdraw.data.shards import Shards
 from deepdraw.drawings.augment import RANGES, Augment, AugmentingRasterizer
 from deepdraw.drawings.packed import Drawings

@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepdraw.data import loader as loader_module
-from deepdraw.data.loader import Batch, Loader, Order
+from deepdraw.data.interfaces import Batch
+from deepdraw.data.loader import Loader
+from deepdraw.data.order import Order
 from deepdraw.drawings.raster import Rasterizer
 
 

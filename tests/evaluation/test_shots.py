@@ -14,7 +14,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 
-from deepdraw.data.loader import Batch
+from deepdraw.data.interfaces import Batch
 from deepdraw.drawings.packed import Complexity
 from deepdraw.evaluation.evaluation import Evaluation
 from deepdraw.evaluation.fewshot.generalized import harmonic_mean

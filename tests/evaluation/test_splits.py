@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from deepdraw.data.loader import Split
+from deepdraw.data.interfaces import Split
 from deepdraw.data.shards import Shards, write_shards
 from deepdraw.drawings.packed import Drawings
 from deepdraw.drawings.raster import Rasterizer

@@ -20,7 +20,9 @@ from deepdraw.data.shards import Shards
 from deepdraw.drawings.augment import Augment
 from deepdraw.drawings.raster import Rasterizer
 from deepdraw.features import cache as features_module
-from deepdraw.features.cache import Encoder, FeatureLoader, FeatureOptions, cached_features, encodes_once
+from deepdraw.features.cache import FeatureOptions, cached_features
+from deepdraw.features.encoder import Encoder
+from deepdraw.features.loader import FeatureLoader
 from deepdraw.features.store import ARRAYS, BLOCK, Features, FeatureStore, FeatureWriter
 from deepdraw.models.backbones.base import Backbone, LayerGroup
 from deepdraw.models.backbones.timm import TimmBackbone
@@ -28,7 +30,7 @@ from deepdraw.models.classifier import Classifier
 from deepdraw.models.freezing import policies as freezing
 from deepdraw.runtime.lock import Lock
 from deepdraw.runtime.precision import DTYPES, Precision
-from deepdraw.training.recipe import Recipe
+from deepdraw.training.recipe import Recipe, encodes_once
 
 CPU = torch.device("cpu")
 NUM_DRAWINGS = 5 * BLOCK + 60

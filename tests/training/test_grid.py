@@ -15,8 +15,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from deepdraw.data.loader import Epochs
-from deepdraw.features.cache import FeatureLoader
+from deepdraw.data.interfaces import Epochs
+from deepdraw.features.loader import FeatureLoader
 from deepdraw.features.store import Features
 from deepdraw.runtime.precision import Precision
 from deepdraw.training.heads.grid import Grid, GridSearch, train_grid

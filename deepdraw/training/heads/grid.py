@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from deepdraw.data.loader import Epochs
+from deepdraw.data.interfaces import Epochs
 from deepdraw.models.classifier import Classifier
 from deepdraw.runtime.progress import Bar
 from deepdraw.runtime.ranks import Ranks

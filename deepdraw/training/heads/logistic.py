@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from deepdraw.features.cache import FeatureLoader
+from deepdraw.features.loader import FeatureLoader
 from deepdraw.features.store import Features
 from deepdraw.models.classifier import Classifier
 from deepdraw.runtime.progress import Bar

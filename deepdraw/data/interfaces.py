@@ -1,0 +1,70 @@
+"""What sources of drawings, their splits and their loaders owe to each other: the interfaces of conf/data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from deepdraw.drawings.packed import Complexity
+from deepdraw.drawings.raster import Rasterizer
+
+
+class Source(Protocol):
+    """What a config of `conf/data` opens."""
+
+    splits: list[str]
+
+    def split(self, name: str) -> Split:
+        """One of `splits`."""
+        ...
+
+
+class Split(Protocol):
+    """What a source of data gives: classes and blocks of drawings that can be read in any order."""
+
+    classes: list[str]  # label k means classes[k]
+    block_sizes: NDArray[np.int64]  # drawings in each block
+    fingerprint: str  # changes with any drawing, label or class, or with their order
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """The labels [N] of all drawings in stored order; none is drawn."""
+        ...
+
+    def complexity(self) -> Complexity | None:
+        """Strokes and points of all drawings in stored order; None where there are images among them."""
+        ...
+
+    def read(
+        self, blocks: NDArray[np.int64], rows: NDArray[np.int64], rasterizer: Rasterizer, images: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+        """Draw those at `rows` [N] of the concatenated `blocks` into images [N, size, size]: labels and key ids [N]."""
+        ...
+
+
+class Batch(NamedTuple):
+    """images: uint8 [B, size, size]; labels: int64 [B]; key_ids: int64 [B], the bits of the unsigned ids."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    key_ids: torch.Tensor
+
+
+class Epochs(Protocol):
+    """What training and evaluation know of a loader: batches on the device, of drawings or of what stands for them."""
+
+    classes: list[str]
+    batch_size: int
+    num_drawings: int
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        ...
+
+    def epoch(self, epoch: int = 0, first: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from number `first` on."""
+        ...

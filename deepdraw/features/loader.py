@@ -1,0 +1,63 @@
+"""Batches of kept features, as a Loader gives batches of drawings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from deepdraw.data.interfaces import Batch, Split
+from deepdraw.data.order import Order, Share
+from deepdraw.features.store import Features
+
+FORGET_EVERY = 32  # batches
+
+
+class FeatureLoader:
+    """Batches as a Loader of the same split, batch size and seed gives them, but of features in the place of images.
+
+    They are float32 [B, D], of view `epoch % views`.
+    """
+
+    def __init__(
+        self,
+        features: Features,
+        split: Split,
+        *,
+        batch_size: int,
+        shuffle: bool,
+        device: torch.device,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.classes, self.batch_size, self.num_drawings = split.classes, batch_size, len(features.labels)
+        self.features, self._shuffle, self._device, self._seed = features, shuffle, device, seed
+        self._share = Share(self.num_drawings, batch_size, shuffle, rank, world_size)
+        self._views = features.features.view(-1, *features.features.shape[-2:])
+        self._block_sizes = split.block_sizes
+        self._block_starts = np.cumsum(split.block_sizes) - split.block_sizes
+
+    def __len__(self) -> int:
+        """Steps in an epoch, or, without shuffling, batches of this rank."""
+        return len(self._share)
+
+    def epoch(self, epoch: int = 0, first: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from number `first` on."""
+        order = Order(self._block_sizes, self._seed, epoch, self._shuffle)
+        features = self._views[epoch % len(self._views)]
+        for index in range(first, len(self)):
+            parts = order.take(*self._share.bounds(index))
+            places = torch.from_numpy(np.concatenate([self._places(*part) for part in parts]))
+            batch = (array[places] for array in (features, self.features.labels, self.features.key_ids))
+            images, labels, key_ids = (tensor.to(self._device, non_blocking=True) for tensor in batch)
+            yield Batch(images.float(), labels, key_ids)
+            if index % FORGET_EVERY == 0:
+                self.features.forget()
+
+    def _places(self, blocks: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where in stored order those at `rows` of the concatenated `blocks` are."""
+        starts, sizes = self._block_starts[blocks], self._block_sizes[blocks]
+        return np.concatenate([np.arange(a, a + n) for a, n in zip(starts, sizes, strict=True)])[rows]
