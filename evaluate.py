@@ -9,8 +9,8 @@ if __name__ == "__main__":
 import hydra
 from omegaconf import DictConfig
 
-from deepdraw.config.compose_errors import one_line_compose_errors
-from deepdraw.runtime.run import ends_in_one_line, evaluation_left
+from deepdraw.config import one_line_compose_errors
+from deepdraw.runtime import ends_in_one_line, evaluation_left
 
 
 @one_line_compose_errors
@@ -21,8 +21,8 @@ def main(cfg: DictConfig) -> None:
 
     With `cfg.interpolate` they are those of the weights between the pretrained and the trained ones, for each alpha.
     """
-    from deepdraw.evaluation.session import Session
-    from deepdraw.report.write import write_session  # torch: slow to import, and --help needs none of it
+    from deepdraw.evaluation import Session
+    from deepdraw.report import write_session  # torch: slow to import, and --help needs none of it
 
     session = Session(cfg)
     write_session(session, dict(session.versions()))

@@ -9,8 +9,8 @@ if __name__ == "__main__":
 import hydra
 from omegaconf import DictConfig
 
-from deepdraw.config.compose_errors import one_line_compose_errors
-from deepdraw.runtime.run import one_directory, one_line_errors, run_directory
+from deepdraw.config import one_line_compose_errors
+from deepdraw.runtime import hydra_run_directory, one_directory, one_line_errors
 
 
 @one_line_compose_errors
@@ -21,7 +21,7 @@ def main(cfg: DictConfig) -> float:
     """Train as `cfg` says in Hydra's run directory and return what a sweep compares."""
     from deepdraw.experiment import open_experiment  # torch: slow to import, and --help needs none of it
 
-    with open_experiment(cfg, run_directory()) as experiment:
+    with open_experiment(cfg, hydra_run_directory()) as experiment:
         experiment.fit()
         experiment.test()
         experiment.report()

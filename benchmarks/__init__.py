@@ -15,8 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from deepdraw.runtime.signals import signals_held
-from deepdraw.runtime.workers import settle_worker
+from deepdraw.runtime import settle_worker, signals_held
 
 if TYPE_CHECKING:
     import torch

@@ -20,9 +20,8 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks import machine
+from deepdraw.runtime import cell, one_line_end, parse
 from deepdraw.runtime import options as key_values
-from deepdraw.runtime.display import cell
-from deepdraw.runtime.options import one_line_end, parse
 
 BENCHMARKS = {
     "data": "images per second on one core: strokes, against the original project's image shards",

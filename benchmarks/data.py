@@ -25,11 +25,9 @@ from torchvision import transforms
 
 import benchmarks as bench
 from benchmarks import in_fresh_process
-from deepdraw.data.loader import Loader
-from deepdraw.data.shards import Shards, write_shards
-from deepdraw.drawings.raster import Rasterizer
-from deepdraw.runtime.display import cell
-from deepdraw.runtime.memory import keep_freed_memory
+from deepdraw.data import Loader, Shards, write_shards
+from deepdraw.drawings import Rasterizer
+from deepdraw.runtime import cell, keep_freed_memory
 
 CANVAS, PIXELS, QUALITY = 256, 224, 90  # of the original's JPEGs
 IMAGES_IN_TAR = 10_000  # likewise

@@ -13,14 +13,12 @@ from omegaconf import MISSING, OmegaConf
 from rich.table import Column, Table
 
 import benchmarks as bench
-from deepdraw.data.loader import Loader
-from deepdraw.evaluation.protocols import Head
-from deepdraw.evaluation.splits import open_split, redraw
-from deepdraw.evaluation.task import Task
-from deepdraw.features.encoder import Encoder
-from deepdraw.inference.trained import rebuild
-from deepdraw.report.write import write_evaluation
-from deepdraw.runtime.memory import keep_freed_memory
+from deepdraw.data import Loader
+from deepdraw.evaluation import Head, Task, open_split, redraw
+from deepdraw.features import Encoder
+from deepdraw.inference import rebuild
+from deepdraw.report import write_evaluation
+from deepdraw.runtime import keep_freed_memory
 
 
 @dataclass

@@ -14,12 +14,10 @@ from torch.nn import functional as F
 
 import benchmarks as bench
 from benchmarks import in_fresh_process, peak_memory
-from deepdraw.models.backbones.base import LayerGroup
-from deepdraw.models.backbones.timm import TimmBackbone
-from deepdraw.models.classifier import Classifier
+from deepdraw.models import Classifier, Linear
+from deepdraw.models.backbones import LayerGroup, TimmBackbone
 from deepdraw.models.freezing import policies as freezing
-from deepdraw.models.heads import Linear
-from deepdraw.runtime.precision import Precision, find_device
+from deepdraw.runtime import Precision, find_device
 
 NUM_CLASSES = 275  # the seen categories of Quick, Draw!
 

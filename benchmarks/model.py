@@ -25,11 +25,10 @@ import benchmarks as bench
 from benchmarks import in_fresh_process, peak_memory, steps
 from benchmarks.flops import data_sheet, matmul_flops
 from benchmarks.freezing import NUM_CLASSES
-from deepdraw.data.doodles.source import open_doodles
-from deepdraw.data.loader import Loader
-from deepdraw.drawings.raster import Rasterizer
-from deepdraw.runtime.memory import keep_freed_memory
-from deepdraw.runtime.precision import DTYPES, find_device
+from deepdraw.data import Loader
+from deepdraw.data.doodles import open_doodles
+from deepdraw.drawings import Rasterizer
+from deepdraw.runtime import DTYPES, find_device, keep_freed_memory
 
 PER_CLASS = 32  # doodles that the loader draws
 

@@ -17,28 +17,16 @@ from rich.table import Column, Table
 from torch import Tensor, nn
 
 import benchmarks as bench
-from deepdraw.data.interfaces import Batch, Epochs
-from deepdraw.data.loader import Loader
-from deepdraw.data.shards import Shards, ShardSplit
-from deepdraw.data.subset import Subset
-from deepdraw.drawings.raster import Rasterizer
-from deepdraw.evaluation.classify import score
-from deepdraw.features.cache import FeatureOptions, cached_features
-from deepdraw.features.encoder import Encoder
-from deepdraw.features.loader import FeatureLoader
-from deepdraw.features.store import Features
-from deepdraw.models.backbones.timm import TimmBackbone
-from deepdraw.models.classifier import Classifier
-from deepdraw.models.freezing.policies import everything, freeze
-from deepdraw.models.heads import Linear
-from deepdraw.runtime.display import cell
-from deepdraw.runtime.memory import keep_freed_memory
-from deepdraw.runtime.precision import Precision, find_device
-from deepdraw.training.heads.common import features_of, linear_head
-from deepdraw.training.heads.grid import Grid, train_grid
-from deepdraw.training.heads.logistic import Standardized, origin, regress
-from deepdraw.training.loop import Recipe, State, train_step
-from deepdraw.training.optim import cosine
+from deepdraw.data import Batch, Epochs, Loader, Shards, ShardSplit, Subset
+from deepdraw.drawings import Rasterizer
+from deepdraw.evaluation import score
+from deepdraw.features import Encoder, FeatureLoader, FeatureOptions, Features, cached_features
+from deepdraw.models import Classifier, Linear
+from deepdraw.models.backbones import TimmBackbone
+from deepdraw.models.freezing import everything, freeze
+from deepdraw.runtime import Precision, cell, find_device, keep_freed_memory
+from deepdraw.training import Recipe, State, cosine, train_step
+from deepdraw.training.heads import Grid, Standardized, features_of, linear_head, origin, regress, train_grid
 
 ADAMW = partial(torch.optim.AdamW, fused=True)
 SCHEDULE = partial(cosine, warmup=0.05)

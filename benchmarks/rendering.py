@@ -16,14 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import benchmarks as bench
-from deepdraw.data.shards import Shards, ShardSplit
-from deepdraw.drawings.packed import Drawings
-from deepdraw.drawings.raster import Polarity, Rasterizer
-from deepdraw.models.backbones.timm import TimmBackbone
-from deepdraw.models.classifier import Classifier
-from deepdraw.runtime.display import shown
-from deepdraw.runtime.memory import keep_freed_memory
-from deepdraw.runtime.precision import find_device
+from deepdraw.data import Shards, ShardSplit
+from deepdraw.drawings import Drawings, Polarity, Rasterizer
+from deepdraw.models import Classifier
+from deepdraw.models.backbones import TimmBackbone
+from deepdraw.runtime import find_device, keep_freed_memory, shown
 
 BATCH = 16  # drawings in a pass of the network
 C = 0.03  # inverse strength of the probe's L2 penalty, as scikit-learn counts it

@@ -16,11 +16,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from benchmarks.flops import count_flops
-from deepdraw.models.classifier import Classifier
-from deepdraw.models.freezing.policies import freeze, thaw
-from deepdraw.runtime.precision import find_device
-from deepdraw.training.averaging import average
-from deepdraw.training.loop import Recipe, State, train_step
+from deepdraw.models import Classifier
+from deepdraw.models.freezing import freeze, thaw
+from deepdraw.runtime import find_device
+from deepdraw.training import Recipe, State, average, train_step
 
 CONF = Path(__file__).parents[2] / "conf"
 COUNTED = 2  # images of which FLOPs are counted, by forward() because compiled calls hide them

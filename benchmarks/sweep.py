@@ -14,9 +14,8 @@ from typing import Any
 from rich.table import Column, Table
 
 import benchmarks as bench
-from deepdraw.runtime.code import PACKAGE
-from deepdraw.sweep import slurm
-from deepdraw.sweep.record import Sweep, read_sweep, states
+from deepdraw.runtime import PACKAGE
+from deepdraw.sweep import Sweep, read_sweep, slurm, states
 
 STUB = """import hydra
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from deepdraw.inference.recognizer import Recognizer
+    from deepdraw.inference import Recognizer
 
 __version__ = "0.1.0"
 
@@ -25,7 +25,9 @@ def load(ckpt: str | Path, *, device: str = "auto", precision: str = "auto", tru
     Raises:
         ValueError: in one line, where the checkpoint is missing, damaged, or cannot be used here.
     """
-    from deepdraw.inference.recognizer import Recognizer  # torch: slow to import
-    from deepdraw.inference.trained import rebuild
+    from deepdraw.inference import (
+        Recognizer,  # torch: slow to import
+        rebuild,
+    )
 
     return Recognizer(rebuild(ckpt, device=device, precision=precision, trust=trust))

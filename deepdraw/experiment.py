@@ -20,31 +20,17 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from deepdraw.config.making import check_training, make
-from deepdraw.data.interfaces import Epochs, Split
-from deepdraw.data.loader import Loader
-from deepdraw.drawings.augment import Augment
-from deepdraw.drawings.raster import Rasterizer
-from deepdraw.evaluation.classify import sample, score
-from deepdraw.evaluation.predictions import PredictionsBuilder
-from deepdraw.features.cache import FeatureOptions, cached_features
-from deepdraw.features.encoder import Encoder
-from deepdraw.features.loader import FeatureLoader
-from deepdraw.models.freezing.policies import freeze, print_layers
-from deepdraw.models.layers.batch_norm import synchronize_batch_norms
-from deepdraw.models.plan import ModelPlan
-from deepdraw.report.tables import print_table
-from deepdraw.report.write import write_training
-from deepdraw.runtime.memory import keep_freed_memory
-from deepdraw.runtime.precision import Precision, find_device
-from deepdraw.runtime.ranks import Ranks
-from deepdraw.runtime.run import describe_run, open_run
-from deepdraw.runtime.run_directory import sole_writer
-from deepdraw.training.averaging import average
-from deepdraw.training.checkpoint import Checkpoints
-from deepdraw.training.fitter import Fitter, Training
-from deepdraw.training.recipe import Recipe, encodes_once
-from deepdraw.training.state import State
+from deepdraw.config import check_training, make
+from deepdraw.data import Epochs, Loader, Split
+from deepdraw.drawings import Augment, Rasterizer
+from deepdraw.evaluation import PredictionsBuilder, sample, score
+from deepdraw.features import Encoder, FeatureLoader, FeatureOptions, cached_features
+from deepdraw.models import ModelPlan
+from deepdraw.models.freezing import freeze, print_layers
+from deepdraw.models.layers import synchronize_batch_norms
+from deepdraw.report import print_table, write_training
+from deepdraw.runtime import Precision, Ranks, describe_run, find_device, keep_freed_memory, open_run, sole_writer
+from deepdraw.training import Checkpoints, Fitter, Recipe, State, Training, average, encodes_once
 
 SPLITS = ("train", "val", "test")
 

@@ -70,7 +70,7 @@ def test_every_part_of_a_model_builds(group, option):
         frozen = instantiate(cfg.freeze, backbone.layer_groups())
     assert backbone.image_size == cfg.render.size
     assert sum(p.numel() for p in head.parameters()) > 0
-    assert bool(frozen) == (cfg.freeze._target_ != "deepdraw.models.freezing.policies.nothing")
+    assert bool(frozen) == (cfg.freeze._target_ != "deepdraw.models.freezing.nothing")
 
 
 @pytest.mark.parametrize(("group", "option"), [pair for pair in OPTIONS if pair[0] in ("optimizer", "schedule")])

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deepdraw.runtime.display import shown
-from deepdraw.runtime.options import one_line_end, parse, usage
+from deepdraw.runtime import one_line_end, parse, shown, usage
 
 USAGE = "python -m deepdraw.compare.__main__ RUN RUN ... | SWEEP [key=value ...]"
 
@@ -39,7 +38,7 @@ def run(directories: Sequence[Path], options: Options) -> None:
     from deepdraw.compare.comparison import compare  # heavy imports wait until --help has answered
     from deepdraw.compare.forms import print_runs, to_csv, to_html, to_markdown
     from deepdraw.compare.runs import find_runs
-    from deepdraw.runtime.files import check_writable, write_text
+    from deepdraw.runtime import check_writable, write_text
 
     if options.out is not None:
         check_writable(Path(options.out))

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from deepdraw.compare.paired import Difference, NotComparable, common, difference, holm
 from deepdraw.compare.runs import Run, command, differing, read_run, short_names
-from deepdraw.evaluation.predictions import Predictions
-from deepdraw.report.tables import title
+from deepdraw.evaluation import Predictions
+from deepdraw.report import title
 
 _METHODS = ("text", "whitened", "prototype", "tip", "knn")  # in the order in which they are preferred
 _MAIN = re.compile(

@@ -12,8 +12,8 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from deepdraw.compare.comparison import Comparison, Row
-from deepdraw.report.tables import Line, lines, title
-from deepdraw.runtime.display import cell, csv_cell, csv_heading, shown
+from deepdraw.report import Line, lines, title
+from deepdraw.runtime import cell, csv_cell, csv_heading, shown
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from deepdraw.evaluation.intervals import mcnemar
-from deepdraw.evaluation.predictions import Predictions
+from deepdraw.evaluation import Predictions, mcnemar
 
 Rows = NDArray[np.int64]
 

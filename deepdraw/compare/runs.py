@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deepdraw.evaluation.metric_files import read_metrics, read_summary
-from deepdraw.runtime.reading import read_yaml
-from deepdraw.runtime.run import FREE
+from deepdraw.evaluation import read_metrics, read_summary
+from deepdraw.runtime import FREE, read_yaml
 
 _HYDRA_KEYS = ("_partial_", "_convert_", "_recursive_")
 

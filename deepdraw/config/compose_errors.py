@@ -18,7 +18,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf.errors import OmegaConfBaseException
 
 from deepdraw.config.roles import ROLES
-from deepdraw.runtime.failures import failure_line, keeps_tracebacks
+from deepdraw.runtime import failure_line, keeps_tracebacks
 
 GROUPS = {"experiment", "protocol", "sweep", "hydra", *(place.partition(".")[0] for place in ROLES)}
 NOISE = ("full_key:", "object_type=", "reference_type=", "See https://", "provider=", "Config search path:")

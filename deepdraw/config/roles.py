@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-ALGORITHMS = ("torch.optim.AdamW", "torch.optim.SGD", "deepdraw.training.muon.Muon")
+ALGORITHMS = ("torch.optim.AdamW", "torch.optim.SGD", "deepdraw.training.Muon")
 SCHEDULES = (
-    "deepdraw.training.optim.constant",
-    "deepdraw.training.optim.cosine",
-    "deepdraw.training.optim.onecycle",
+    "deepdraw.training.constant",
+    "deepdraw.training.cosine",
+    "deepdraw.training.onecycle",
 )
 
 
@@ -50,63 +50,63 @@ class Role:
 ROLES = {
     "backbone": Role(
         (
-            "deepdraw.models.backbones.timm.TimmBackbone",
-            "deepdraw.models.backbones.open_clip.OpenClipBackbone",
+            "deepdraw.models.backbones.TimmBackbone",
+            "deepdraw.models.backbones.OpenClipBackbone",
         ),
         keys=("_convert_",),
-        base="deepdraw.models.backbones.base.Backbone",
+        base="deepdraw.models.backbones.Backbone",
     ),
     "head": Role(
         (
-            "deepdraw.models.heads.Linear",
-            "deepdraw.models.heads.MLP",
-            "deepdraw.models.heads.Cosine",
-            "deepdraw.models.heads.Text",
+            "deepdraw.models.Linear",
+            "deepdraw.models.MLP",
+            "deepdraw.models.Cosine",
+            "deepdraw.models.Text",
         ),
         base="torch.nn.Module",
         named=("num_features", "num_classes"),
     ),
     "data.source": Role(
         (
-            "deepdraw.data.doodles.source.open_doodles",
-            "deepdraw.data.shards.Shards",
-            "deepdraw.data.tars.source.ImageTars",
+            "deepdraw.data.doodles.open_doodles",
+            "deepdraw.data.Shards",
+            "deepdraw.data.tars.ImageTars",
         ),
         method="split",
     ),
     "freeze": Role(
         (
-            "deepdraw.models.freezing.policies.nothing",
-            "deepdraw.models.freezing.policies.everything",
-            "deepdraw.models.freezing.policies.first",
-            "deepdraw.models.freezing.policies.last",
-            "deepdraw.models.freezing.policies.blocks",
-            "deepdraw.models.freezing.policies.gradual",
-            "deepdraw.models.freezing.efficient.norms",
-            "deepdraw.models.freezing.efficient.biases",
-            "deepdraw.models.freezing.efficient.lora",
+            "deepdraw.models.freezing.nothing",
+            "deepdraw.models.freezing.everything",
+            "deepdraw.models.freezing.first",
+            "deepdraw.models.freezing.last",
+            "deepdraw.models.freezing.blocks",
+            "deepdraw.models.freezing.gradual",
+            "deepdraw.models.freezing.norms",
+            "deepdraw.models.freezing.biases",
+            "deepdraw.models.freezing.lora",
         ),
         positional=1,
     ),
-    "augment": Role(("deepdraw.drawings.augment.nothing", "deepdraw.drawings.augment.Augment")),
-    "optimizer": Role(("deepdraw.training.optim.build_optimizer",), positional=1, named=("pretrained",)),
+    "augment": Role(("deepdraw.drawings.nothing", "deepdraw.drawings.Augment")),
+    "optimizer": Role(("deepdraw.training.build_optimizer",), positional=1, named=("pretrained",)),
     "optimizer.algorithm": Role(ALGORITHMS, keys=("_partial_",), positional=1),
     "schedule": Role(SCHEDULES, positional=2),
     "fit": Role(
         (
-            "deepdraw.training.loop.Loop",
-            "deepdraw.training.heads.grid.GridSearch",
-            "deepdraw.training.heads.logistic.LogisticRegression",
+            "deepdraw.training.Loop",
+            "deepdraw.training.heads.GridSearch",
+            "deepdraw.training.heads.LogisticRegression",
         ),
     ),
     "fit.algorithm": Role(ALGORITHMS, keys=("_partial_",), positional=1),
     "fit.schedule": Role(SCHEDULES, keys=("_partial_",), positional=2),
-    "precision": Role(("deepdraw.runtime.precision.Precision",), named=("device",)),
+    "precision": Role(("deepdraw.runtime.Precision",), named=("device",)),
     "logger.*": Role(
         (
-            "deepdraw.loggers.base.CSVLogger",
-            "deepdraw.loggers.base.TensorBoardLogger",
-            "deepdraw.loggers.base.WandbLogger",
+            "deepdraw.loggers.CSVLogger",
+            "deepdraw.loggers.TensorBoardLogger",
+            "deepdraw.loggers.WandbLogger",
         ),
         keys=("_partial_",),
         positional=2,

@@ -13,13 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepdraw.data.shards import Shards
-from deepdraw.data.tars.source import FOLDERS, ImageTars
-from deepdraw.drawings.image_headers import JPEG_SIGNATURE, PNG_SIGNATURE
-from deepdraw.drawings.images import fit, is_light_on_dark, read_image
-from deepdraw.drawings.packed import Complexity, Drawings, hash_text, ranges
-from deepdraw.drawings.raster import Rasterizer
-from deepdraw.drawings.svg import read_svg
-from deepdraw.runtime.reading import LARGEST, open_regular
+from deepdraw.data.tars import FOLDERS, ImageTars
+from deepdraw.drawings import (
+    JPEG_SIGNATURE,
+    PNG_SIGNATURE,
+    Complexity,
+    Drawings,
+    Rasterizer,
+    fit,
+    hash_text,
+    is_light_on_dark,
+    ranges,
+    read_image,
+    read_svg,
+)
+from deepdraw.runtime import LARGEST, open_regular
 
 if TYPE_CHECKING:
     from deepdraw.data.interfaces import Split

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deepdraw.drawings.packed import Complexity
-from deepdraw.drawings.raster import Rasterizer
+from deepdraw.drawings import Complexity, Rasterizer
 
 
 class Source(Protocol):

@@ -23,9 +23,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from deepdraw.data.interfaces import Batch, Split
 from deepdraw.data.order import Order, Share
-from deepdraw.drawings.augment import Augment, AugmentingRasterizer
-from deepdraw.drawings.raster import Rasterizer
-from deepdraw.runtime.signals import signals_held
+from deepdraw.drawings import Augment, AugmentingRasterizer, Rasterizer
+from deepdraw.runtime import signals_held
 
 
 class Batches(Dataset[Batch]):

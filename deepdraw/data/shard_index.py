@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from deepdraw.runtime.reading import LARGEST, parse_json, read_bytes
+from deepdraw.runtime import LARGEST, parse_json, read_bytes
 
 FORMATS = ("deepdraw-strokes-1", "deepdraw-strokes-2")  # the second has a checksum of the index itself
 START = b',\n "sha256": "'  # of the last entry, the checksum of all bytes before it

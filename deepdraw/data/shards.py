@@ -26,11 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepdraw.data.shard_index import FORMATS, ShardEntry, SplitEntry, index_bytes, read_index
-from deepdraw.data.tars.members import Member, tar_members
-from deepdraw.drawings.packed import Complexity, Drawings, mix
-from deepdraw.drawings.raster import Rasterizer
-from deepdraw.runtime.files import write_bytes
-from deepdraw.runtime.reading import NO_ARRAY, open_regular, read_npy_header
+from deepdraw.data.tars import Member, tar_members
+from deepdraw.drawings import Complexity, Drawings, Rasterizer, mix
+from deepdraw.runtime import NO_ARRAY, open_regular, read_npy_header, write_bytes
 
 BLOCK = 512  # drawings in a sample
 SHARD = 64 * BLOCK  # drawings in a tar, about 4 MB

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from deepdraw.drawings.packed import Complexity, ranges
-from deepdraw.drawings.raster import Rasterizer
+from deepdraw.drawings import Complexity, Rasterizer, ranges
 
 if TYPE_CHECKING:
     from deepdraw.data.interfaces import Batch, Epochs, Split

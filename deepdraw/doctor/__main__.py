@@ -12,8 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from deepdraw.doctor import Finding, first_line, hardware, services, software
-from deepdraw.runtime.display import cell
-from deepdraw.runtime.options import one_line_end
+from deepdraw.runtime import cell, one_line_end
 
 STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 

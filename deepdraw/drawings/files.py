@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from deepdraw.drawings.simplification import cut, simplify
-from deepdraw.runtime.reading import LARGEST, open_regular
+from deepdraw.runtime import LARGEST, open_regular
 
 MAX_LENGTH = 2**16 - 1
 SUFFIXES = (".ndjson", ".bin")

@@ -15,7 +15,7 @@ from deepdraw.drawings.image_headers import FORMS, JPEG_SIGNATURE, NO_IMAGE, PNG
 from deepdraw.drawings.packed import Drawings
 from deepdraw.drawings.raster import Rasterizer
 from deepdraw.drawings.svg import read_svg
-from deepdraw.runtime.reading import LARGEST, read_bytes
+from deepdraw.runtime import LARGEST, read_bytes
 
 if TYPE_CHECKING:
     from PIL.Image import Image

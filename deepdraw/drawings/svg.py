@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from deepdraw.drawings.files import MAX_LENGTH
 from deepdraw.drawings.simplification import simplify
 from deepdraw.drawings.svg_tree import read_tree
-from deepdraw.runtime.reading import LARGEST as LIMITS
-from deepdraw.runtime.reading import read_bytes
+from deepdraw.runtime import LARGEST as LIMITS
+from deepdraw.runtime import read_bytes
 
 UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)  # of svgelements
 LARGEST = 1e12  # coordinate

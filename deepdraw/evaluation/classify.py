@@ -10,17 +10,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deepdraw.data.interfaces import Epochs
-from deepdraw.drawings.packed import Complexity
+from deepdraw.data import Epochs
+from deepdraw.drawings import Complexity
 from deepdraw.evaluation.evaluation import Evaluation
 from deepdraw.evaluation.intervals import intervals
 from deepdraw.evaluation.metrics import ClassificationMetrics, chance
 from deepdraw.evaluation.predictions import PredictionsBuilder
 from deepdraw.evaluation.task import Task
-from deepdraw.features.passes import outputs
-from deepdraw.models.classifier import Classifier
-from deepdraw.runtime.precision import Precision
-from deepdraw.runtime.ranks import ALONE, Ranks
+from deepdraw.features import outputs
+from deepdraw.models import Classifier
+from deepdraw.runtime import ALONE, Precision, Ranks
 
 
 def score(

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Any, TypedDict
 
-from deepdraw.runtime.reading import read_json
+from deepdraw.runtime import read_json
 
 LONGEST_NAME = 200  # characters of a metric's
 LARGEST_NUMBER = 2**53

@@ -13,10 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deepdraw.drawings.packed import Complexity
+from deepdraw.drawings import Complexity
 from deepdraw.evaluation.metrics import true_ranks
-from deepdraw.runtime.reading import read_npz
-from deepdraw.runtime.seals import write_sealed
+from deepdraw.runtime import read_npz, write_sealed
 
 _COLUMNS: dict[str, tuple[Any, int]] = {
     "classes": (str, 1),

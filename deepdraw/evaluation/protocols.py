@@ -9,11 +9,9 @@ from torch import Tensor
 
 from deepdraw.evaluation.classify import classify
 from deepdraw.evaluation.evaluation import Evaluation
-from deepdraw.evaluation.fewshot.generalized import by_kind
-from deepdraw.evaluation.fewshot.protocol import FewShot
+from deepdraw.evaluation.fewshot import FewShot, by_kind
 from deepdraw.evaluation.task import Task
-from deepdraw.models.heads import cosine_logits
-from deepdraw.models.prompts import text_classifier
+from deepdraw.models import cosine_logits, text_classifier
 
 
 @dataclass(frozen=True)

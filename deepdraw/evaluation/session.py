@@ -8,22 +8,15 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from deepdraw.config.making import check_evaluation, make
-from deepdraw.data.interfaces import Epochs, Split
-from deepdraw.data.loader import Loader
-from deepdraw.data.subset import Joined, JoinedLoader
+from deepdraw.config import check_evaluation, make
+from deepdraw.data import Epochs, Joined, JoinedLoader, Loader, Split
 from deepdraw.evaluation.evaluation import Evaluation
 from deepdraw.evaluation.splits import open_split, result_name, seen_drawings
 from deepdraw.evaluation.task import Task
-from deepdraw.features.cache import FeatureOptions, cached_features
-from deepdraw.features.encoder import Encoder
-from deepdraw.features.loader import FeatureLoader
-from deepdraw.inference.trained import rebuild
-from deepdraw.models.interpolation import check_alphas, interpolate, pretrained_weights
-from deepdraw.models.plan import ModelPlan
-from deepdraw.runtime.files import check_writable
-from deepdraw.runtime.memory import keep_freed_memory
-from deepdraw.runtime.run_directory import check_folders
+from deepdraw.features import Encoder, FeatureLoader, FeatureOptions, cached_features
+from deepdraw.inference import rebuild
+from deepdraw.models import ModelPlan, check_alphas, interpolate, pretrained_weights
+from deepdraw.runtime import check_folders, check_writable, keep_freed_memory
 
 
 class Session:

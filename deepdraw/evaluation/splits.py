@@ -8,10 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from deepdraw.data.folders import open_folder
-from deepdraw.data.interfaces import Source, Split
-from deepdraw.data.subset import Joined, Relabelled, Subset
-from deepdraw.drawings.raster import Rasterizer
+from deepdraw.data import Joined, Relabelled, Source, Split, Subset, open_folder
+from deepdraw.drawings import Rasterizer
 
 GENERALIZED = "generalized"
 

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deepdraw.data.interfaces import Epochs
-from deepdraw.drawings.packed import Complexity
-from deepdraw.features.passes import Encode, Labelled, gather
-from deepdraw.models.classifier import Classifier
-from deepdraw.runtime.precision import Precision
+from deepdraw.data import Epochs
+from deepdraw.drawings import Complexity
+from deepdraw.features import Encode, Labelled, gather
+from deepdraw.models import Classifier
+from deepdraw.runtime import Precision
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,15 +14,11 @@ from pathlib import Path
 
 import torch
 
-from deepdraw.data.interfaces import Batch, Split
-from deepdraw.data.loader import Loader
-from deepdraw.drawings.augment import Augment
+from deepdraw.data import Batch, Loader, Split
+from deepdraw.drawings import Augment
 from deepdraw.features.encoder import Encoder
 from deepdraw.features.store import BLOCK, Features, FeatureStore, FeatureWriter, disk_errors
-from deepdraw.runtime.files import check_writable
-from deepdraw.runtime.lock import Lock
-from deepdraw.runtime.precision import DTYPES
-from deepdraw.runtime.progress import LINE_EVERY, Bar
+from deepdraw.runtime import DTYPES, LINE_EVERY, Bar, Lock, check_writable
 
 POLL = 0.5  # seconds between looks at a lock that another process holds
 

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deepdraw.data.interfaces import Split
-from deepdraw.drawings.raster import Rasterizer
+from deepdraw.data import Split
+from deepdraw.drawings import Rasterizer
 from deepdraw.features.folding import fold_batch_norms
-from deepdraw.models.classifier import Classifier
-from deepdraw.runtime.precision import Precision
+from deepdraw.models import Classifier
+from deepdraw.runtime import Precision
 
 VERSION = 1  # raised when the same key comes to stand for other features
 LIBRARIES = ("torch", "timm", "open_clip_torch")

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deepdraw.data.interfaces import Batch, Split
-from deepdraw.data.order import Order, Share
+from deepdraw.data import Batch, Order, Share, Split
 from deepdraw.features.store import Features
 
 FORGET_EVERY = 32  # batches

@@ -10,10 +10,8 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from deepdraw.data.interfaces import Batch, Epochs
-from deepdraw.runtime.precision import Precision
-from deepdraw.runtime.progress import counted
-from deepdraw.runtime.ranks import ALONE, Ranks
+from deepdraw.data import Batch, Epochs
+from deepdraw.runtime import ALONE, Precision, Ranks, counted
 
 Computed = TypeVar("Computed")
 Encode = Callable[[Tensor], Tensor]  # uint8 images [B, S, S] to features float32 [B, D]

@@ -29,8 +29,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deepdraw.runtime.files import name_grown, open_growing, write_text
-from deepdraw.runtime.reading import open_regular, read_text
+from deepdraw.runtime import name_grown, open_growing, open_regular, read_text, write_text
 
 BLOCK = 128  # drawings that the backbone sees at once and that one checksum vouches for
 ARRAYS = ("features", "labels", "key_ids")

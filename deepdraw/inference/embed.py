@@ -16,13 +16,19 @@ from typing import TYPE_CHECKING
 
 from omegaconf import MISSING
 
-from deepdraw.runtime.display import shown
-from deepdraw.runtime.files import check_writable, create_file, whole_folder
-from deepdraw.runtime.options import CheckpointOptions, one_line_end, parse, usage
+from deepdraw.runtime import (
+    CheckpointOptions,
+    check_writable,
+    create_file,
+    one_line_end,
+    parse,
+    shown,
+    usage,
+    whole_folder,
+)
 
 if TYPE_CHECKING:
-    from deepdraw.data.interfaces import Split
-    from deepdraw.data.loader import Loader
+    from deepdraw.data import Loader, Split
     from deepdraw.inference.trained import Trained
 
 SPLITS = ("train", "val", "test", "zeroshot")
@@ -64,7 +70,7 @@ def open_data(data: str, trained: Trained) -> Split:
     path = Path(data)
     if path.parent == Path() and not path.is_dir():
         raise ValueError(f"data={data} is neither a split nor a folder: give one of {', '.join(SPLITS)}, or a path")
-    from deepdraw.data.folders import open_folder
+    from deepdraw.data import open_folder
 
     return open_folder(path)
 
@@ -79,7 +85,7 @@ def embed(trained: Trained, loader: Loader, folder: Path, dtype: str) -> None:
     from numpy.lib.format import dtype_to_descr, write_array_header_1_0
     from pyarrow import parquet
 
-    from deepdraw.features.passes import outputs
+    from deepdraw.features import outputs
 
     shape = loader.num_drawings, trained.model.backbone.num_features
     num_bytes, free = shape[0] * shape[1] * np.dtype(dtype).itemsize, shutil.disk_usage(folder).free
@@ -116,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     with one_line_end("interrupted: nothing was written"):
         options = parse(Options, arguments)
-        from deepdraw.data.loader import Loader
+        from deepdraw.data import Loader
         from deepdraw.inference.trained import rebuild
 
         trained = rebuild(

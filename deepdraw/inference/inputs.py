@@ -15,11 +15,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepdraw.drawings.files import MAX_LENGTH, SUFFIXES, Broken, Sketch, read_sketches
-from deepdraw.drawings.images import draw_image
-from deepdraw.drawings.packed import Drawings
-from deepdraw.drawings.raster import Rasterizer
-from deepdraw.drawings.simplification import simplify
+from deepdraw.drawings import (
+    MAX_LENGTH,
+    SUFFIXES,
+    Broken,
+    Drawings,
+    Rasterizer,
+    Sketch,
+    draw_image,
+    read_sketches,
+    simplify,
+)
 
 
 def listed(drawings: Any) -> list[Any]:

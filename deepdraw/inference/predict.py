@@ -20,12 +20,10 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from omegaconf import MISSING
 
-from deepdraw.runtime.display import csv_cell
-from deepdraw.runtime.files import name_grown, open_growing
-from deepdraw.runtime.options import CheckpointOptions, one_line_end, parse, usage
+from deepdraw.runtime import CheckpointOptions, csv_cell, name_grown, one_line_end, open_growing, parse, usage
 
 if TYPE_CHECKING:
-    from deepdraw.drawings.raster import Rasterizer
+    from deepdraw.drawings import Rasterizer
     from deepdraw.inference.recognizer import Guess, Recognizer
 
 IMAGES = (".png", ".jpg", ".jpeg", ".svg")
@@ -64,8 +62,7 @@ def open_inputs(path: Path, rasterizer: Rasterizer) -> Inputs:
 
     All are read once before: ValueError, in one line, where one of them is broken, or there is none.
     """
-    from deepdraw.drawings.files import SUFFIXES
-    from deepdraw.drawings.images import draw_image
+    from deepdraw.drawings import SUFFIXES, draw_image
     from deepdraw.inference.inputs import sketches
 
     if not path.exists():
@@ -88,8 +85,7 @@ def predict(recognizer: Recognizer, inputs: Inputs, output: Path | None, top: in
     """Write a row for each drawing, batch by batch, so that Ctrl-C falls between two of them."""
     from rich.console import Console
 
-    from deepdraw.runtime.progress import Bar
-    from deepdraw.runtime.signals import StopSignal
+    from deepdraw.runtime import Bar, StopSignal
 
     top, named = min(top, len(recognizer.classes)), iter(inputs.named)
     bar = Bar("predicting", -(-inputs.number // batch_size), batch_size, console=Console(stderr=True))

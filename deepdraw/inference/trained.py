@@ -9,18 +9,15 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from deepdraw.config.making import make
-from deepdraw.config.permitted import check_config
-from deepdraw.config.values import check_arguments
-from deepdraw.data.tars.remote import is_remote
-from deepdraw.drawings.raster import Rasterizer
-from deepdraw.models.classifier import Classifier
-from deepdraw.models.freezing.adapters import merged
-from deepdraw.models.plan import ModelPlan
-from deepdraw.runtime.precision import Precision, find_device
-from deepdraw.training.checkpoint import load_checkpoint
+from deepdraw.config import check_arguments, check_config, make
+from deepdraw.data.tars import is_remote
+from deepdraw.drawings import Rasterizer
+from deepdraw.models import Classifier, ModelPlan
+from deepdraw.models.freezing import merged
+from deepdraw.runtime import Precision, find_device
+from deepdraw.training import load_checkpoint
 
-DRAWS = "deepdraw.data.doodles.source.open_doodles"  # which writes where there is nothing yet
+DRAWS = "deepdraw.data.doodles.open_doodles"  # which writes where there is nothing yet
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +41,7 @@ class Trained:
     @property
     def frozen(self) -> bool:
         """Whether the backbone still has the weights that training found it with (freeze=all)."""
-        return OmegaConf.select(self.config, "freeze._target_") == "deepdraw.models.freezing.policies.everything"
+        return OmegaConf.select(self.config, "freeze._target_") == "deepdraw.models.freezing.everything"
 
     def source(self) -> Any:
         """The data that it was trained on, of which `split(name)` gives a Split.

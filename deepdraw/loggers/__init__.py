@@ -1,1 +1,5 @@
 """Where the metrics of a run go: metrics.csv, W&B, TensorBoard."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

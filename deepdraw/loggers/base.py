@@ -12,9 +12,7 @@ from typing import Any, Protocol
 
 from deepdraw.loggers.tensorboard import TensorBoardLogger
 from deepdraw.loggers.wandb import WandbLogger
-from deepdraw.runtime.files import append_text, write_text
-from deepdraw.runtime.reading import LARGEST, read_text
-from deepdraw.runtime.run_directory import results_writer
+from deepdraw.runtime import LARGEST, append_text, read_text, results_writer, write_text
 
 __all__ = ["CSVLogger", "Logger", "TensorBoardLogger", "WandbLogger", "log_evaluation"]
 

@@ -15,8 +15,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from deepdraw.loggers.names import on_dashboard
-from deepdraw.runtime.files import write_json
-from deepdraw.runtime.reading import read_json
+from deepdraw.runtime import read_json, write_json
 
 FINISH_TIMEOUT = 300.0  # seconds that the end of a run waits for its upload; `wandb sync` sends what is left
 LONGEST = 128  # characters of a name or group

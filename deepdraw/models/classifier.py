@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from deepdraw.models.backbones.base import Backbone
+from deepdraw.models.backbones import Backbone
 from deepdraw.models.heads import Text
-from deepdraw.models.layers.depthwise import pad_before_depthwise
+from deepdraw.models.layers import pad_before_depthwise
 
 
 class Classifier(nn.Module):

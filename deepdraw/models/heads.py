@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from deepdraw.models.backbones.base import Backbone
+from deepdraw.models.backbones import Backbone
 from deepdraw.models.prompts import text_classifier
 
 

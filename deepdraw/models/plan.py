@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from deepdraw.config.making import make
-from deepdraw.models.backbones.base import Backbone
+from deepdraw.config import make
+from deepdraw.models.backbones import Backbone
 from deepdraw.models.classifier import Classifier
 
 

@@ -25,9 +25,7 @@ from deepdraw.report.style import (
 )
 
 if TYPE_CHECKING:
-    from deepdraw.evaluation.calibration import Reliability
-    from deepdraw.evaluation.evaluation import Stacking
-    from deepdraw.evaluation.predictions import Predictions
+    from deepdraw.evaluation import Predictions, Reliability, Stacking
 
 _COVERAGE = 0.8  # of drawings answered, at which the risk is marked
 _NUM_POINTS = 500  # on a curve

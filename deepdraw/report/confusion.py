@@ -22,7 +22,7 @@ from deepdraw.report.style import (
     new_figure,
     percent,
 )
-from deepdraw.runtime.display import shown
+from deepdraw.runtime import shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepdraw.report.style import BLUE, INK, VERMILION, WIDE, dress, finished, new_figure, percent
-from deepdraw.runtime.reading import LARGEST, read_text
+from deepdraw.runtime import LARGEST, read_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,7 +12,7 @@ from deepdraw.report.sheets import Draw, Tile, lay_out, most_typical, tile_size
 from deepdraw.report.style import FAINT, Picture
 
 if TYPE_CHECKING:
-    from deepdraw.evaluation.predictions import Predictions
+    from deepdraw.evaluation import Predictions
 
 _NUM_COLUMNS = 22
 _ROOM = 1.3  # cells of the grid for each class: those left empty show where groups end

@@ -12,12 +12,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from deepdraw.drawings.image_headers import NO_IMAGE, check_size, image_size
-from deepdraw.evaluation.metric_files import read_metrics, read_summary
+from deepdraw.drawings import NO_IMAGE, check_size, image_size
+from deepdraw.evaluation import read_metrics, read_summary
 from deepdraw.report.pictures import ORDER
 from deepdraw.report.tables import Line, lines
-from deepdraw.runtime.files import write_text
-from deepdraw.runtime.reading import LARGEST, read_bytes, read_text, read_yaml
+from deepdraw.runtime import LARGEST, read_bytes, read_text, read_yaml, write_text
 
 _SPLITS = ("test", "zeroshot", "generalized", "val", "train")  # in this order, others behind them
 

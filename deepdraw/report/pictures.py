@@ -13,7 +13,7 @@ from deepdraw.report.sheets import Draw
 from deepdraw.report.style import Picture
 
 if TYPE_CHECKING:
-    from deepdraw.evaluation.evaluation import Evaluation
+    from deepdraw.evaluation import Evaluation
 
 ORDER = (  # of the pictures in the report
     "stacking",

@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepdraw.report.style import BLUE, DPI, FAINT, INK, VERMILION, WIDE, Picture
-from deepdraw.runtime.display import shown
+from deepdraw.runtime import shown
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageDraw import ImageDraw
     from PIL.ImageFont import FreeTypeFont
 
-    from deepdraw.evaluation.predictions import Predictions
+    from deepdraw.evaluation import Predictions
 
 Draw = Callable[[NDArray[np.int64], int], NDArray[np.uint8]]  # positions [n] in a split and a size to images [n, S, S]
 

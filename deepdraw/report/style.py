@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from deepdraw.runtime.display import shown
-from deepdraw.runtime.files import whole_file
+from deepdraw.runtime import shown, whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deepdraw.runtime.display import cell
+from deepdraw.runtime import cell
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -9,19 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepdraw.evaluation.evaluation import Evaluation
-from deepdraw.evaluation.metric_files import read_metrics
-from deepdraw.evaluation.predictions import Predictions
-from deepdraw.evaluation.session import Session
-from deepdraw.evaluation.splits import redraw
-from deepdraw.loggers.base import log_evaluation
+from deepdraw.evaluation import Evaluation, Predictions, Session, read_metrics, redraw
+from deepdraw.loggers import log_evaluation
 from deepdraw.report import curves, sheets
 from deepdraw.report.page import write_report
 from deepdraw.report.pictures import write_pictures
 from deepdraw.report.sheets import Draw
 from deepdraw.report.tables import print_comparison, print_table
-from deepdraw.runtime.files import write_json
-from deepdraw.runtime.run_directory import results_writer
+from deepdraw.runtime import results_writer, write_json
 
 
 def write_training(

@@ -56,7 +56,7 @@ def one_directory(main: Callable[[], None]) -> Callable[[], None]:
     return wrapped
 
 
-def run_directory() -> Path:
+def hydra_run_directory() -> Path:
     """The directory that Hydra chose for this job."""
     return Path(HydraConfig.get().runtime.output_dir)
 
@@ -154,7 +154,7 @@ def _way_back() -> str:
     hydra = HydraConfig.get()
     if hydra.mode == RunMode.MULTIRUN and (Path(hydra.sweep.dir) / "sweep.json").exists():
         return f"`python -m deepdraw.sweep resume {hydra.sweep.dir}`"
-    return f"the same command with hydra.run.dir={run_directory()}"
+    return f"the same command with hydra.run.dir={hydra_run_directory()}"
 
 
 def _line_for(error: BaseException | None) -> str | None:

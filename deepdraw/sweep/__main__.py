@@ -12,10 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from deepdraw.runtime.display import shown
-from deepdraw.runtime.failures import failure_line
-from deepdraw.runtime.options import one_line_end
-from deepdraw.runtime.reading import read_yaml
+from deepdraw.runtime import failure_line, one_line_end, read_yaml, shown
 from deepdraw.sweep import processes, slurm
 from deepdraw.sweep import table as results
 from deepdraw.sweep.record import Job, JobState, Sweep, is_own, read_sweep, states, write_sweep

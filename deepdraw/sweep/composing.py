@@ -14,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, open_dict, read_write
 
-from deepdraw.runtime.files import write_text
+from deepdraw.runtime import write_text
 
 
 class QuickLoader:

@@ -9,8 +9,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypedDict
 
-from deepdraw.runtime.progress import duration
-from deepdraw.runtime.reading import read_json, read_yaml
+from deepdraw.runtime import duration, read_json, read_yaml
 from deepdraw.sweep.record import Job
 
 _Summary = TypedDict(

@@ -1,6 +1,6 @@
 """Start Python with SIGUSR2 held back, which SLURM may send before there is an answer to it.
 
-`python -m deepdraw.sweep.hold` takes Python's own arguments. See `deepdraw.runtime.signals.preemptible`.
+`python -m deepdraw.sweep.hold` takes Python's own arguments. See `deepdraw.runtime.preemptible`.
 """
 
 import os

@@ -21,8 +21,7 @@ from hydra.core.utils import JobRuntime, run_job, setup_globals
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from deepdraw.runtime.reading import read_yaml
-from deepdraw.runtime.signals import Preempted, interruptible, preemptible
+from deepdraw.runtime import Preempted, interruptible, preemptible, read_yaml
 from deepdraw.sweep import slurm
 from deepdraw.sweep.record import read_sweep
 from deepdraw.sweep.reports import Report, readable_report, write_report

@@ -13,10 +13,7 @@ from typing import Any
 
 from hydra.core.utils import JobReturn
 
-from deepdraw.runtime.code import PACKAGE
-from deepdraw.runtime.failures import failure_line
-from deepdraw.runtime.files import create_file
-from deepdraw.runtime.signals import interruptible
+from deepdraw.runtime import PACKAGE, create_file, failure_line, interruptible
 from deepdraw.sweep import processes
 from deepdraw.sweep.record import Job, Sweep, states, write_sweep
 from deepdraw.sweep.reports import Report, readable_report, write_report
@@ -26,7 +23,9 @@ from deepdraw.sweep.table import conclude, describe
 GLANCE = 0.1  # seconds between two looks at the running processes
 
 
-def launch(batch: tuple[Any, ...], about: Mapping[str, Any], limits: Mapping[str, int | None]) -> list[JobReturn]:
+def launch_locally(
+    batch: tuple[Any, ...], about: Mapping[str, Any], limits: Mapping[str, int | None]
+) -> list[JobReturn]:
     """Run a batch of jobs and return their results when all have ended.
 
     batch and about: what `write_jobs` takes. limits: `n_jobs` and `threads`, as `run_jobs` takes them. Leaves with one

@@ -11,7 +11,7 @@ from typing import Any
 
 from hydra.core.utils import JobReturn
 
-from deepdraw.runtime.failures import failure_line
+from deepdraw.runtime import failure_line
 from deepdraw.sweep import slurm
 from deepdraw.sweep.estimate import estimate
 from deepdraw.sweep.record import Job, Sweep, states, write_sweep
@@ -23,7 +23,7 @@ SHORTEST, LONGEST = 1.0, 15.0  # seconds between two looks at the jobs, fewer in
 DOUBT = 2  # looks in which a job must be seen to be over: its last words may come late over a network file system
 
 
-def launch(
+def launch_on_slurm(
     batch: tuple[Any, ...], about: Mapping[str, Any], parameters: Mapping[str, Any], wait: bool
 ) -> list[JobReturn]:
     """Submit a batch of jobs and, with `wait`, return their results when all have ended; nothing without.

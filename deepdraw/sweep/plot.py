@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepdraw.runtime.display import shown
-from deepdraw.runtime.files import whole_file
+from deepdraw.runtime import shown, whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

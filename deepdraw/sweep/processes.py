@@ -11,9 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from deepdraw.runtime.display import shown
-from deepdraw.runtime.files import write_text
-from deepdraw.runtime.lock import Lock
+from deepdraw.runtime import Lock, shown, write_text
 from deepdraw.sweep.reports import Report
 
 JOB = "deepdraw.sweep.job"  # the module that a job's command line names

@@ -13,10 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from deepdraw.runtime.display import shown
-from deepdraw.runtime.files import write_json
-from deepdraw.runtime.lock import Lock
-from deepdraw.runtime.reading import MB, read_json
+from deepdraw.runtime import MB, Lock, read_json, shown, write_json
 from deepdraw.sweep import processes, slurm
 from deepdraw.sweep.reports import Report, read_report
 from deepdraw.sweep.signature import is_signed, sign

@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from deepdraw.runtime.files import write_json
-from deepdraw.runtime.reading import MB, read_json
+from deepdraw.runtime import MB, read_json, write_json
 
 LARGEST = 16 * MB  # of which a traceback may take most
 LONGEST = 1 * MB  # characters that are kept of an error or traceback

@@ -18,8 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from deepdraw.runtime.files import create_whole
-from deepdraw.runtime.reading import LARGEST, MB, read_bytes
+from deepdraw.runtime import LARGEST, MB, create_whole, read_bytes
 
 SIGNED = ("launcher", "objective", "task", "code")  # of sweep.json, beside the jobs without their ids
 COMPILED = "__pycache__"  # grows while jobs run, and is not signed; `forget_compiled` removes it

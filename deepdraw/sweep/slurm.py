@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepdraw.runtime.files import write_text
+from deepdraw.runtime import write_text
 
 if TYPE_CHECKING:
     from submitit.slurm.slurm import SlurmExecutor
@@ -172,7 +172,7 @@ def _executor(directory: Path, parameters: Mapping[str, Any]) -> SlurmExecutor:
     """What turns the parameters into an sbatch script; jobs find the sweep's own copy of the code before any other."""
     from submitit.slurm.slurm import SlurmExecutor
 
-    from deepdraw.runtime.code import PACKAGE
+    from deepdraw.runtime import PACKAGE
 
     copied = directory / "code"
     code = shlex.quote(str(copied if copied.is_dir() else PACKAGE.parent))

@@ -9,8 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from deepdraw.runtime.code import COMMIT, PACKAGE, git_commit
-from deepdraw.runtime.files import copy_file, write_text
+from deepdraw.runtime import COMMIT, PACKAGE, copy_file, git_commit, write_text
 
 
 def copy_code(task: Path, directory: Path) -> Path:

@@ -15,8 +15,7 @@ from hydra.errors import CompactHydraException
 from hydra.types import HydraContext
 from omegaconf import DictConfig, read_write
 
-from deepdraw.runtime.code import COMMIT, PACKAGE, git_commit
-from deepdraw.runtime.lock import Lock
+from deepdraw.runtime import COMMIT, PACKAGE, Lock, git_commit
 from deepdraw.sweep.composing import QuickLoader, write_config
 from deepdraw.sweep.record import Job, JobState, Sweep, claim, inside, write_sweep
 from deepdraw.sweep.snapshot import check_import, copy_code, digest

@@ -10,9 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepdraw.runtime.display import cell, csv_cell, csv_heading, shown
-from deepdraw.runtime.files import write_text
-from deepdraw.runtime.reading import MB, read_json
+from deepdraw.runtime import MB, cell, csv_cell, csv_heading, read_json, shown, write_text
 from deepdraw.sweep.record import JobState, Sweep, inside, read_sweep, states
 from deepdraw.sweep.tails import last_lines
 

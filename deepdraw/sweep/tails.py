@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
 
-from deepdraw.runtime.reading import open_regular
+from deepdraw.runtime import open_regular
 
 TAIL = 1 << 16  # bytes that are looked at
 

@@ -9,10 +9,8 @@ from typing import Any
 
 import torch
 
-from deepdraw.models.backbones.weights import UNREADABLE
-from deepdraw.runtime.ranks import ALONE, Ranks
-from deepdraw.runtime.reading import open_regular
-from deepdraw.runtime.seals import check_seal, write_sealed
+from deepdraw.models.backbones import UNREADABLE
+from deepdraw.runtime import ALONE, Ranks, check_seal, open_regular, write_sealed
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
@@ -26,7 +24,7 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint onto the CPU: tensors and plain values alone, and the very bytes that were written.
 
-    Its config must go through `deepdraw.config.permitted.check_config` before anything is built from it. Raises
+    Its config must go through `deepdraw.config.check_config` before anything is built from it. Raises
     ValueError, in one line, for a file that is missing or damaged, that holds more than tensors and plain values, or
     that deepdraw did not write.
     """

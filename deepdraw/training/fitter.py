@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from deepdraw.data.interfaces import Epochs
-from deepdraw.models.classifier import Classifier
-from deepdraw.runtime.precision import Precision
-from deepdraw.runtime.ranks import Ranks
+from deepdraw.data import Epochs
+from deepdraw.models import Classifier
+from deepdraw.runtime import Precision, Ranks
 from deepdraw.training.checkpoint import Checkpoints
 from deepdraw.training.recipe import Recipe
 from deepdraw.training.state import State

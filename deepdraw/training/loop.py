@@ -12,12 +12,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
 
-from deepdraw.models.classifier import Classifier
-from deepdraw.models.freezing.policies import thaw
-from deepdraw.runtime.precision import Precision
-from deepdraw.runtime.progress import Bar, Forecast
-from deepdraw.runtime.ranks import Ranks
-from deepdraw.runtime.signals import StopSignal
+from deepdraw.models import Classifier
+from deepdraw.models.freezing import thaw
+from deepdraw.runtime import Bar, Forecast, Precision, Ranks, StopSignal
 from deepdraw.training.fitter import Training
 from deepdraw.training.mixing import Mixing
 from deepdraw.training.optim import learning_rates

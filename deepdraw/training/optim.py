@@ -10,8 +10,8 @@ import torch
 from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
-from deepdraw.models.classifier import Classifier
-from deepdraw.models.freezing.policies import will_train
+from deepdraw.models import Classifier
+from deepdraw.models.freezing import will_train
 
 
 def build_optimizer(

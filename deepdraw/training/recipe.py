@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deepdraw.data.interfaces import Epochs
-from deepdraw.drawings.augment import Augment
-from deepdraw.features.cache import FeatureOptions
-from deepdraw.models.classifier import Classifier
-from deepdraw.models.freezing.policies import will_train
+from deepdraw.data import Epochs
+from deepdraw.drawings import Augment
+from deepdraw.features import FeatureOptions
+from deepdraw.models import Classifier
+from deepdraw.models.freezing import will_train
 from deepdraw.training.mixing import Mixing
 
 

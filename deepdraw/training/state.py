@@ -12,9 +12,9 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel
 
-from deepdraw.loggers.base import Logger
-from deepdraw.models.classifier import Classifier
-from deepdraw.runtime.ranks import ALONE, Ranks
+from deepdraw.loggers import Logger
+from deepdraw.models import Classifier
+from deepdraw.runtime import ALONE, Ranks
 
 
 @dataclass

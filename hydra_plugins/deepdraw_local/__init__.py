@@ -35,7 +35,7 @@ class LocalLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take a directory before the sweeper writes into it."""
-        from deepdraw.sweep.submission import open_sweep
+        from deepdraw.sweep import open_sweep
 
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
         try:
@@ -45,10 +45,10 @@ class LocalLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run a batch of jobs; those of a sweeper that asks for several batches share one directory."""
-        from deepdraw.runtime.options import one_line_end
-        from deepdraw.sweep.launch_local import launch
+        from deepdraw.runtime import one_line_end
+        from deepdraw.sweep import launch_locally
 
         batch = (self.config, self.hydra_context, self.task_function, job_overrides, initial_job_idx)
         directory = self.config.hydra.sweep.dir
         with one_line_end(f"interrupted: `python -m deepdraw.sweep status {directory}` shows where the jobs are"):
-            return launch(batch, self.about, self.limits)
+            return launch_locally(batch, self.about, self.limits)

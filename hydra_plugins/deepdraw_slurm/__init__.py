@@ -36,7 +36,7 @@ class SlurmLauncher(SubmititLauncher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take a directory before the sweeper writes into it."""
-        from deepdraw.sweep.submission import open_sweep
+        from deepdraw.sweep import open_sweep
 
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
         try:
@@ -46,11 +46,11 @@ class SlurmLauncher(SubmititLauncher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Submit a batch of jobs; those of a sweeper that asks for several batches share one directory."""
-        from deepdraw.runtime.options import one_line_end
-        from deepdraw.sweep.launch_slurm import launch
+        from deepdraw.runtime import one_line_end
+        from deepdraw.sweep import launch_on_slurm
 
         assert self.config is not None and self.hydra_context is not None and self.task_function is not None
         batch = (self.config, self.hydra_context, self.task_function, job_overrides, initial_job_idx)
         directory = self.config.hydra.sweep.dir
         with one_line_end(f"interrupted: `python -m deepdraw.sweep status {directory}` shows where the jobs are"):
-            return launch(batch, self.about, self.params, self.wait)
+            return launch_on_slurm(batch, self.about, self.params, self.wait)

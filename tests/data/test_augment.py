@@ -35,7 +35,7 @@ def augment(**strengths) -> Augment:
 
 def option(name: str) -> Augment:
     options = yaml.safe_load((CONF / f"{name}.yaml").read_text())
-    assert options.pop("_target_") == "deepdraw.drawings.augment.Augment"
+    assert options.pop("_target_") == "deepdraw.drawings.Augment"
     return Augment(**options)
 
 

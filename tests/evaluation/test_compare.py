@@ -30,10 +30,10 @@ CONFIG = {
     "data": {
         "root": "shards",
         "num_workers": 2,
-        "source": {"_target_": "deepdraw.data.shards.Shards", "root": "shards"},
+        "source": {"_target_": "deepdraw.data.Shards", "root": "shards"},
     },
-    "optimizer": {"_target_": "deepdraw.training.optim.build_optimizer", "lr": 0.001},
-    "freeze": {"_target_": "deepdraw.models.freezing.policies.nothing"},
+    "optimizer": {"_target_": "deepdraw.training.build_optimizer", "lr": 0.001},
+    "freeze": {"_target_": "deepdraw.models.freezing.nothing"},
     "augment": None,
     "train": {"epochs": 2, "log_every": 50},
 }
@@ -180,9 +180,9 @@ def test_only_what_differs_and_changes_the_result_is_named(sweep):
 
 def test_a_group_goes_by_the_last_word_of_its_target(tmp_path):
     first = write_run(
-        tmp_path / "a", freeze={"_target_": "deepdraw.models.freezing.policies.first", "_partial_": True, "num": 4}
+        tmp_path / "a", freeze={"_target_": "deepdraw.models.freezing.first", "_partial_": True, "num": 4}
     )
-    second = write_run(tmp_path / "b", augment={"_target_": "deepdraw.drawings.augment.Augment"})
+    second = write_run(tmp_path / "b", augment={"_target_": "deepdraw.drawings.Augment"})
     settings = differing([read_run(run, "test").settings for run in (first, second)])
     assert settings == {"freeze": ["first", "nothing"], "freeze.num": ["4", None], "augment": ["null", "Augment"]}
 

@@ -68,7 +68,7 @@ def test_it_knows_whether_its_backbone_stayed_as_it_was(best):
     assert not rebuild(best).frozen
 
     def freeze(content):
-        content["config"]["freeze"] = {"_target_": "deepdraw.models.freezing.policies.everything"}
+        content["config"]["freeze"] = {"_target_": "deepdraw.models.freezing.everything"}
 
     assert rebuild(changed(best, freeze)).frozen
 

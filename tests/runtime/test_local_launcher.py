@@ -26,7 +26,7 @@ STUB = """
 import json, os, signal, time
 from pathlib import Path
 import hydra
-from deepdraw.runtime.run import one_line_errors, run_directory
+from deepdraw.runtime.run import one_line_errors, hydra_run_directory
 
 @hydra.main(version_base="1.3", config_path=None)
 @one_line_errors
@@ -42,7 +42,7 @@ def main(cfg):
         time.sleep(300)
     while cfg.x == 5 and not Path("go").exists():
         time.sleep(0.1)
-    (run_directory() / "told.json").write_text(json.dumps(told | {"end": time.time()}))
+    (hydra_run_directory() / "told.json").write_text(json.dumps(told | {"end": time.time()}))
     return cfg.x / 10
 
 if __name__ == "__main__":

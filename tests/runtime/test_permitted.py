@@ -16,17 +16,17 @@ from deepdraw.config.roles import ROLES, Role
 
 CONF = Path(__file__).parents[2] / "conf"
 BEST = Path("best.pt")
-BACKBONE = {"_target_": "deepdraw.models.backbones.timm.TimmBackbone", "name": "resnet10t", "pretrained": False}
+BACKBONE = {"_target_": "deepdraw.models.backbones.TimmBackbone", "name": "resnet10t", "pretrained": False}
 CONFIG = {
     "seed": 42,
     "backbone": {**BACKBONE, "_convert_": "all", "options": {"channels": [8, 8, 8, 8]}},
-    "head": {"_target_": "deepdraw.models.heads.Linear"},
+    "head": {"_target_": "deepdraw.models.Linear"},
     "optimizer": {
-        "_target_": "deepdraw.training.optim.build_optimizer",
+        "_target_": "deepdraw.training.build_optimizer",
         "algorithm": {"_target_": "torch.optim.AdamW", "_partial_": True, "betas": [0.9, 0.999]},
     },
-    "logger": {"csv": {"_target_": "deepdraw.loggers.base.CSVLogger", "_partial_": True}},
-    "data": {"root": "data", "source": {"_target_": "deepdraw.data.shards.Shards", "root": "data"}},
+    "logger": {"csv": {"_target_": "deepdraw.loggers.CSVLogger", "_partial_": True}},
+    "data": {"root": "data", "source": {"_target_": "deepdraw.data.Shards", "root": "data"}},
 }
 
 
@@ -117,12 +117,12 @@ FOREIGN = [
     "deepdraw.sweep.snapshot.subprocess.run",
     "deepdraw.sweep.slurm._ask",  # what our own modules do
     "deepdraw.inference.predict.main",
-    "deepdraw.models.heads.MLP.__init__.__globals__.get",
-    "deepdraw.models.heads.Linear.__base__.__subclasses__",
+    "deepdraw.models.MLP.__init__.__globals__.get",
+    "deepdraw.models.Linear.__base__.__subclasses__",
     "deepdraw.models.heads.__loader__.get_data",
     "deepdraw.models.heads.Lineal",
-    " deepdraw.models.heads.Linear",
-    "deepdraw.models.heads.Linear\n",
+    " deepdraw.models.Linear",
+    "deepdraw.models.Linear\n",
     "",
 ]
 
@@ -140,18 +140,18 @@ def test_a_refusal_names_the_package_that_would_have_to_be_trusted():
 
 
 MISPLACED = {
-    "the config itself": {"_target_": "deepdraw.models.heads.Linear"},
-    "seed": {"seed": {"_target_": "deepdraw.models.heads.Linear"}},
-    "render": {"render": {"_target_": "deepdraw.models.heads.Linear"}},
-    "data": {"data": {"_target_": "deepdraw.data.shards.Shards"}},
-    "logger": {"logger": {"_target_": "deepdraw.loggers.base.CSVLogger"}},
-    "logger.csv.x": {"logger": {"csv": {"x": {"_target_": "deepdraw.loggers.base.CSVLogger"}}}},
-    "logger.0": {"logger": [{"_target_": "deepdraw.loggers.base.CSVLogger"}]},
-    "data.source": {"data.source": {"_target_": "deepdraw.data.shards.Shards"}},
-    "backbone.options": {"backbone": {**BACKBONE, "options": {"_target_": "deepdraw.models.heads.Linear"}}},
+    "the config itself": {"_target_": "deepdraw.models.Linear"},
+    "seed": {"seed": {"_target_": "deepdraw.models.Linear"}},
+    "render": {"render": {"_target_": "deepdraw.models.Linear"}},
+    "data": {"data": {"_target_": "deepdraw.data.Shards"}},
+    "logger": {"logger": {"_target_": "deepdraw.loggers.CSVLogger"}},
+    "logger.csv.x": {"logger": {"csv": {"x": {"_target_": "deepdraw.loggers.CSVLogger"}}}},
+    "logger.0": {"logger": [{"_target_": "deepdraw.loggers.CSVLogger"}]},
+    "data.source": {"data.source": {"_target_": "deepdraw.data.Shards"}},
+    "backbone.options": {"backbone": {**BACKBONE, "options": {"_target_": "deepdraw.models.Linear"}}},
     "backbone.options.depths.1": {"backbone": {**BACKBONE, "options": {"depths": [1, {"_target_": "os.system"}]}}},
-    "head.head": {"head": {"head": {"_target_": "deepdraw.models.heads.Linear"}}},
-    "optimizer.schedule": {"optimizer": {"schedule": {"_target_": "deepdraw.training.optim.cosine"}}},
+    "head.head": {"head": {"head": {"_target_": "deepdraw.models.Linear"}}},
+    "optimizer.schedule": {"optimizer": {"schedule": {"_target_": "deepdraw.training.cosine"}}},
 }
 
 
@@ -307,7 +307,7 @@ def test_trust_admits_a_packages_own_parts_of_the_right_kind(ours, place, name):
         ("head", "__main__.Own", "only public names are taken"),
         ("head", "parts.Gone", "it is not here"),
         ("head", "gone.Own", "it is not here"),
-        ("backbone", "parts.OwnHead", "it is no subclass of deepdraw.models.backbones.base.Backbone"),
+        ("backbone", "parts.OwnHead", "it is no subclass of deepdraw.models.backbones.Backbone"),
         ("data.source", "parts.NoPart", "it has no method split()"),
         ("data.source", "parts.Shards", "it is defined in deepdraw.data.shards"),
         ("freeze", "parts.os.system", "it is defined in posix"),

@@ -23,7 +23,7 @@ CONFIG = {
     "image_size": 48,
     "optimizer": {"lr": 0.1, "betas": [0.9, 0.999], "backbone_lr": None},
     "train": {"epochs": 5, "log_every": 50, "checkpoint_every": 500},
-    "logger": {"csv": {"_target_": "deepdraw.loggers.base.CSVLogger"}},
+    "logger": {"csv": {"_target_": "deepdraw.loggers.CSVLogger"}},
 }
 
 

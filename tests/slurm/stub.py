@@ -11,7 +11,7 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from deepdraw.runtime.run import one_line_errors, run_directory
+from deepdraw.runtime.run import hydra_run_directory, one_line_errors
 from deepdraw.runtime.signals import StopSignal
 
 
@@ -30,7 +30,7 @@ def main(cfg: DictConfig) -> float:
         print(len(hog))
     if cfg.does == "sleep":
         time.sleep(300)
-    count(run_directory() / "checkpoints/last.pt", cfg.steps)
+    count(hydra_run_directory() / "checkpoints/last.pt", cfg.steps)
     return -abs(cfg.lr - 0.3)
 
 

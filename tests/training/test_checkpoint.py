@@ -17,9 +17,9 @@ from deepdraw.training.checkpoint import Checkpoints, load_checkpoint, save_chec
 
 CONFIG = {
     "seed": 42,
-    "backbone": {"_target_": "deepdraw.models.backbones.timm.TimmBackbone", "name": "resnet10t", "pretrained": False},
+    "backbone": {"_target_": "deepdraw.models.backbones.TimmBackbone", "name": "resnet10t", "pretrained": False},
     "optimizer": {"algorithm": {"_target_": "torch.optim.AdamW", "_partial_": True, "betas": [0.9, 0.999]}},
-    "logger": {"csv": {"_target_": "deepdraw.loggers.base.CSVLogger", "_partial_": True}},
+    "logger": {"csv": {"_target_": "deepdraw.loggers.CSVLogger", "_partial_": True}},
 }
 
 

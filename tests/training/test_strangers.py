@@ -90,7 +90,7 @@ def test_what_a_checkpoint_names_is_refused_by_evaluate_and_load(trained, evalua
 
 
 def test_the_loggers_of_a_checkpoint_are_not_started(trained, evaluate, tmp_path, monkeypatch):
-    logger = {"_target_": "deepdraw.loggers.base.TensorBoardLogger", "_partial_": True}
+    logger = {"_target_": "deepdraw.loggers.TensorBoardLogger", "_partial_": True}
     best = changed(trained / "checkpoints/best.pt", "logger", {"tensorboard": logger})
     evaluate(best)
     assert not (trained / "tensorboard").exists()
@@ -100,7 +100,7 @@ def test_the_loggers_of_a_checkpoint_are_not_started(trained, evaluate, tmp_path
 
 def test_doodles_are_drawn_only_where_the_command_says(trained, evaluate, tmp_path):
     source = {
-        "_target_": "deepdraw.data.doodles.source.open_doodles",
+        "_target_": "deepdraw.data.doodles.open_doodles",
         "root": str(tmp_path / "made"),
         "per_class": 1,
         "seed": 0,
@@ -119,7 +119,7 @@ def test_an_address_in_a_checkpoint_is_not_fetched(trained, evaluate, tmp_path, 
     monkeypatch.setenv("DEEPDRAW_PIPES", "1")
     monkeypatch.setattr("urllib.request.urlopen", lambda *arguments, **options: pytest.fail("fetched"))
     root = root.format(made=tmp_path / "made")
-    source = {"_target_": "deepdraw.data.tars.source.ImageTars", "root": root}
+    source = {"_target_": "deepdraw.data.tars.ImageTars", "root": root}
     best = changed(trained / "checkpoints/best.pt", "data", {"root": root, "source": source})
     with pytest.raises(SystemExit, match=r"a checkpoint has nothing fetched: if you trust the address .* data\.root="):
         evaluate(best)

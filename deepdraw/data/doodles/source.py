@@ -16,11 +16,10 @@ from deepdraw.data.doodles.hand import hand
 from deepdraw.data.doodles.indoors import INDOORS
 from deepdraw.data.doodles.outdoors import OUTDOORS
 from deepdraw.data.doodles.strokes import Program
-from deepdraw.data.quickdraw.splits import SPLITS, assign_original
+from deepdraw.data.quickdraw import SPLITS, assign_original
 from deepdraw.data.shards import Shards, write_shards
-from deepdraw.drawings.files import simplify
-from deepdraw.drawings.packed import Drawings, mix
-from deepdraw.runtime.files import whole_folder
+from deepdraw.drawings import Drawings, mix, simplify
+from deepdraw.runtime import whole_folder
 
 PROGRAMS: dict[str, Program] = FIGURES | INDOORS | OUTDOORS
 

@@ -1,1 +1,5 @@
 """Google's Quick, Draw!: its official files, categories and splits, as shards."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

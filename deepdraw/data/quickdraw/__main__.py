@@ -21,9 +21,7 @@ from deepdraw.data.quickdraw.download import download
 from deepdraw.data.quickdraw.packing import DROPPED, ODDITIES, find_files, pack_files
 from deepdraw.data.quickdraw.splits import PROTOCOLS
 from deepdraw.data.shards import Shards, write_shards
-from deepdraw.runtime.display import cell, shown
-from deepdraw.runtime.files import check_writable
-from deepdraw.runtime.options import one_line_end, parse, usage
+from deepdraw.runtime import cell, check_writable, one_line_end, parse, shown, usage
 
 KINDS = {"read": "drawings read", **DROPPED, "kept": "drawings kept", **ODDITIES}  # that an index counts
 

@@ -17,7 +17,7 @@ from urllib.request import Request, urlopen
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from deepdraw.runtime.files import check_writable, name_grown, open_growing, write_text
+from deepdraw.runtime import check_writable, name_grown, open_growing, write_text
 
 BASE_URL = "https://storage.googleapis.com/quickdraw_dataset/full/binary"
 CHUNK = 1 << 18

@@ -16,10 +16,8 @@ from rich.progress import track
 
 from deepdraw.data.quickdraw.categories import check_category
 from deepdraw.data.quickdraw.splits import select
-from deepdraw.drawings.files import SUFFIXES, Broken, Sketch, read_sketches
-from deepdraw.drawings.packed import Drawings
-from deepdraw.runtime.signals import signals_held
-from deepdraw.runtime.workers import settle_worker
+from deepdraw.drawings import SUFFIXES, Broken, Drawings, Sketch, read_sketches
+from deepdraw.runtime import settle_worker, signals_held
 
 MAX_BROKEN = 0.01
 DROPPED = {

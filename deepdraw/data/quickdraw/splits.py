@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepdraw.data.quickdraw.categories import UNSEEN
-from deepdraw.drawings.packed import Drawings, mix
+from deepdraw.drawings import Drawings, mix
 
 TRAIN, VAL, TEST = range(3)
 SPLITS = ("train", "val", "test")

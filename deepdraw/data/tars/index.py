@@ -16,10 +16,8 @@ from rich.markup import escape
 from rich.progress import track
 
 from deepdraw.data.tars.members import tar_members
-from deepdraw.drawings.packed import hash_text
-from deepdraw.runtime.display import shown
-from deepdraw.runtime.reading import LARGEST, open_regular, read_npz
-from deepdraw.runtime.seals import write_sealed
+from deepdraw.drawings import hash_text
+from deepdraw.runtime import LARGEST, open_regular, read_npz, shown, write_sealed
 
 log = logging.getLogger(__name__)
 

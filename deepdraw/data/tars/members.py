@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from deepdraw.runtime.reading import open_regular
+from deepdraw.runtime import open_regular
 
 BLOCK = 512  # bytes
 END = bytes(BLOCK)

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import track
 
 from deepdraw.data.tars.index import cache_folder
-from deepdraw.runtime.files import whole_file
+from deepdraw.runtime import whole_file
 
 PLACE = re.compile(r"\b(train|test|quickdraw_zeroshot)/([\w.-]+\.tar)(?![\w.-])")
 PLAIN = re.compile(r"https?://[\w.:/%~?&=+@-]+")  # no quote and no space: webdataset hands the address to a shell

@@ -12,14 +12,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from deepdraw.data.quickdraw.categories import CATEGORIES, SEEN, UNSEEN
+from deepdraw.data.quickdraw import CATEGORIES, SEEN, UNSEEN
 from deepdraw.data.shard_index import MOST_CLASSES
 from deepdraw.data.tars.index import TarIndex, open_index
 from deepdraw.data.tars.remote import fetch, is_remote
-from deepdraw.drawings.images import decode, fit
-from deepdraw.drawings.packed import mix
-from deepdraw.drawings.raster import Rasterizer
-from deepdraw.runtime.reading import read_text
+from deepdraw.drawings import Rasterizer, decode, fit, mix
+from deepdraw.runtime import read_text
 
 FOLDERS = {"train": "train", "val": "train", "test": "test", "zeroshot": "quickdraw_zeroshot"}
 BLOCK = 16  # images; so small that shuffled blocks mix even tars that are sorted by category
@@ -112,7 +110,7 @@ class TarSplit:
     ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
         """Put those at `rows` [N] of the concatenated `blocks` into images [N, size, size]: labels and key ids.
 
-        See `deepdraw.drawings.images.fit` for how. Raises ValueError if an image does not decode.
+        See `deepdraw.drawings.fit` for how. Raises ValueError if an image does not decode.
         """
         blocks = np.asarray(blocks)
         starts, sizes = self._block_starts[blocks], self.block_sizes[blocks]

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from deepdraw.evaluation.fewshot.scorers import Scorer, neighbours, prototypes, tip_adapter
 from deepdraw.evaluation.fewshot.whitening import fit_whitening
 from deepdraw.evaluation.task import Task
-from deepdraw.models.prompts import text_classifier
+from deepdraw.models import text_classifier
 
 
 class Comparison(NamedTuple):

@@ -17,8 +17,8 @@ from deepdraw.evaluation.fewshot.methods import Fit
 from deepdraw.evaluation.fewshot.scorers import check_supply, is_query, over_tries, score_queries, support_sets
 from deepdraw.evaluation.metrics import chance
 from deepdraw.evaluation.task import Task
-from deepdraw.features.passes import Labelled
-from deepdraw.runtime.progress import counted
+from deepdraw.features import Labelled
+from deepdraw.runtime import counted
 
 ONE_ANSWER = ("top1", "top5", "mean_class_accuracy", "macro_f1")  # what scores that are no logits have to say
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from deepdraw.evaluation.fewshot.whitening import class_means
-from deepdraw.runtime.progress import counted
+from deepdraw.runtime import counted
 
 # (queries [N, D], support [M, D], labels of the support int64 [M], number of classes C), features of unit length,
 # to scores [N, C]

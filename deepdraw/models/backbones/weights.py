@@ -16,8 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from deepdraw.runtime.reading import open_regular
-from deepdraw.runtime.seals import check_seal
+from deepdraw.runtime import check_seal, open_regular
 
 HASHED = re.compile(r"-(?!(?:19|20)\d{6}\.)([0-9a-f]{8,64})\.[a-z]+$")  # eight digits may be a day
 BLOB = re.compile(r"([0-9a-f]{64})")

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import register_parametrization
 
-from deepdraw.models.backbones.base import LayerGroup
+from deepdraw.models.backbones import LayerGroup
 
 
 class LoRA(nn.Module):

@@ -10,7 +10,7 @@ from collections.abc import Set as AbstractSet
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from deepdraw.models.backbones.base import LayerGroup
+from deepdraw.models.backbones import LayerGroup
 from deepdraw.models.freezing.adapters import AdaptedGroup, matrices
 
 

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from deepdraw.models.backbones.base import LayerGroup
+from deepdraw.models.backbones import LayerGroup
 from deepdraw.models.classifier import Classifier
 from deepdraw.models.freezing.adapters import AdaptedGroup
-from deepdraw.runtime.display import cell
+from deepdraw.runtime import cell
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

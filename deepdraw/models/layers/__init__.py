@@ -1,1 +1,5 @@
 """Layers that differ from torch's in speed or across ranks."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

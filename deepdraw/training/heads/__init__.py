@@ -1,1 +1,5 @@
 """Linear heads on the features of a frozen backbone, many at once or their optimum."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -13,11 +13,9 @@ from rich.console import Console
 from rich.table import Column, Table
 from torch import Tensor, nn
 
-from deepdraw.models.classifier import Classifier
-from deepdraw.models.freezing.policies import will_train
-from deepdraw.runtime.display import cell, csv_cell, csv_heading
-from deepdraw.runtime.files import write_text
-from deepdraw.runtime.ranks import Ranks
+from deepdraw.models import Classifier
+from deepdraw.models.freezing import will_train
+from deepdraw.runtime import Ranks, cell, csv_cell, csv_heading, write_text
 from deepdraw.training.fitter import Training
 from deepdraw.training.recipe import Recipe
 

@@ -14,11 +14,9 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from deepdraw.data.interfaces import Epochs
-from deepdraw.models.classifier import Classifier
-from deepdraw.runtime.progress import Bar
-from deepdraw.runtime.ranks import Ranks
-from deepdraw.runtime.signals import StopSignal
+from deepdraw.data import Epochs
+from deepdraw.models import Classifier
+from deepdraw.runtime import Bar, Ranks, StopSignal
 from deepdraw.training.fitter import Training
 from deepdraw.training.heads.common import (
     Row,

@@ -10,11 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from deepdraw.features.loader import FeatureLoader
-from deepdraw.features.store import Features
-from deepdraw.models.classifier import Classifier
-from deepdraw.runtime.progress import Bar
-from deepdraw.runtime.ranks import Ranks
+from deepdraw.features import FeatureLoader, Features
+from deepdraw.models import Classifier
+from deepdraw.runtime import Bar, Ranks
 from deepdraw.training.fitter import Training
 from deepdraw.training.heads.common import (
     Row,

@@ -1,0 +1,13 @@
+from .compose_errors import one_line_compose_errors
+from .making import check_evaluation, check_training, make
+from .permitted import check_config
+from .values import check_arguments
+
+__all__ = [
+    "check_arguments",
+    "check_config",
+    "check_evaluation",
+    "check_training",
+    "make",
+    "one_line_compose_errors",
+]

@@ -1,0 +1,24 @@
+from .folders import open_folder
+from .interfaces import Batch, Epochs, Source, Split
+from .loader import Loader
+from .order import Order, Share
+from .shards import Shards, ShardSplit, write_shards
+from .subset import Joined, JoinedLoader, Relabelled, Subset
+
+__all__ = [
+    "Batch",
+    "Epochs",
+    "Joined",
+    "JoinedLoader",
+    "Loader",
+    "Order",
+    "Relabelled",
+    "ShardSplit",
+    "Shards",
+    "Share",
+    "Source",
+    "Split",
+    "Subset",
+    "open_folder",
+    "write_shards",
+]

@@ -1,0 +1,5 @@
+from .source import open_doodles
+
+__all__ = [
+    "open_doodles",
+]

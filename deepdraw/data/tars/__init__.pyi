@@ -1,0 +1,11 @@
+from .members import Member, tar_members
+from .remote import is_remote
+from .source import FOLDERS, ImageTars
+
+__all__ = [
+    "FOLDERS",
+    "ImageTars",
+    "Member",
+    "is_remote",
+    "tar_members",
+]

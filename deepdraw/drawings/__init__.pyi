@@ -1,0 +1,38 @@
+from .augment import Augment, AugmentingRasterizer, nothing
+from .files import MAX_LENGTH, SUFFIXES, Broken, Sketch, read_sketches
+from .image_headers import JPEG_SIGNATURE, NO_IMAGE, PNG_SIGNATURE, check_size, image_size
+from .images import decode, draw_image, fit, is_light_on_dark, read_image
+from .packed import Complexity, Drawings, hash_text, mix, ranges
+from .raster import Polarity, Rasterizer
+from .simplification import simplify
+from .svg import read_svg
+
+__all__ = [
+    "JPEG_SIGNATURE",
+    "MAX_LENGTH",
+    "NO_IMAGE",
+    "PNG_SIGNATURE",
+    "SUFFIXES",
+    "Augment",
+    "AugmentingRasterizer",
+    "Broken",
+    "Complexity",
+    "Drawings",
+    "Polarity",
+    "Rasterizer",
+    "Sketch",
+    "check_size",
+    "decode",
+    "draw_image",
+    "fit",
+    "hash_text",
+    "image_size",
+    "is_light_on_dark",
+    "mix",
+    "nothing",
+    "ranges",
+    "read_image",
+    "read_sketches",
+    "read_svg",
+    "simplify",
+]

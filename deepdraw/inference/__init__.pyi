@@ -1,0 +1,7 @@
+from .recognizer import Recognizer
+from .trained import rebuild
+
+__all__ = [
+    "Recognizer",
+    "rebuild",
+]

@@ -1,0 +1,19 @@
+from .classifier import Classifier
+from .heads import MLP, Cosine, Linear, Text, cosine_logits
+from .interpolation import check_alphas, interpolate, pretrained_weights
+from .plan import ModelPlan
+from .prompts import text_classifier
+
+__all__ = [
+    "MLP",
+    "Classifier",
+    "Cosine",
+    "Linear",
+    "ModelPlan",
+    "Text",
+    "check_alphas",
+    "cosine_logits",
+    "interpolate",
+    "pretrained_weights",
+    "text_classifier",
+]

@@ -1,0 +1,20 @@
+from .adapters import merged
+from .efficient import biases, lora, norms
+from .policies import blocks, everything, first, freeze, gradual, last, nothing, print_layers, thaw, will_train
+
+__all__ = [
+    "biases",
+    "blocks",
+    "everything",
+    "first",
+    "freeze",
+    "gradual",
+    "last",
+    "lora",
+    "merged",
+    "norms",
+    "nothing",
+    "print_layers",
+    "thaw",
+    "will_train",
+]

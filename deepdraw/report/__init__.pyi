@@ -1,0 +1,12 @@
+from .tables import Line, lines, print_table, title
+from .write import write_evaluation, write_session, write_training
+
+__all__ = [
+    "Line",
+    "lines",
+    "print_table",
+    "title",
+    "write_evaluation",
+    "write_session",
+    "write_training",
+]

@@ -1,0 +1,26 @@
+from .averaging import average
+from .checkpoint import Checkpoints, load_checkpoint
+from .fitter import Fitter, Training
+from .loop import Loop, train_step
+from .muon import Muon
+from .optim import build_optimizer, constant, cosine, onecycle
+from .recipe import Recipe, encodes_once
+from .state import State
+
+__all__ = [
+    "Checkpoints",
+    "Fitter",
+    "Loop",
+    "Muon",
+    "Recipe",
+    "State",
+    "Training",
+    "average",
+    "build_optimizer",
+    "constant",
+    "cosine",
+    "encodes_once",
+    "load_checkpoint",
+    "onecycle",
+    "train_step",
+]

@@ -1,0 +1,15 @@
+from .common import features_of, linear_head
+from .grid import Grid, GridSearch, train_grid
+from .logistic import LogisticRegression, Standardized, origin, regress
+
+__all__ = [
+    "Grid",
+    "GridSearch",
+    "LogisticRegression",
+    "Standardized",
+    "features_of",
+    "linear_head",
+    "origin",
+    "regress",
+    "train_grid",
+]
