@@ -1,4 +1,5 @@
 from .compose_errors import one_line_compose_errors
+from .former import with_present_names
 from .making import check_evaluation, check_training, make
 from .permitted import check_config
 from .values import check_arguments
@@ -10,4 +11,5 @@ __all__ = [
     "check_training",
     "make",
     "one_line_compose_errors",
+    "with_present_names",
 ]

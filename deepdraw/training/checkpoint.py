@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from deepdraw.config import with_present_names
 from deepdraw.models.backbones import UNREADABLE
 from deepdraw.runtime import ALONE, Ranks, check_seal, open_regular, write_sealed
 
@@ -41,6 +42,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             raise ValueError(f"{damaged}: {fix}") from error
     if not isinstance(content, dict) or not {"config", "classes", "model"} <= content.keys():
         raise ValueError(f"{path} is no deepdraw checkpoint: give the path of a best.pt or last.pt of train.py")
+    content["config"] = with_present_names(content["config"])
     return content
 
 

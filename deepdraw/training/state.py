@@ -74,7 +74,7 @@ class State:
                 logger.load_state_dict(state["loggers"][name])
         for name, value in state["progress"].items():
             setattr(self, name, value)
-        self.best, self.speed, self.fitter = state["best"], state["speed"], state["fitter"]
+        self.best, self.speed, self.fitter = state["best"], state["speed"], state.get("fitter", {})
         self._load_own(state["ranks"])
 
     def _load_own(self, ranks: list[dict[str, Any]]) -> None:

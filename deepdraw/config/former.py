@@ -1,0 +1,47 @@
+"""Names by which checkpoints of deepdraw 0.1 call what has another name today."""
+
+from __future__ import annotations
+
+from typing import Any
+
+FORMER = {
+    "deepdraw.data.augment.Augment": "deepdraw.drawings.Augment",
+    "deepdraw.data.augment.nothing": "deepdraw.drawings.nothing",
+    "deepdraw.data.shards.Shards": "deepdraw.data.Shards",
+    "deepdraw.models.efficient.biases": "deepdraw.models.freezing.biases",
+    "deepdraw.models.efficient.lora": "deepdraw.models.freezing.lora",
+    "deepdraw.models.efficient.norms": "deepdraw.models.freezing.norms",
+    "deepdraw.models.heads.Cosine": "deepdraw.models.Cosine",
+    "deepdraw.models.heads.Linear": "deepdraw.models.Linear",
+    "deepdraw.models.heads.MLP": "deepdraw.models.MLP",
+    "deepdraw.models.heads.Text": "deepdraw.models.Text",
+    "deepdraw.models.open_clip_backbone.OpenClipBackbone": "deepdraw.models.backbones.OpenClipBackbone",
+    "deepdraw.models.timm_backbone.TimmBackbone": "deepdraw.models.backbones.TimmBackbone",
+    "deepdraw.runtime.loggers.CSVLogger": "deepdraw.loggers.CSVLogger",
+    "deepdraw.runtime.loggers.TensorBoardLogger": "deepdraw.loggers.TensorBoardLogger",
+    "deepdraw.runtime.loggers.WandbLogger": "deepdraw.loggers.WandbLogger",
+    "deepdraw.runtime.precision.Precision": "deepdraw.runtime.Precision",
+    "deepdraw.training.grid.Sweep": "deepdraw.training.heads.GridSearch",
+    "deepdraw.training.logistic.Regression": "deepdraw.training.heads.LogisticRegression",
+    "deepdraw.training.loop.fit": "deepdraw.training.Loop",
+    "deepdraw.training.muon.Muon": "deepdraw.training.Muon",
+    "deepdraw.training.optim.build_optimizer": "deepdraw.training.build_optimizer",
+    "deepdraw.training.optim.constant": "deepdraw.training.constant",
+    "deepdraw.training.optim.cosine": "deepdraw.training.cosine",
+    "deepdraw.training.optim.onecycle": "deepdraw.training.onecycle",
+}
+
+
+def with_present_names(config: Any) -> Any:
+    """The config of a checkpoint with today's name for every `_target_` of deepdraw 0.1; all else as it is."""
+    if isinstance(config, list):
+        return [with_present_names(part) for part in config]
+    if not isinstance(config, dict):
+        return config
+    config = {key: with_present_names(part) for key, part in config.items()}
+    target = config.get("_target_")
+    if isinstance(target, str) and target in FORMER:
+        config["_target_"] = FORMER[target]
+    if "fit" in config and isinstance(config["fit"], dict):
+        config["fit"].pop("_partial_", None)  # which deepdraw 0.1 wrote for a function that is a class today
+    return config
