@@ -214,7 +214,7 @@ class Experiment:
             self.precision,
             title=split,
             limit_batches=self.recipe.limit_steps,
-            answers=predictions,
+            predictions=predictions,
             ranks=self.ranks,
         )
         return {f"{split}/{name}": value for name, value in metrics.items()}

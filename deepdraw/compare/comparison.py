@@ -26,9 +26,9 @@ _LESS_IS_BETTER = re.compile(r"(.*_)?(loss|ece|aurc|stderr)(_scaled)?")
 class Row:
     """A run in the table.
 
-    settings: as text, of those keys in which the runs differ and that it has; num_drawings: on which it is held
-    against the best, or that it was asked about; difference: to the best; p_value: of it, after Holm's correction;
-    remark: what stands in the place of a difference.
+    settings: as text, of those keys in which the runs differ and that it has; num_drawings: that it is
+    paired with the best on, or that it was evaluated on; difference: to the best; p_value: of it, after Holm's
+    correction; remark: what stands in the place of a difference.
     """
 
     name: str
@@ -44,13 +44,13 @@ class Row:
 class Comparison:
     """A table of runs, best first by `metric`.
 
-    answered: the metric of which differences are; shown: the metrics to show, `metric` first; keys: those in which the
-    runs differ; notes: lines that belong below the table.
+    paired_metric: the metric of the differences; shown: the metrics to show, `metric` first; keys: of the settings in
+    which the runs differ; notes: lines that belong below the table.
     """
 
     split: str
     metric: str
-    answered: str
+    paired_metric: str
     shown: list[str]
     keys: list[str]
     rows: list[Row]
@@ -60,8 +60,8 @@ class Comparison:
 def compare(directories: Sequence[Path], split: str = "test", metric: str | None = None) -> Comparison:
     """Put two or more runs in order by `metric`, without the split's prefix; by default the split's main one.
 
-    The answers of each are held against those of the best run that kept its answers, on the drawings that both were
-    asked about. Raises ValueError where a run has no such results.
+    The predictions of each are paired with those of the best run that kept its own, on the drawings that both
+    evaluated. Raises ValueError where a run has no such results.
     """
     directories = list({directory.resolve(): directory for directory in directories}.values())
     if len(directories) < 2:
@@ -79,8 +79,8 @@ def compare(directories: Sequence[Path], split: str = "test", metric: str | None
     beside = [*(_prefix(metric) + name for name in _BESIDE), "images_per_second", "trainable_parameters"]
     found = {name for run in runs for name in run.metrics}
     shown = [metric, *(name for name in beside if name in found and name != metric)]
-    rows, answered, notes = _with_differences(rows, metric)
-    return Comparison(split, metric, answered, shown, list(columns), rows, notes)
+    rows, paired_metric, notes = _with_differences(rows, metric)
+    return Comparison(split, metric, paired_metric, shown, list(columns), rows, notes)
 
 
 def _with_differences(rows: Sequence[Row], metric: str) -> tuple[list[Row], str, list[str]]:
@@ -90,54 +90,54 @@ def _with_differences(rows: Sequence[Row], metric: str) -> tuple[list[Row], str,
     compared, notes = [], []
     for row in rows:
         again = command(row.run.directory, row.run.split)
-        if not row.run.answers.exists():
-            compared.append(replace(row, remark="no answers"))
-            notes.append(f"run {row.name} kept no answers to compare: {again}")
+        if not row.run.predictions_file.exists():
+            compared.append(replace(row, remark="no predictions"))
+            notes.append(f"run {row.name} kept no predictions to compare: {again}")
             continue
-        answers = Predictions.load(row.run.answers)
-        right = answers.ranks < depth
-        row = replace(row, num_drawings=len(answers))
+        predictions = Predictions.load(row.run.predictions_file)
+        right = predictions.ranks < depth
+        row = replace(row, num_drawings=len(predictions))
         if (stated := _stated(row.run, metric, depth)) is not None and abs(stated - right.mean()) > 1e-6:
-            compared.append(replace(row, remark="other answers"))
+            compared.append(replace(row, remark="other predictions"))
             notes.append(
-                f"run {row.name} kept the answers of another evaluation, {100 * right.mean():.2f} % of them right: "
+                f"run {row.name} kept the predictions of another evaluation, {100 * right.mean():.2f} % of them right: "
                 f"{again}, with the protocol of {metric}"
             )
         elif best is None:
-            best = row, answers
+            best = row, predictions
             compared.append(replace(row, remark="best"))
         else:
             try:
-                at, best_at = common(answers, best[1])
+                at, best_at = common(predictions, best[1])
             except NotComparable as error:
                 compared.append(replace(row, remark="not comparable"))
                 notes.append(f"run {row.name} is not comparable with run {best[0].name}: {error}")
             else:
                 found = difference(right[at], (best[1].ranks < depth)[best_at])
                 compared.append(replace(row, num_drawings=found.num_drawings, difference=found))
-    answered = f"top{depth}"
+    paired_metric = f"top{depth}"
     p_values = [row.difference.p_value for row in compared if row.difference]
     if best is None or not p_values:
-        return compared, answered, notes
+        return compared, paired_metric, notes
     num_runs = len(p_values) + 1
     num_pairs = num_runs * (num_runs - 1) // 2
     corrected = iter(holm(p_values, num_pairs))
     compared = [replace(row, p_value=next(corrected)) if row.difference else row for row in compared]
-    return compared, answered, [_about(best[0], metric, answered, num_runs, num_pairs), *notes]
+    return compared, paired_metric, [_about(best[0], metric, paired_metric, num_runs, num_pairs), *notes]
 
 
-def _about(best: Row, metric: str, answered: str, num_runs: int, num_pairs: int) -> str:
+def _about(best: Row, metric: str, paired_metric: str, num_runs: int, num_pairs: int) -> str:
     """How the differences were computed."""
     pairs = "" if num_pairs == 1 else f" and Holm's correction for the {num_pairs} pairs of {num_runs} runs"
     tries = f"; {title(metric)} is a mean over tries, of which the first was kept" if "shot_" in metric else ""
     return (
-        f"Differences are of {title(answered)} in points, to run {best.name}, on the drawings that both were asked "
-        f"about: 95 % by the paired bootstrap, p by McNemar's exact test{pairs}{tries}."
+        f"Differences are of {title(paired_metric)} in points, to run {best.name}, on the drawings that both "
+        f"evaluated: 95 % by the paired bootstrap, p by McNemar's exact test{pairs}{tries}."
     )
 
 
 def _stated(run: Run, metric: str, depth: int) -> float | None:
-    """What the metrics say of the share that is right among the answers kept; None where these are one try of many."""
+    """What the metrics say of the share of kept predictions that are right; None where they are one try of many."""
     return None if "shot_" in metric else run.metrics.get(f"{_prefix(metric)}top{depth}")
 
 

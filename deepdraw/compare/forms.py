@@ -161,7 +161,7 @@ def _results(comparison: Comparison) -> list[Column]:
     return [
         Column(title(first), [lines_of[first].value for lines_of in read]),
         Column("95 % interval", [lines_of[first].interval for lines_of in read]),
-        Column(f"{title(comparison.answered)} difference", [_difference(row) for row in comparison.rows]),
+        Column(f"{title(comparison.paired_metric)} difference", [_difference(row) for row in comparison.rows]),
         Column("p", [_p_value(row.p_value) for row in comparison.rows]),
         Column(
             "95 % interval of difference",

@@ -1,4 +1,4 @@
-"""Two models asked about the same drawings: how far apart they are, and whether that is more than luck."""
+"""The paired difference of two models on the same drawings, its bootstrap interval and its p-value."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Rows = NDArray[np.int64]
 
 
 class NotComparable(ValueError):
-    """Two models were not asked the same; the message says in what their questions differ."""
+    """Two models have no drawings or no classes in common; the message says which."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How much more often one model is right than another, on `num_drawings` that both were asked about.
+    """How much more often one model is right than another, on `num_drawings` that both were evaluated on.
 
     value: the share of drawings right less that of the other, -1..1; low, high: its 95 % paired bootstrap interval;
     p_value: of McNemar's exact test, not corrected.

@@ -28,8 +28,8 @@ class Run:
     metrics: dict[str, float]
 
     @property
-    def answers(self) -> Path:
-        """Where training, of split test, and evaluate.py keep what the run said of every drawing."""
+    def predictions_file(self) -> Path:
+        """Where training, of split test, and evaluate.py keep the run's prediction for every drawing."""
         return self.directory / "evaluations" / f"{self.split}.predictions.npz"
 
 

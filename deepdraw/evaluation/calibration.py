@@ -1,4 +1,4 @@
-"""How far confidence can be trusted: the reliability curve, its error, and the temperature that mends it."""
+"""Calibration: the reliability curve, the expected calibration error, and the temperature that minimizes the loss."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Reliability:
 
     @classmethod
     def of_sums(cls, sums: Tensor) -> Reliability:
-        """The curve of what `add_confidences` summed, full certainty counted in the last bin."""
+        """The curve of sums made by `add_confidences`; a confidence of exactly 1 belongs to the last bin."""
         counts, confidences, right = sums.cpu().double().numpy()[:, :NUM_BINS]
         certain = sums[:, NUM_BINS].cpu().double().numpy()
         for values, last in zip((counts, confidences, right), certain, strict=True):
@@ -43,7 +43,7 @@ class Reliability:
 
 
 def new_confidence_sums() -> Tensor:
-    """Nothing counted yet: zeros [3, bins + 1], rows as in `add_confidences`."""
+    """Sums over no drawings: zeros [3, bins + 1], rows as in `add_confidences`."""
     return torch.zeros(3, NUM_BINS + 1, dtype=torch.float64)
 
 
@@ -91,7 +91,7 @@ def losses_by_temperature(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def best_temperature(losses: NDArray[np.float64]) -> float:
-    """The divisor of the logits, between 1/54 and 32, that has the least loss of a split.
+    """The temperature T, between 1/54 and 32, at which the logits divided by T have the lowest loss on a split.
 
     losses: float64 [NUM_TEMPERATURES], sums of `losses_by_temperature`. Between its temperatures the loss is a
     spline in the logarithm: at a minimum inside the range the temperature is off by less than one in a thousand.

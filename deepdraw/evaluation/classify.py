@@ -1,4 +1,4 @@
-"""One pass of logits over a split, summed up as they come."""
+"""One pass over a split: logits, and the metrics and predictions that are made of them batch by batch."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def score(
     *,
     title: str,
     limit_batches: int | None = None,
-    answers: PredictionsBuilder | None = None,
+    predictions: PredictionsBuilder | None = None,
     ranks: Ranks = ALONE,
 ) -> dict[str, float]:
     """The metrics of the logits that `compute` gives for a split, over all ranks, and the images_per_second.
 
-    answers: gets a row for each drawing, of all ranks.
+    predictions: gets a row for each drawing, of all ranks.
     """
     metrics = ClassificationMetrics(len(loader.classes))
     start = time.perf_counter()
@@ -42,10 +42,10 @@ def score(
     for batch, logits in outputs(compute, loader, precision, title=title, limit_batches=limit_batches, ranks=ranks):
         metrics.update(logits.float(), batch.labels)
         num_drawings += len(logits)
-        if answers is not None:
-            answers.add(logits.float(), batch.labels, batch.key_ids)
-    if answers is not None:
-        answers.take_turns(ranks.gather(answers.batches()))
+        if predictions is not None:
+            predictions.add(logits.float(), batch.labels, batch.key_ids)
+    if predictions is not None:
+        predictions.interleave_ranks(ranks.gather(predictions.batches()))
     parts = [num_drawings, *metrics.sums()]
     for part, whole in zip(parts, ranks.sum(parts), strict=True):
         part.copy_(whole)
@@ -64,8 +64,8 @@ def sample(
     return images, labels, torch.cat(logits).float().cpu().numpy()
 
 
-class Tally:
-    """All that an Evaluation tells of, gathered batch by batch: fixed memory, but for 40 bytes a drawing."""
+class EvaluationBuilder:
+    """Gathers an Evaluation batch by batch, in fixed memory but for 40 bytes a drawing."""
 
     def __init__(self, classes: Sequence[str], num_features: int, temperature: float | None = None) -> None:
         self.metrics = ClassificationMetrics(len(classes), temperature)
@@ -78,8 +78,8 @@ class Tally:
         self._predictions.add(logits, labels, key_ids)
         self._sums = self._sums.to(features.device).index_add_(0, labels, features)
 
-    def evaluation(self, protocol: str, complexity: Complexity | None) -> Evaluation:
-        """What there is to tell of the drawings so far; `complexity` is theirs, or that of more that follow."""
+    def build(self, protocol: str, complexity: Complexity | None) -> Evaluation:
+        """The evaluation of the drawings added so far; `complexity` is theirs, or that of the whole split."""
         predictions = self._predictions.build(complexity)
         counts = self.metrics.rank_counts.sum(dim=1, keepdim=True)
         return Evaluation(
@@ -107,12 +107,12 @@ def classify(task: Task, protocol: str, logits_of: Callable[[Tensor], Tensor], *
         return features, logits_of(features)
 
     temperature = task.temperature if protocol == "classifier" else None
-    tally = Tally(task.loader.classes, task.model.backbone.num_features, temperature)
+    builder = EvaluationBuilder(task.loader.classes, task.model.backbone.num_features, temperature)
     start = time.perf_counter()
     passed = outputs(compute, task.loader, task.precision, title=title, limit_batches=task.limit_batches)
     for batch, (features, logits) in passed:
-        tally.add(logits.float(), features.float(), batch.labels, batch.key_ids)
+        builder.add(logits.float(), features.float(), batch.labels, batch.key_ids)
     elapsed = time.perf_counter() - start
-    evaluation = tally.evaluation(protocol, task.complexity)
+    evaluation = builder.build(protocol, task.complexity)
     evaluation.metrics["images_per_second"] = len(evaluation.predictions) / elapsed
     return evaluation

@@ -1,4 +1,4 @@
-"""What a protocol found on a split: the numbers, and what the pictures and comparisons are made of."""
+"""The result of a protocol on a split: metrics, and what pictures and comparisons are made of."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deepdraw.evaluation.predictions import Predictions
 
 @dataclass(frozen=True, eq=False)
 class Stacking:
-    """Generalised accuracy when an offset is added to the score of every unseen class, for K offsets.
+    """Generalized accuracy when an offset is added to the score of every unseen class, for K offsets.
 
     Calibrated stacking, Chao et al., 2016, arXiv 1605.04253. offsets: [K]; seen, unseen: mean per-class accuracy
     among all names of the drawings of either kind, 0..1 [K]; chosen: the offset chosen on held-back seen classes.
@@ -33,7 +33,7 @@ class Stacking:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What `protocol` found on a split.
+    """The result of `protocol` on a split.
 
     metrics: names without the split's prefix; confusion: int64 [C, C], rows true, columns predicted; prototypes:
     float32 [C, D], the mean feature of each class, NaN for those without drawings; stacking: of split=generalized;

@@ -132,8 +132,8 @@ class ClassificationMetrics:
         """The metrics of all drawings so far; raises ValueError as `num_drawings` does.
 
         Those of `rank_metrics` and `class_metrics`; `loss`, the mean negative log-likelihood (nats); `ece`, the
-        expected calibration error (0..1); `temperature`, the divisor of the logits that would have the least
-        loss of these drawings; and given a temperature, `loss_scaled` and `ece_scaled`.
+        expected calibration error (0..1); `temperature`, by which the logits of these drawings would have to
+        be divided for the lowest loss; and given a temperature, `loss_scaled` and `ece_scaled`.
         """
         num_drawings = self.num_drawings()
         ranks, confusion = self.rank_counts.cpu().numpy(), self.confusion.cpu().numpy()

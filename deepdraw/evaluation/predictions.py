@@ -1,4 +1,4 @@
-"""What a model said of every drawing of a split, and the questions that only this table can answer."""
+"""The prediction of a model for every drawing of a split, and the metrics that need all of them at once."""
 
 from __future__ import annotations
 
@@ -88,10 +88,10 @@ class Predictions:
         return results
 
     def risk_coverage(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The error rate when only the most confident answers are given: coverages and risks, both 0..1 [N'].
+        """The error rate of the most confident predictions alone: coverages and risks, both 0..1 [N'].
 
         One point for each of the N' different confidences, the highest first: drawings of the same confidence
-        are answered together or not at all. Geifman and El-Yaniv, 2017, arXiv 1705.08500.
+        are kept together or not at all. Geifman and El-Yaniv, 2017, arXiv 1705.08500.
         """
         order = np.argsort(-self.confidences, kind="stable")
         confidences, num_wrong = self.confidences[order], np.cumsum(~self.right[order])
@@ -145,8 +145,8 @@ class PredictionsBuilder:
         """What was added, on the CPU."""
         return [(integers.cpu(), confidences.cpu()) for integers, confidences in self._batches]
 
-    def take_turns(self, ranks: Sequence[Sequence[tuple[Tensor, Tensor]]]) -> None:
-        """Hold the `batches` of all ranks in stored order: of the first one each, then of the second, and so on."""
+    def interleave_ranks(self, ranks: Sequence[Sequence[tuple[Tensor, Tensor]]]) -> None:
+        """Put the `batches` of all ranks in stored order: the first batch of each rank, then the second, and so on."""
         self._batches = [batch for turn in zip_longest(*ranks) for batch in turn if batch is not None]
 
     def build(self, complexity: Complexity | None = None) -> Predictions:

@@ -31,7 +31,7 @@ class Text:
     """Zero-shot: prompts over the names of the split's classes, as CLIP's authors do it (arXiv 2103.00020).
 
     prompts: the name of a set in `deepdraw.models.prompts`, or templates of one's own. Raises ValueError without a text
-    tower, and where the encoder was trained on the very classes that it is asked about.
+    tower, and where the encoder was trained on classes of the split.
     """
 
     prompts: str | Sequence[str]
@@ -59,7 +59,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Auto:
-    """The trained head on the classes it was trained on; on others prompts where the encoder reads, else few-shot."""
+    """The trained head on the classes it was trained on; on others the text tower, if there is one, else few-shot."""
 
     text: Text
     fewshot: FewShot

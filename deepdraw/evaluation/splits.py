@@ -1,4 +1,4 @@
-"""Which drawings an evaluation asks about, which it may learn from, and how they are looked at again."""
+"""The drawings that an evaluation scores, those that it may learn from, and how they are drawn again for pictures."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ def open_split(name: str, source: Source, classes: Sequence[str]) -> Split:
     ValueError where there is no such split, it is empty, or only some of its classes were trained on.
     """
     if name == GENERALIZED:
-        return Joined(_known_or_new(_filled(source, "test"), classes), _new(_filled(source, "zeroshot"), classes))
+        return Joined(
+            _with_training_labels(_filled(source, "test"), classes), _unseen(_filled(source, "zeroshot"), classes)
+        )
     if name == "zeroshot":
-        return _new(_filled(source, name), classes)
+        return _unseen(_filled(source, name), classes)
     if is_path(name, source):
-        return _known_or_new(open_folder(Path(name)), classes)
-    return _known_or_new(_filled(source, name), classes)
+        return _with_training_labels(open_folder(Path(name)), classes)
+    return _with_training_labels(_filled(source, name), classes)
 
 
 def is_path(name: str, source: Source) -> bool:
@@ -79,14 +81,14 @@ def _filled(source: Source, name: str) -> Split:
     return split
 
 
-def _known_or_new(split: Split, classes: Sequence[str]) -> Split:
+def _with_training_labels(split: Split, classes: Sequence[str]) -> Split:
     known = set(classes)
     if split.classes == list(classes) or not known & set(split.classes):
         return split
     return Relabelled(split, classes)
 
 
-def _new(split: Split, classes: Sequence[str]) -> Split:
+def _unseen(split: Split, classes: Sequence[str]) -> Split:
     if met := sorted(set(classes) & set(split.classes)):
         raise ValueError(
             f"{len(met)} of the {len(split.classes)} classes of split zeroshot were trained on, such as {met[0]!r}, so "

@@ -1,4 +1,4 @@
-"""What an evaluation is given: a classifier, and the drawings that it is asked about."""
+"""What a protocol is given: a classifier, and the drawings to score."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from deepdraw.runtime import Precision
 class Task:
     """A classifier in eval mode and a split.
 
-    encode: the model's backbone and all before it; loader: the drawings asked about, in stored order, or features kept
+    encode: the model's backbone and all before it; loader: the drawings to score, in stored order, or features kept
     of them; classes: those that the head was trained on; seen: opens drawings of these classes to learn from, None
-    where there are none; trained: whether the backbone was trained on them, too; complexity: of the drawings asked
-    about; labels: theirs, int64 [N], where they are known before anything is drawn; temperature: of the head's logits,
-    where it is known; limit_batches: ask about the first so many batches.
+    where there are none; trained: whether the backbone was trained on them, too; complexity: of the drawings to
+    score; labels: theirs, int64 [N], where they are known before anything is drawn; temperature: of the head's logits,
+    where it is known; limit_batches: score the first so many batches.
     """
 
     model: Classifier
@@ -50,7 +50,7 @@ class Task:
         return images if images.ndim == 2 else self.encode(images)
 
     def labelled(self) -> Labelled:
-        """The features of all drawings asked about."""
+        """The features of all drawings to score."""
         return gather(self.features, self.loader, self.precision, title="features", limit_batches=self.limit_batches)
 
     def seen_labelled(self) -> Labelled | None:

@@ -18,10 +18,10 @@ from deepdraw.report.style import (
     VERMILION,
     WIDE,
     Picture,
-    dress,
     finished,
     new_figure,
     percent,
+    style_axes,
 )
 
 if TYPE_CHECKING:
@@ -45,10 +45,10 @@ def reliability(found: Reliability, metrics: Mapping[str, float]) -> Picture:
         lower = np.minimum(confidences, accuracies)
         diagram.bar(edges[filled], gaps.clip(min=0), width[filled], lower, color=color, label=name, **bars)
     diagram.plot([0, 1], [0, 1], color=INK, linestyle="--", linewidth=1, label="calibrated")
-    dress(diagram, y="accuracy")
+    style_axes(diagram, y="accuracy")
     diagram.set(xlim=(0, 1), ylim=(0, 1))
     histogram.bar(edges, found.counts / max(found.counts.sum(), 1), width, color=FAINT, **bars)
-    dress(histogram, x="confidence", y="drawings")
+    style_axes(histogram, x="confidence", y="drawings")
     for axis in (diagram.yaxis, histogram.yaxis, histogram.xaxis):
         axis.set_major_formatter(percent)
     error = float(np.average(np.abs(confidences - accuracies), weights=found.counts[filled]))
@@ -73,7 +73,7 @@ def risk_coverage(predictions: Predictions) -> Picture:
         risk = float(np.interp(coverage, coverages, risks))
         label = f"{percent(risk)} wrong of {percent(coverage)}"
         axes.plot(coverage, risk, "o", color=color, label=label, clip_on=False, zorder=3)
-    dress(axes, x="drawings answered, the most confident first", y="of them wrong")
+    style_axes(axes, x="drawings answered, the most confident first", y="of them wrong")
     axes.set(xlim=(0, 1), ylim=(0, None))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(percent)
@@ -98,7 +98,7 @@ def complexity(metrics: Mapping[str, float]) -> Picture | None:
         bars = axes.bar(list(found), values, color=BLUE, width=0.7)
         axes.errorbar(list(found), values, (values - low, high - values), fmt="none", ecolor=INK, elinewidth=1)
         axes.bar_label(bars, [f"{100 * value:.0f}" for value in values], label_type="center", color="white", fontsize=8)
-        dress(axes, x=unit, grid="y")
+        style_axes(axes, x=unit, grid="y")
         axes.set_ylim(0, 1.05 * max(high.max(), 0.01))
         axes.yaxis.set_major_formatter(percent)
     about = (
@@ -132,8 +132,8 @@ def stacking(found: Stacking) -> Picture:
         trade.plot(found.unseen[i], found.seen[i], "o", markersize=10, mec=color, mfc=style, label=label)
         offsets.plot(found.offsets[i], means[i], "o", markersize=10, mec=color, mfc=style)
     offsets.axvline(found.chosen, color=VERMILION, linestyle="--", linewidth=1)
-    dress(trade, x="accuracy on unseen classes", y="accuracy on seen classes")
-    dress(offsets, x="offset taken from the scores of seen classes", y="accuracy")
+    style_axes(trade, x="accuracy on unseen classes", y="accuracy on seen classes")
+    style_axes(offsets, x="offset taken from the scores of seen classes", y="accuracy")
     trade.set(xlim=(0, None), ylim=(0, None))
     for axis in (trade.xaxis, trade.yaxis, offsets.yaxis):
         axis.set_major_formatter(percent)

@@ -17,10 +17,10 @@ from deepdraw.report.style import (
     VERMILION,
     WIDE,
     Picture,
-    dress,
     finished,
     new_figure,
     percent,
+    style_axes,
 )
 from deepdraw.runtime import shown
 
@@ -56,14 +56,14 @@ def matrix(confusion: NDArray[np.int64], classes: Sequence[str]) -> Picture:
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=8, colors=INK)
     about = (
-        f"Confusion matrix of {len(classes)} classes: rows are the true class, columns the one read, colour the share "
+        f"Confusion matrix of {len(classes)} classes: rows are the true class, columns the one read, color the share "
         "of the true class. Classes often taken for each other stand side by side."
     )
     return finished(figure, "Confusion matrix", about)
 
 
 def similar_side_by_side(confusion: NDArray[np.int64]) -> NDArray[np.int64]:
-    """An order of the classes int64 [C] in which those often confused are neighbours.
+    """An order of the classes int64 [C] in which those often confused are neighbors.
 
     It is the order of leaves of an average-linkage tree, optimal among those of the tree (Bar-Joseph et al., 2001).
     """
@@ -93,7 +93,7 @@ def worst_pairs(confusion: NDArray[np.int64], classes: Sequence[str]) -> Picture
     bars = axes.barh(np.arange(len(true)), counts, color=VERMILION, height=0.7)
     notes = [f"{count:,} of {total:,}" for count, total in zip(counts, totals, strict=True)]
     axes.bar_label(bars, notes, padding=3, fontsize=8, color=INK)
-    dress(axes, x="drawings", grid="x")
+    style_axes(axes, x="drawings", grid="x")
     pairs = [f"{shown(classes[i], _LONGEST)} → {shown(classes[j], _LONGEST)}" for i, j in zip(true, read, strict=True)]
     axes.set_yticks(np.arange(len(true)), pairs, parse_math=False)
     axes.set_xlim(0, 1.25 * counts.max())
@@ -119,7 +119,7 @@ def class_accuracies(confusion: NDArray[np.int64], classes: Sequence[str]) -> Pi
     whole.fill_between(ranks, accuracies, step="mid", color=BLUE, alpha=0.25, linewidth=0)
     whole.step(ranks, accuracies, where="mid", color=BLUE)
     whole.axhline(accuracies.mean(), color=INK, linestyle="--", label=f"mean {100 * accuracies.mean():.1f} %")
-    dress(whole, f"all {len(names)} classes, sorted", x="class")
+    style_axes(whole, f"all {len(names)} classes, sorted", x="class")
     whole.set(xlim=(0.5, len(names) + 0.5), ylim=(0, 1))
     whole.yaxis.set_major_formatter(percent)
     for axes in others:
@@ -134,7 +134,7 @@ def class_accuracies(confusion: NDArray[np.int64], classes: Sequence[str]) -> Pi
 def _plot_bars(axes: Axes, accuracies: NDArray[np.float64], names: Sequence[str], title: str, color: str) -> None:
     bars = axes.barh(np.arange(len(names)), accuracies, color=color, height=0.7)
     axes.bar_label(bars, [f"{100 * accuracy:.0f} %" for accuracy in accuracies], padding=3, fontsize=8, color=INK)
-    dress(axes, title, grid="x")
+    style_axes(axes, title, grid="x")
     axes.set_yticks(np.arange(len(names)), names, parse_math=False)
     axes.set(xlim=(0, 1.1), ylim=(len(names) - 0.4, -0.6))
     axes.set_xticks(np.linspace(0, 1, 6))

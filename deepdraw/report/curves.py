@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepdraw.report.style import BLUE, INK, VERMILION, WIDE, dress, finished, new_figure, percent
+from deepdraw.report.style import BLUE, INK, VERMILION, WIDE, finished, new_figure, percent, style_axes
 from deepdraw.runtime import LARGEST, read_text
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def plot_curves(metrics_csv: Path, out: Path) -> None:
         if f"optim/{name}" in curves:
             rates.plot(*curves[f"optim/{name}"], color=color, label=name.replace("_", " "))
     for axes, title in ((loss, "loss"), (accuracy, "top-1 accuracy"), (rates, "learning rate")):
-        dress(axes, title, x="step")
+        style_axes(axes, title, x="step")
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.locator_params(axis="x", nbins=5, integer=True)
     accuracy.yaxis.set_major_formatter(percent)

@@ -1,4 +1,4 @@
-"""Where classes lie in feature space: a drawing of each on a map where neighbours are alike."""
+"""Where classes lie in feature space: a drawing of each on a map where neighbors are alike."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def feature_map(prototypes: NDArray[np.float32], predictions: Predictions, draw:
     title = "Map of the classes' features"
     about = (
         f"A typical drawing of each of {len(labels)} classes, laid out by t-SNE of the classes' mean features and "
-        "moved to the nearest free cell of a grid: neighbours are alike to the encoder."
+        "moved to the nearest free cell of a grid: neighbors are alike to the encoder."
     )
     return Picture(lay_out(title, tiles, [(x, y) for x, y in cells.tolist()], _NUM_COLUMNS), title, about)
 
@@ -45,8 +45,8 @@ def project(prototypes: NDArray[np.float32]) -> NDArray[np.float64]:
     """Places float64 [C, 2] in the unit square: t-SNE of the directions of features (JMLR 9, 2008)."""
     from sklearn.manifold import TSNE
 
-    centred = prototypes - prototypes.mean(axis=0)
-    units = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
+    centered = prototypes - prototypes.mean(axis=0)
+    units = centered / np.maximum(np.linalg.norm(centered, axis=1, keepdims=True), 1e-12)
     perplexity = min(_PERPLEXITY, (len(units) - 1) / 3)
     places = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(units)
     return (places - places.min(axis=0)) / np.maximum(np.ptp(places, axis=0), 1e-12)

@@ -1,4 +1,4 @@
-"""How pictures look and are kept: colours, axes, and PNG files that say what they show."""
+"""How pictures look and are kept: colors, axes, and PNG files that say what they show."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL.Image import Image
 
-# Of Okabe and Ito, whose colours colour-blind readers tell apart.
+# Of Okabe and Ito, whose colors color-blind readers tell apart.
 BLUE, VERMILION, GREEN, SKY = "#0072B2", "#D55E00", "#009E73", "#56B4E9"
 INK, FAINT, GRID = "#333333", "#767676", "#E6E6E6"
 
@@ -31,7 +31,7 @@ class Picture:
     about: str
 
     def save(self, path: Path) -> None:
-        """Write a PNG of 128 colours, a third of the size that all colours take, with title and text inside."""
+        """Write a PNG of 128 colors, a third of the size that all colors take, with title and text inside."""
         from PIL import Image
         from PIL.PngImagePlugin import PngInfo
 
@@ -62,7 +62,9 @@ def finished(figure: Figure, title: str, about: str) -> Picture:
     return Picture(Image.fromarray(np.asarray(canvas.buffer_rgba())), title, about)
 
 
-def dress(axes: Axes, title: str = "", *, x: str = "", y: str = "", grid: Literal["both", "x", "y"] = "both") -> None:
+def style_axes(
+    axes: Axes, title: str = "", *, x: str = "", y: str = "", grid: Literal["both", "x", "y"] = "both"
+) -> None:
     """Give axes the titles of axis `x` and `y`, a faint grid along `grid` and a legend where lines have labels."""
     axes.set_title(title, color=INK, fontsize=10)
     axes.set_xlabel(x, color=INK, fontsize=9)

@@ -1,4 +1,4 @@
-"""What training and evaluations leave in the run directory: numbers, answers, pictures, the page that shows it all."""
+"""Writes the results of trainings and evaluations into the run directory: metrics, predictions, pictures, the page."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from deepdraw.runtime import results_writer, write_json
 def write_training(
     run: Path,
     summary: Mapping[str, Any],
-    answers: Predictions,
+    predictions: Predictions,
     drawings: tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.float32]],
     metrics_csv: Path | None,
 ) -> dict[str, Path]:
-    """Write `summary.json`, the answers on the test split, `plots/` and `report.html` into `run`.
+    """Write `summary.json`, the predictions on the test split, `plots/` and `report.html` into `run`.
 
     drawings: images uint8 [N, S, S], labels [N] and logits [N, C], to be looked at; metrics_csv: what curves are drawn
     of, None for none. Returns the pictures' paths.
@@ -34,12 +34,12 @@ def write_training(
     pictures = {"plots/drawings": run / "plots/drawings.png"}
     with results_writer(run):
         write_json(run / "summary.json", summary)
-        answers.save(run / "evaluations/test.predictions.npz")
-        sheets.plot_sheet(*drawings, answers.classes, pictures["plots/drawings"])
+        predictions.save(run / "evaluations/test.predictions.npz")
+        sheets.plot_sheet(*drawings, predictions.classes, pictures["plots/drawings"])
         if metrics_csv is not None:
             pictures["plots/curves"] = run / "plots/curves.png"
             curves.plot_curves(metrics_csv, pictures["plots/curves"])
-        print(f"all of it in {write_report(run)}")
+        print(f"report: {write_report(run)}")
     return pictures
 
 
@@ -80,7 +80,7 @@ def write_evaluation(run: Path, name: str, found: Evaluation, draw: Draw | None)
             pictures = write_pictures(
                 found, draw if at is None else lambda rows, size: draw(at[rows], size), run / "evaluations" / name
             )
-        print(f"all of it in {write_report(run)}")
+        print(f"report: {write_report(run)}")
     return pictures
 
 

@@ -110,7 +110,7 @@ def describe_run(config: Mapping[str, Any], model: nn.Module) -> dict[str, Any]:
 
 def one_line_errors(main: Callable[[DictConfig], Result]) -> Callable[[DictConfig], Result]:
     """Show bad input and what the machine refuses as one line; HYDRA_FULL_ERROR=1 and sweeps keep the traceback."""
-    return ends_in_one_line(lambda *_: f"stopped; {_way_back()} goes on from its last checkpoint")(main)
+    return ends_in_one_line(lambda *_: f"stopped; {_resume_command()} goes on from its last checkpoint")(main)
 
 
 def ends_in_one_line(interrupted: Callable[[DictConfig, float], str]) -> Callable[..., Callable[[DictConfig], Any]]:
@@ -149,7 +149,7 @@ def evaluation_left(config: DictConfig, since: float) -> str:
     return f"interrupted: {', '.join(sorted(written)) or 'nothing'} was written; the same command starts anew"
 
 
-def _way_back() -> str:
+def _resume_command() -> str:
     """What to type for a run that was stopped, alone or as a job of a sweep."""
     hydra = HydraConfig.get()
     if hydra.mode == RunMode.MULTIRUN and (Path(hydra.sweep.dir) / "sweep.json").exists():

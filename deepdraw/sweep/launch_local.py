@@ -20,7 +20,7 @@ from deepdraw.sweep.reports import Report, readable_report, write_report
 from deepdraw.sweep.submission import returns, write_jobs
 from deepdraw.sweep.table import conclude, describe
 
-GLANCE = 0.1  # seconds between two looks at the running processes
+POLL_SECONDS = 0.1  # seconds between two looks at the running processes
 
 
 def launch_locally(
@@ -147,7 +147,7 @@ class Queue:
             self._num_ended += 1
             print(f"[{self._num_ended}/{self._total}] {describe(self._sweep, state)}", flush=True)
         if not ended:
-            time.sleep(GLANCE)
+            time.sleep(POLL_SECONDS)
 
     def _note(self, job: Job, status: int) -> None:
         """Write down the end of a job that could not do so itself."""

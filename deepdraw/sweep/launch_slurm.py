@@ -20,7 +20,7 @@ from deepdraw.sweep.table import conclude, describe
 
 BASIC = "basic_sweeper"  # which would raise the first failure, as if more had not been said of it already
 SHORTEST, LONGEST = 1.0, 15.0  # seconds between two looks at the jobs, fewer in a sweep that has just begun
-DOUBT = 2  # looks in which a job must be seen to be over: its last words may come late over a network file system
+LOOKS_TO_CONFIRM = 2  # looks that must find a job ended: its report may come late over a network file system
 
 
 def launch_on_slurm(
@@ -73,13 +73,13 @@ def launch_on_slurm(
 def follow(sweep: Sweep, jobs: Sequence[Job]) -> None:
     """Wait for these jobs to end, and print a line for each that does."""
     begin = time.monotonic()
-    doubts = {job.number: 0 for job in jobs}
-    while doubts:
-        waiting = [job for job in jobs if job.number in doubts]
+    looks_ended = {job.number: 0 for job in jobs}
+    while looks_ended:
+        waiting = [job for job in jobs if job.number in looks_ended]
         for state in states(replace(sweep, jobs=waiting)):
-            doubts[state.number] = 0 if state.is_alive else doubts[state.number] + 1
-            if state.is_good or doubts[state.number] >= DOUBT:
-                del doubts[state.number]
-                print(f"[{len(jobs) - len(doubts)}/{len(jobs)}] {describe(sweep, state)}", flush=True)
-        if doubts:
+            looks_ended[state.number] = 0 if state.is_alive else looks_ended[state.number] + 1
+            if state.is_good or looks_ended[state.number] >= LOOKS_TO_CONFIRM:
+                del looks_ended[state.number]
+                print(f"[{len(jobs) - len(looks_ended)}/{len(jobs)}] {describe(sweep, state)}", flush=True)
+        if looks_ended:
             time.sleep(min(LONGEST, SHORTEST + (time.monotonic() - begin) / 20))

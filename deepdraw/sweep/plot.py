@@ -13,7 +13,7 @@ from deepdraw.runtime import shown, whole_file
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Of Okabe and Ito, which colour-blind readers tell apart.
+# Of Okabe and Ito, which color-blind readers tell apart.
 _COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 _MARKERS = "osD^vP"
 _DECADE = 10.0

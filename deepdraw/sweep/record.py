@@ -94,8 +94,8 @@ class Sweep:
 class JobState:
     """What is known of a job.
 
-    state: PENDING, RUNNING, COMPLETED, FAILED, STOPPED (it can be resumed), or Slurm's own word for what lies between
-    cause: of FAILED, where Slurm or the launcher knows one (OUT_OF_MEMORY, TIMEOUT, SIGKILL, ...)
+    state: PENDING, RUNNING, COMPLETED, FAILED, STOPPED (it can be resumed), or SLURM's own word for what lies between
+    cause: of FAILED, where SLURM or the launcher knows one (OUT_OF_MEMORY, TIMEOUT, SIGKILL, ...)
     metric: what a completed job returned, of another one the latest value
     images_per_second: in training, of the latest epoch
     error: the last line of the traceback, or where it was killed, of its log
@@ -251,7 +251,7 @@ def _read_document(directory: Path) -> _Document:
 def states(sweep: Sweep) -> list[JobState]:
     """What has become of each job: what it wrote itself, held against one look at squeue and one at sacct.
 
-    It needs neither the process that launched the sweep nor, where there is no asking it, Slurm.
+    It needs neither the process that launched the sweep nor, where there is no asking it, SLURM.
     """
     ids = [job.ids[-1] for job in sweep.jobs if job.ids]
     reports = [_report(job) for job in sweep.jobs]
@@ -297,7 +297,9 @@ def _state(
     number = job.ids[-1] if job.ids else ""
     own_logs = logs.get(number, [])
     started = bool(report or own_logs)
-    state, cause = _judge(report.state if report else None, started, queue, number, *account.get(number, ("", "")))
+    state, cause = _infer_state(
+        report.state if report else None, started, queue, number, *account.get(number, ("", ""))
+    )
     report = report or Report("STOPPED", number)  # which says no more
     suffix = ".err" if state == "FAILED" else ".out"
     default = sweep.directory / "logs" / f"{number}_log{suffix}"
@@ -320,7 +322,7 @@ def _state(
     )
 
 
-def _judge(
+def _infer_state(
     reported: str | None, started: bool, queue: Mapping[str, str] | None, number: str, accounted: str, exit_code: str
 ) -> tuple[str, str]:
     """State and cause, by what the job said of itself, the queue (None: there is no asking it) and accounting."""
@@ -331,10 +333,10 @@ def _judge(
         return queue[number], ""
     if failure:
         return "FAILED", failure
-    if accounted in ("RUNNING", "PENDING"):  # Slurm's two books are not written in one instant
+    if accounted in ("RUNNING", "PENDING"):  # SLURM's two books are not written in one instant
         return accounted, ""
     if queue is None and not accounted:
-        return reported or "UNKNOWN", "there is no asking Slurm"
+        return reported or "UNKNOWN", "there is no asking SLURM"
     return ("FAILED", "ended without a result") if started or accounted else ("STOPPED", "never started")
 
 

@@ -1,4 +1,4 @@
-"""SLURM: what is asked of sbatch, squeue, sacct, scontrol and scancel, and what they answer."""
+"""SLURM, by its commands sbatch, squeue, sacct, scontrol and scancel."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from deepdraw.sweep.record import Job
 
-ASKED = ["partition", "account", "qos", "nodes", "tasks_per_node", "gpus_per_node", "cpus_per_task"]
-ASKED += ["mem_gb", "timeout_min"]
+RESOURCES = ["partition", "account", "qos", "nodes", "tasks_per_node", "gpus_per_node", "cpus_per_task"]
+RESOURCES += ["mem_gb", "timeout_min"]
 CAUSES = {
     "OUT_OF_MEMORY": r"(?i)memory limit|oom[-_ ]kill|out of memory",
     "TIMEOUT": "DUE TO TIME LIMIT",
@@ -27,8 +27,8 @@ CAUSES = {
     "SIGKILL": "task.*: Killed",
 }
 START = "Starting with JobEnvironment"  # in a log, of submitit, whenever SLURM runs the job
-PATIENCE = 60  # seconds in which a command of SLURM's must have answered
-OURS = {"_target_", "objective", "snapshot", "wait", "submitit_folder", "max_num_timeout"}  # not sbatch's
+PATIENCE = 60  # seconds in which a command of SLURM's must have ended
+NOT_FOR_SBATCH = {"_target_", "objective", "snapshot", "wait", "submitit_folder", "max_num_timeout"}  # not sbatch's
 
 
 def submit(directory: Path, jobs: Sequence[Job], parameters: Mapping[str, Any]) -> list[str]:
@@ -80,7 +80,7 @@ def check(directory: Path, parameters: Mapping[str, Any]) -> None:
     if done is None:
         raise ValueError("there is no sbatch here: submit from a login node, or use hydra/launcher=local")
     if done.returncode:
-        asked = " ".join(f"{name}={parameters[name]}" for name in ASKED if parameters.get(name) is not None)
+        asked = " ".join(f"{name}={parameters[name]}" for name in RESOURCES if parameters.get(name) is not None)
         raise ValueError(
             f"SLURM refuses these jobs ({_said(done.stderr)}): change hydra.launcher ({asked}) to what `sinfo` shows"
         )
@@ -176,9 +176,9 @@ def _executor(directory: Path, parameters: Mapping[str, Any]) -> SlurmExecutor:
 
     copied = directory / "code"
     code = shlex.quote(str(copied if copied.is_dir() else PACKAGE.parent))
-    chosen = {name: value for name, value in parameters.items() if name not in OURS and value is not None}
+    chosen = {name: value for name, value in parameters.items() if name not in NOT_FOR_SBATCH and value is not None}
     chosen["setup"] = [
-        "export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK",  # which srun has not inherited since Slurm 22.05
+        "export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK",  # which srun has not inherited since SLURM 22.05
         *chosen.get("setup", []),
         f"export PYTHONPATH={code}${{PYTHONPATH:+:$PYTHONPATH}}",
         f"cd {code}",  # from which `python -m` imports first
@@ -186,7 +186,7 @@ def _executor(directory: Path, parameters: Mapping[str, Any]) -> SlurmExecutor:
     chosen["signal_delay_s"] = min(chosen["signal_delay_s"], chosen["timeout_min"] * 15)
     chosen["additional_parameters"] = {"requeue": True, **chosen.get("additional_parameters", {})}
     chosen["srun_args"] = ["--kill-on-bad-exit=1"]  # a rank that failed would be waited for by the others
-    python = f"{shlex.quote(sys.executable)} -m deepdraw.sweep.hold"
+    python = f"{shlex.quote(sys.executable)} -m deepdraw.sweep.block_sigusr2"
     executor = SlurmExecutor(folder=directory / "logs", python=python)
     executor.update_parameters(**executor._convert_parameters(chosen))
     return executor

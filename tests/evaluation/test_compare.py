@@ -39,7 +39,7 @@ CONFIG = {
 }
 
 
-def answers(accuracy: float, *, seed: int = 0, keys=None, classes: list[str] = CLASSES) -> Predictions:
+def predictions(accuracy: float, *, seed: int = 0, keys=None, classes: list[str] = CLASSES) -> Predictions:
     """Of drawings whose class depends on the key alone; each has a fixed difficulty, the same for all models."""
     keys = np.arange(N, dtype=np.uint64) if keys is None else np.asarray(keys, np.uint64)
     names = [CLASSES[int(key) % len(CLASSES)] for key in keys]
@@ -76,7 +76,7 @@ def sweep(tmp_path) -> Path:
     """Four runs that differ in learning rate; the third, with 0.01, is by far the best, the first is a little worse."""
     for number, accuracy in enumerate([0.7, 0.5, 0.75, 0.3]):
         lr = [0.001, 0.003, 0.01, 0.03][number]
-        write_run(tmp_path / "sweep" / str(number), answers(accuracy, seed=number), optimizer__lr=lr)
+        write_run(tmp_path / "sweep" / str(number), predictions(accuracy, seed=number), optimizer__lr=lr)
     return tmp_path / "sweep"
 
 
@@ -131,32 +131,32 @@ def test_of_equal_models_the_best_is_seldom_called_better_than_another():
 
 
 def test_drawings_are_joined_by_their_key_in_whatever_order():
-    first = answers(0.6, keys=[5, 3, 9, 1, 7])
-    second = answers(0.6, keys=[1, 2, 3, 7, 8])
+    first = predictions(0.6, keys=[5, 3, 9, 1, 7])
+    second = predictions(0.6, keys=[1, 2, 3, 7, 8])
     rows, others = common(first, second)
     assert first.key_ids[rows].tolist() == second.key_ids[others].tolist() == [1, 3, 7]
 
 
 def test_keys_that_stand_twice_pair_the_same_table_and_nothing_else():
-    first = answers(0.6, keys=[4, 4, 5])
-    rows, others = common(first, answers(0.3, keys=[4, 4, 5]))
+    first = predictions(0.6, keys=[4, 4, 5])
+    rows, others = common(first, predictions(0.3, keys=[4, 4, 5]))
     assert rows.tolist() == others.tolist() == [0, 1, 2]
-    rows, _ = common(first, answers(0.3, keys=[5, 4, 6]))
+    rows, _ = common(first, predictions(0.3, keys=[5, 4, 6]))
     assert first.key_ids[rows].tolist() == [5]
 
 
 def test_labels_may_number_the_same_names_in_another_order():
-    second = answers(0.6, classes=CLASSES[::-1])
-    rows, _ = common(answers(0.6), second)
+    second = predictions(0.6, classes=CLASSES[::-1])
+    rows, _ = common(predictions(0.6), second)
     assert len(rows) == N
 
 
 @pytest.mark.parametrize(
     "other, why",
     [
-        (lambda: answers(0.5, keys=np.arange(N) + 5000), "no drawing in common"),
-        (lambda: answers(0.5, classes=[*CLASSES, "kid"]), "different classes, 10 and 11"),
-        (lambda: answers(0.5, keys=np.arange(N) + 1), None),
+        (lambda: predictions(0.5, keys=np.arange(N) + 5000), "no drawing in common"),
+        (lambda: predictions(0.5, classes=[*CLASSES, "kid"]), "different classes, 10 and 11"),
+        (lambda: predictions(0.5, keys=np.arange(N) + 1), None),
     ],
 )
 def test_what_was_asked_otherwise_is_not_comparable(other, why):
@@ -165,7 +165,7 @@ def test_what_was_asked_otherwise_is_not_comparable(other, why):
         moved = Predictions(**vars(second) | {"key_ids": second.key_ids - 1})
         other, why = (lambda: moved), "400 of the 400 drawings in common are of another class"
     with pytest.raises(NotComparable, match=why):
-        common(answers(0.5), other())
+        common(predictions(0.5), other())
 
 
 # The settings that differ
@@ -194,15 +194,16 @@ def test_targets_that_end_alike_are_named_in_full(tmp_path):
 
 def test_settings_made_of_one_another_share_a_column(tmp_path):
     runs = [
-        write_run(tmp_path / root, answers(0.5), data__root=root, data__source__root=root) for root in ("here", "there")
+        write_run(tmp_path / root, predictions(0.5), data__root=root, data__source__root=root)
+        for root in ("here", "there")
     ]
     shown = {column.heading: column.cells for column in columns(compare(runs))}
     assert shown["data.root = data.source.root"] == ["here", "there"]
 
 
 def test_settings_that_only_some_runs_have_do_not_share_a_column(tmp_path):
-    runs = [write_run(tmp_path / "a", answers(0.6), train__mixup=0.1, train__cutmix=0.1)]
-    runs.append(write_run(tmp_path / "b", answers(0.5)))
+    runs = [write_run(tmp_path / "a", predictions(0.6), train__mixup=0.1, train__cutmix=0.1)]
+    runs.append(write_run(tmp_path / "b", predictions(0.5)))
     shown = {column.heading: column.cells for column in columns(compare(runs))}
     assert shown["train.mixup"] == shown["train.cutmix"] == ["0.1", ""]
 
@@ -218,7 +219,7 @@ def test_runs_are_called_by_what_tells_them_apart(tmp_path):
 def test_the_best_comes_first_and_the_others_are_held_against_it(sweep):
     found = compare(runs_of(sweep))
     assert [row.name for row in found.rows] == ["2", "0", "1", "3"]
-    tables = {row.name: Predictions.load(row.run.answers) for row in found.rows}
+    tables = {row.name: Predictions.load(row.run.predictions_file) for row in found.rows}
     raw = [difference(tables[row.name].right, tables["2"].right) for row in found.rows[1:]]
     assert [row.difference for row in found.rows] == [None, *raw]
     assert [row.p_value for row in found.rows[1:]] == holm([one.p_value for one in raw], 6)
@@ -229,12 +230,12 @@ def test_the_best_comes_first_and_the_others_are_held_against_it(sweep):
 def test_a_loss_is_better_the_less_it_is_and_differences_stay_those_of_top_1(sweep):
     found = compare(runs_of(sweep), metric="test/loss")
     assert [row.name for row in found.rows] == ["2", "0", "1", "3"]
-    assert found.answered == "top1"
+    assert found.paired_metric == "top1"
 
 
 def test_top_5_is_compared_by_the_answers_among_the_first_five(sweep):
     found = compare(runs_of(sweep), metric="top5")
-    best, second = (Predictions.load(row.run.answers).ranks < 5 for row in found.rows[:2])
+    best, second = (Predictions.load(row.run.predictions_file).ranks < 5 for row in found.rows[:2])
     assert found.rows[1].difference == difference(second, best)
 
 
@@ -247,29 +248,29 @@ def test_runs_are_compared_as_training_leaves_them(train, tmp_path):
     assert other.difference.value == pytest.approx(-points)
 
 
-def test_a_run_that_kept_no_answers_stands_without_significance(sweep):
+def test_a_run_that_kept_no_predictions_stands_without_significance(sweep):
     found = compare([*runs_of(sweep), write_run(sweep.parent / "old")])
     row = next(row for row in found.rows if row.name == "old")
-    assert (row.run.metrics["top1"], row.difference, row.remark) == (0.5, None, "no answers")
+    assert (row.run.metrics["top1"], row.difference, row.remark) == (0.5, None, "no predictions")
     assert any("old/checkpoints/best.pt split=test" in note for note in found.notes)
 
 
-def test_the_best_with_answers_is_what_the_others_are_held_against(sweep):
+def test_the_best_with_predictions_is_what_the_others_are_held_against(sweep):
     (sweep / "2" / "evaluations" / "test.predictions.npz").unlink()
     found = compare(runs_of(sweep))
-    assert [row.remark for row in found.rows] == ["no answers", "best", "", ""]
+    assert [row.remark for row in found.rows] == ["no predictions", "best", "", ""]
 
 
-def test_answers_that_another_protocol_left_are_not_taken_for_those_of_the_metric(sweep):
-    answers(0.1).save(sweep / "0" / "evaluations" / "test.predictions.npz")
+def test_predictions_that_another_protocol_left_are_not_taken_for_those_of_the_metric(sweep):
+    predictions(0.1).save(sweep / "0" / "evaluations" / "test.predictions.npz")
     found = compare(runs_of(sweep))
-    assert found.rows[1].remark == "other answers" and found.rows[1].difference is None
-    assert any(note.startswith("run 0 kept the answers of another evaluation") for note in found.notes)
+    assert found.rows[1].remark == "other predictions" and found.rows[1].difference is None
+    assert any(note.startswith("run 0 kept the predictions of another evaluation") for note in found.notes)
 
 
 def test_other_drawings_are_said_to_be_not_comparable_and_some_in_common_are_counted(sweep):
-    write_run(sweep / "0", answers(0.7, keys=np.arange(N) + 3000))
-    write_run(sweep / "1", answers(0.5, keys=np.arange(N) + 300))
+    write_run(sweep / "0", predictions(0.7, keys=np.arange(N) + 3000))
+    write_run(sweep / "1", predictions(0.5, keys=np.arange(N) + 300))
     found = compare(runs_of(sweep))
     rows = {row.name: row for row in found.rows}
     assert rows["0"].remark == "not comparable" and rows["0"].difference is None
@@ -304,7 +305,7 @@ def test_unasked_runs_are_put_in_order_by_the_main_metric_of_the_protocol(tmp_pa
 
 def test_a_mean_over_tries_is_compared_by_the_one_try_that_was_kept(tmp_path):
     for run, accuracy in (("a", 0.6), ("b", 0.4)):
-        write_run(tmp_path / run, answers(accuracy), split="zeroshot")
+        write_run(tmp_path / run, predictions(accuracy), split="zeroshot")
         metrics = {"zeroshot/prototype_5shot_top1": accuracy, "zeroshot/prototype_5shot_stderr": 0.01}
         (tmp_path / run / "evaluations" / "zeroshot.json").write_text(json.dumps(metrics))
     found = compare([tmp_path / "a", tmp_path / "b"], split="zeroshot")
@@ -333,7 +334,7 @@ def test_a_metric_that_a_run_lacks_names_those_like_it_and_the_command(sweep):
 
 def test_protocols_without_a_metric_in_common_are_refused(tmp_path):
     for run, protocol in (("a", "text_"), ("b", "knn_")):
-        write_run(tmp_path / run, answers(0.5), split="zeroshot", protocol=protocol)
+        write_run(tmp_path / run, predictions(0.5), split="zeroshot", protocol=protocol)
     with pytest.raises(ValueError, match="no accuracy on zeroshot is known of all runs: evaluate them by one protocol"):
         compare([tmp_path / "a", tmp_path / "b"], split="zeroshot")
 
@@ -409,8 +410,8 @@ def test_help_names_every_option(capsys):
 def awkward(tmp_path) -> list[Path]:
     """Two runs whose names and settings are full of what Markdown, HTML and rich give a meaning."""
     return [
-        write_run(tmp_path / "a|b <i>*x*", answers(0.7), note="<script>alert(1)</script> & [bold]"),
-        write_run(tmp_path / "c`d", answers(0.5), note='a|b\nc "d", \\|'),
+        write_run(tmp_path / "a|b <i>*x*", predictions(0.7), note="<script>alert(1)</script> & [bold]"),
+        write_run(tmp_path / "c`d", predictions(0.5), note='a|b\nc "d", \\|'),
     ]
 
 
@@ -472,7 +473,7 @@ def test_html_stands_alone_and_escapes(awkward):
 
 def test_the_terminal_shows_names_as_they_are_and_stacks_many_settings(awkward, tmp_path):
     settings = {f"s{number}": number + 1 for number in range(6)}
-    comparison = compare([*awkward, write_run(tmp_path / "e", answers(0.3), **settings)])
+    comparison = compare([*awkward, write_run(tmp_path / "e", predictions(0.3), **settings)])
     console = Console(file=io.StringIO(), width=400)
     print_runs(comparison, console)
     printed = console.file.getvalue()

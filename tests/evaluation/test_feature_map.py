@@ -1,4 +1,4 @@
-"""The map of classes: neighbours are alike, and no two share a cell."""
+"""The map of classes: neighbors are alike, and no two share a cell."""
 
 import numpy as np
 from hypothesis import given, settings

@@ -1,4 +1,4 @@
-"""Scores from few labelled drawings against a naive reading of their definitions; support kept apart from queries."""
+"""Scores from few labeled drawings against a naive reading of their definitions; support kept apart from queries."""
 
 import math
 from functools import partial
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from deepdraw.evaluation.fewshot.scorers import (
     is_query,
-    neighbours,
+    neighbors,
     over_tries,
     prototypes,
     score_queries,
@@ -20,14 +20,14 @@ from deepdraw.evaluation.fewshot.scorers import (
     tip_adapter,
 )
 
-NEIGHBOURS = partial(neighbours, k=20, temperature=0.07)
+NEIGHBORS = partial(neighbors, k=20, temperature=0.07)
 
 
 def clusters(spread: float, num_classes: int = 6, per_class: int = 12, dim: int = 16):
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(num_classes).repeat(per_class)
-    centres = torch.randn(num_classes, dim, generator=generator)
-    features = centres[labels] + spread * torch.randn(len(labels), dim, generator=generator)
+    centers = torch.randn(num_classes, dim, generator=generator)
+    features = centers[labels] + spread * torch.randn(len(labels), dim, generator=generator)
     return F.normalize(features, dim=1), labels
 
 
@@ -41,9 +41,9 @@ def by_prototype(query, support: dict[int, list[np.ndarray]]) -> int:
 
 
 def by_vote(query, support: dict[int, list[np.ndarray]], k: int, temperature: float) -> int:
-    neighbours = sorted(((cosine(query, x), c) for c, xs in support.items() for x in xs), reverse=True)[:k]
+    neighbors = sorted(((cosine(query, x), c) for c, xs in support.items() for x in xs), reverse=True)[:k]
     votes = dict.fromkeys(support, 0.0)
-    for similarity, c in neighbours:
+    for similarity, c in neighbors:
         votes[c] += math.exp(similarity / temperature)
     return max(votes, key=lambda c: votes[c])
 
@@ -68,14 +68,14 @@ def test_prototypes_equal_a_naive_reference(shots):
 def test_knn_equals_a_naive_reference(k):
     features, labels = clusters(spread=1.5)
     expected = naive_accuracy(features, labels, 4, 3, 0, lambda x, support: by_vote(x, support, k, 0.07))
-    scorer = partial(neighbours, k=k, temperature=0.07)
+    scorer = partial(neighbors, k=k, temperature=0.07)
     assert over_tries(features, labels, scorer, shots=4, tries=3, seed=0) == pytest.approx(expected)
 
 
 def test_votes_are_shares_of_the_nearest_alone():
     queries, _ = clusters(spread=1.5, per_class=400)  # more than are compared at once
     support, labels = clusters(spread=1.0)
-    votes = neighbours(queries, support, labels, 7, k=5, temperature=0.1)
+    votes = neighbors(queries, support, labels, 7, k=5, temperature=0.1)
     assert torch.allclose(votes.sum(dim=1), torch.ones(len(queries)))
     assert (votes[:, 6] == 0).all()  # a class without a drawing
     expected = np.zeros((len(queries), 7))
@@ -116,7 +116,7 @@ def test_support_holds_shots_distinct_drawings_of_each_class_and_all_others_are_
         assert asked == set(range(len(labels))) - set(support.flatten().tolist())
 
 
-@pytest.mark.parametrize("scorer", [prototypes, NEIGHBOURS])
+@pytest.mark.parametrize("scorer", [prototypes, NEIGHBORS])
 @given(per_class=st.integers(5, 9), shots=st.integers(1, 4), seed=st.integers(0, 2**32 - 1))
 @settings(deadline=None, max_examples=30)
 def test_support_is_never_a_query(scorer, per_class, shots, seed):
@@ -147,12 +147,12 @@ def test_tries_differ_and_the_seed_repeats_them():
     assert not torch.equal(first[0], first[1])
 
 
-@pytest.mark.parametrize("scorer", [prototypes, NEIGHBOURS])
+@pytest.mark.parametrize("scorer", [prototypes, NEIGHBORS])
 def test_separate_clusters_are_told_apart_from_one_drawing(scorer):
     assert over_tries(*clusters(spread=0.01), scorer, shots=1, tries=3, seed=0) == (1.0, 0.0)
 
 
-@pytest.mark.parametrize("scorer", [prototypes, NEIGHBOURS])
+@pytest.mark.parametrize("scorer", [prototypes, NEIGHBORS])
 def test_noise_is_told_apart_by_chance(scorer):
     features = F.normalize(torch.randn(2000, 8, generator=torch.Generator().manual_seed(0)), dim=1)
     mean, error = over_tries(features, torch.arange(2000) % 10, scorer, shots=5, tries=5, seed=0)
@@ -160,12 +160,12 @@ def test_noise_is_told_apart_by_chance(scorer):
     assert 0 < error < 0.02
 
 
-def test_with_one_shot_the_nearest_neighbour_is_the_nearest_prototype():
+def test_with_one_shot_the_nearest_neighbor_is_the_nearest_prototype():
     clustered = clusters(spread=1.5)
-    by_neighbour, by_mean = (
-        over_tries(*clustered, scorer, shots=1, tries=3, seed=0) for scorer in (NEIGHBOURS, prototypes)
+    by_neighbor, by_mean = (
+        over_tries(*clustered, scorer, shots=1, tries=3, seed=0) for scorer in (NEIGHBORS, prototypes)
     )
-    assert by_neighbour == pytest.approx(by_mean)
+    assert by_neighbor == pytest.approx(by_mean)
 
 
 def test_a_class_without_a_query_is_named():
@@ -176,7 +176,7 @@ def test_a_class_without_a_query_is_named():
 
 
 def test_no_shot_is_refused():
-    with pytest.raises(ValueError, match="^protocol.shots=0 must be at least 1 labelled drawing of each class$"):
+    with pytest.raises(ValueError, match="^protocol.shots=0 must be at least 1 labeled drawing of each class$"):
         over_tries(*clusters(spread=1.0), prototypes, shots=0, tries=2, seed=0)
 
 

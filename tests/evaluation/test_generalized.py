@@ -54,8 +54,8 @@ def test_accuracies_at_offsets_are_those_of_an_argmax_for_each_drawing(num_seen,
 def clusters(num_classes: int = 10, per_class: int = 40, spread: float = 0.8) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(num_classes).repeat(per_class)
-    centres = torch.randn(num_classes, 16, generator=generator)
-    return centres[labels] + spread * torch.randn(len(labels), 16, generator=generator), labels
+    centers = torch.randn(num_classes, 16, generator=generator)
+    return centers[labels] + spread * torch.randn(len(labels), 16, generator=generator), labels
 
 
 def test_the_curve_runs_from_all_seen_to_all_unseen():

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from deepdraw.evaluation.fewshot.methods import NearestNeighbours, Prototypes, TipAdapter, plain, unit
-from deepdraw.evaluation.fewshot.scorers import neighbours, prototypes, tip_adapter
+from deepdraw.evaluation.fewshot.methods import NearestNeighbors, Prototypes, TipAdapter, plain, unit
+from deepdraw.evaluation.fewshot.scorers import neighbors, prototypes, tip_adapter
 from deepdraw.evaluation.fewshot.whitening import fit_whitening
 from deepdraw.models.prompts import text_classifier
 
@@ -58,10 +58,10 @@ def test_the_others_compare_features_of_unit_length_and_learn_nothing():
     assert torch.allclose(unit(QUERIES.half()).norm(dim=1), torch.ones(6))
 
 
-def test_nearest_neighbours_vote_with_their_k_and_temperature():
-    space, scorer = NearestNeighbours(k=2, temperature=0.5).fits(task())["knn"](SEEN, LABELS)
+def test_nearest_neighbors_vote_with_their_k_and_temperature():
+    space, scorer = NearestNeighbors(k=2, temperature=0.5).fits(task())["knn"](SEEN, LABELS)
     arguments = space(QUERIES), space(SUPPORT), torch.arange(4), 4
-    assert torch.equal(scorer(*arguments), neighbours(*arguments, k=2, temperature=0.5))
+    assert torch.equal(scorer(*arguments), neighbors(*arguments, k=2, temperature=0.5))
 
 
 def test_tip_adapter_reads_prompts_for_the_classes_asked_about():
@@ -73,6 +73,6 @@ def test_tip_adapter_reads_prompts_for_the_classes_asked_about():
 
 
 @pytest.mark.parametrize(("k", "temperature"), [(0, 0.07), (20, 0.0), (-1, -1.0)])
-def test_neighbours_that_cannot_vote_are_refused(k, temperature):
+def test_neighbors_that_cannot_vote_are_refused(k, temperature):
     with pytest.raises(ValueError, match=f"^knn with k={k} and temperature={temperature}: both must be above 0$"):
-        NearestNeighbours(k, temperature)
+        NearestNeighbors(k, temperature)

@@ -42,7 +42,7 @@ def test_the_stacking_curve_names_the_offset_chosen_and_the_best(made_up):
     assert f"would give {100 * stacking.harmonic_means.max():.1f} %" in about
 
 
-@pytest.mark.parametrize("module", ["curves", "sheets", "pictures", "tables", "report"])
+@pytest.mark.parametrize("module", ["curves", "sheets", "pictures", "tables", "page"])
 def test_reporting_loads_neither_torch_nor_pyplot(module):
     program = (
         f"import sys; import deepdraw.report.{module}; "

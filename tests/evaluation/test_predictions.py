@@ -44,7 +44,7 @@ def built(batch_size: int, num_ranks: int = 1) -> tuple[Predictions, torch.Tenso
     batches = zip(*(tensor.split(batch_size) for tensor in (logits, labels, key_ids)), strict=True)
     for builder, batch in zip(cycle(builders), batches, strict=False):
         builder.add(*batch)
-    builders[0].take_turns([builder.batches() for builder in builders])
+    builders[0].interleave_ranks([builder.batches() for builder in builders])
     counts = np.arange(60, dtype=np.uint16)
     return builders[0].build(Complexity(counts, counts + 1)), logits, labels
 

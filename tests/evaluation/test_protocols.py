@@ -16,7 +16,7 @@ from deepdraw.data.shards import Shards
 from deepdraw.data.subset import JoinedLoader
 from deepdraw.drawings.raster import Rasterizer
 from deepdraw.evaluation.classify import sample, score
-from deepdraw.evaluation.fewshot.methods import NearestNeighbours, Prototypes
+from deepdraw.evaluation.fewshot.methods import NearestNeighbors, Prototypes
 from deepdraw.evaluation.fewshot.protocol import FewShot
 from deepdraw.evaluation.protocols import Auto, Head, Text
 from deepdraw.evaluation.task import Task
@@ -33,7 +33,7 @@ INTERVALS = {f"{name}_{end}" for name in ACCURACIES for end in ("low", "high")}
 CLASSIFIED = ACCURACIES | INTERVALS | {"loss", "ece", "temperature", "aurc", "selective_accuracy_80"}
 BY_COMPLEXITY = {"top1_strokes_1", "top1_points_1-10"}  # a polygon is one stroke of few points
 SHARED = {"chance", "images_per_second"}
-FEW_SHOT = FewShot({"prototype": Prototypes(True, 0.3), "knn": NearestNeighbours(20, 0.07)}, [1, 5], 4, 0)
+FEW_SHOT = FewShot({"prototype": Prototypes(True, 0.3), "knn": NearestNeighbors(20, 0.07)}, [1, 5], 4, 0)
 AUTO = Auto(Text("sketch"), FEW_SHOT)
 
 

@@ -23,7 +23,7 @@ def num_pixels(picture: np.ndarray, color: tuple[int, int, int]) -> int:
 BLUE, VERMILION = (0, 0x72, 0xB2), (0xD5, 0x5E, 0)
 
 
-def test_right_and_wrong_readings_have_their_own_colours(tmp_path):
+def test_right_and_wrong_readings_have_their_own_colors(tmp_path):
     picture = sheet(tmp_path, 10, num_wrong=0)
     assert num_pixels(picture, BLUE) > 0
     assert num_pixels(picture, VERMILION) == 0

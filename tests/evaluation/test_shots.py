@@ -1,4 +1,4 @@
-"""Prototypes, neighbours and Tip-Adapter as protocols: what is known, what is asked about, and under which names."""
+"""Prototypes, neighbors and Tip-Adapter as protocols: what is known, what is asked about, and under which names."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from deepdraw.data.interfaces import Batch
 from deepdraw.drawings.packed import Complexity
 from deepdraw.evaluation.evaluation import Evaluation
 from deepdraw.evaluation.fewshot.generalized import harmonic_mean
-from deepdraw.evaluation.fewshot.methods import Comparison, NearestNeighbours, Prototypes, TipAdapter, unit
+from deepdraw.evaluation.fewshot.methods import Comparison, NearestNeighbors, Prototypes, TipAdapter, unit
 from deepdraw.evaluation.fewshot.protocol import FewShot
-from deepdraw.evaluation.fewshot.scorers import neighbours, over_tries, prototypes, support_sets
+from deepdraw.evaluation.fewshot.scorers import neighbors, over_tries, prototypes, support_sets
 from deepdraw.evaluation.task import Task
 from deepdraw.runtime.precision import Precision
 
 SEEN = [f"seen {number}" for number in range(8)]
 NEW = [f"new {number}" for number in range(5)]
-CENTRES = torch.randn(13, 12, generator=torch.Generator().manual_seed(0))
+CENTERS = torch.randn(13, 12, generator=torch.Generator().manual_seed(0))
 PROTOTYPES = {"prototype": Prototypes(whiten=True, shrinkage=0.3)}
-KNN = {"knn": NearestNeighbours(k=5, temperature=0.07)}
+KNN = {"knn": NearestNeighbors(k=5, temperature=0.07)}
 
 
 class Features:
@@ -40,9 +40,9 @@ class Features:
         generator = torch.Generator().manual_seed(seed)
         self.classes = classes
         self.labels = torch.randperm(len(classes) * per_class, generator=generator) % len(classes)
-        centres = CENTRES[[(SEEN + NEW).index(name) for name in classes]]
+        centers = CENTERS[[(SEEN + NEW).index(name) for name in classes]]
         noise = torch.randn(len(self.labels), 12, generator=generator)
-        self.features = centres[self.labels] + spread * noise
+        self.features = centers[self.labels] + spread * noise
 
     @property
     def num_drawings(self) -> int:
@@ -100,7 +100,7 @@ def test_results_on_new_classes_are_named_by_method_and_shots(methods, names):
 def test_results_on_new_classes_are_those_over_random_support_sets():
     loader = Features(NEW)
     found = ask(PROTOTYPES | KNN, loader)
-    votes = partial(neighbours, k=5, temperature=0.07)
+    votes = partial(neighbors, k=5, temperature=0.07)
     for name, scorer in (("prototype", prototypes), ("knn", votes)):
         for shots in (1, 5):
             mean, error = over_tries(unit(loader.features), loader.labels, scorer, shots=shots, tries=3, seed=0)
@@ -113,8 +113,8 @@ def test_whitened_prototypes_beat_plain_ones_where_drawings_of_a_class_spread_al
     skew = torch.diag(torch.linspace(0.3, 4, 12))
     loader, learn = Features(NEW, spread=1.0), Features(SEEN, per_class=100, seed=1, spread=1.0)
     for features in (loader, learn):
-        centres = CENTRES[[(SEEN + NEW).index(features.classes[label]) for label in features.labels]]
-        features.features = centres + (features.features - centres) @ skew
+        centers = CENTERS[[(SEEN + NEW).index(features.classes[label]) for label in features.labels]]
+        features.features = centers + (features.features - centers) @ skew
     found = ask(PROTOTYPES, loader, learn=learn, tries=5).metrics
     assert found["whitened_5shot_top1"] > found["prototype_5shot_top1"] + 0.05
 
@@ -136,7 +136,7 @@ def test_the_pictures_show_the_first_method_with_most_shots_in_the_first_try():
     assert found.prototypes.shape == (5, 12)
 
 
-def test_on_classes_trained_on_neighbours_are_looked_for_among_drawings_to_learn_from():
+def test_on_classes_trained_on_neighbors_are_looked_for_among_drawings_to_learn_from():
     loader, learn = Features(SEEN), Features(SEEN, seed=1)
     found = ask(KNN, loader, learn=learn)
     reference = KNeighborsClassifier(
@@ -250,7 +250,7 @@ def test_drawings_to_learn_from_are_never_asked_about_on_classes_trained_on():
 
 
 def test_support_of_new_classes_beside_seen_ones_is_never_a_query():
-    # Each drawing of a new class resembles none but itself, so that only a support drawing would be recognised.
+    # Each drawing of a new class resembles none but itself, so that only a support drawing would be recognized.
     loader, learn = Features(SEEN + NEW, per_class=8), Features(SEEN, per_class=8, seed=1)
     loader.features, learn.features = torch.eye(104), torch.eye(104)[: len(learn.labels)]
     found = ask({"watched": Watched()}, loader, learn=learn, shots=(2,))

@@ -22,15 +22,15 @@ def drawings(
     generator = torch.Generator().manual_seed(seed)
     basis = torch.linalg.qr(torch.randn(12, 12, generator=torch.Generator().manual_seed(99)))[0]
     labels = torch.arange(num_classes).repeat_interleave(per_class)
-    centres = apart * torch.randn(num_classes, 12, generator=generator)
-    features = (centres[labels] + SPREADS * torch.randn(len(labels), 12, generator=generator)) @ basis
+    centers = apart * torch.randn(num_classes, 12, generator=generator)
+    features = (centers[labels] + SPREADS * torch.randn(len(labels), 12, generator=generator)) @ basis
     return features.sign() * features.square(), labels
 
 
 def within(features: Tensor, labels: Tensor) -> Tensor:
     """The covariance of features about their class means."""
-    centred = features - class_means(features, labels, int(labels.max()) + 1)[labels]
-    return centred.T @ centred / (len(features) - labels.max() - 1)
+    centered = features - class_means(features, labels, int(labels.max()) + 1)[labels]
+    return centered.T @ centered / (len(features) - labels.max() - 1)
 
 
 def test_drawings_of_a_class_vary_alike_in_all_directions_once_whitened():
@@ -45,8 +45,8 @@ def test_drawings_of_a_class_vary_alike_in_all_directions_once_whitened():
 def test_the_matrix_whitens_the_shrunk_covariance_of_scikit_learn():
     features, labels = drawings(10)
     whitening = fit_whitening(features, labels, shrinkage=0.3)
-    centred = tempered(features) - class_means(tempered(features), labels, 10)[labels]
-    covariance = torch.from_numpy(shrunk_covariance(np.cov(centred.numpy().T, bias=True), shrinkage=0.3)).float()
+    centered = tempered(features) - class_means(tempered(features), labels, 10)[labels]
+    covariance = torch.from_numpy(shrunk_covariance(np.cov(centered.numpy().T, bias=True), shrinkage=0.3)).float()
     product = whitening.matrix.T @ covariance @ whitening.matrix
     torch.testing.assert_close(product, torch.eye(12), atol=1e-4, rtol=0)
     torch.testing.assert_close(whitening.mean, tempered(features).mean(dim=0))

@@ -103,7 +103,9 @@ def test_usr2_waits_for_the_loop_and_is_forgotten_where_none_comes():
 
 def test_a_job_is_started_with_usr2_held_back():
     ask = "import signal; print(signal.SIGUSR2 in signal.pthread_sigmask(signal.SIG_BLOCK, ()))"
-    done = subprocess.run([sys.executable, "-m", "deepdraw.sweep.hold", "-c", ask], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "deepdraw.sweep.block_sigusr2", "-c", ask], capture_output=True, text=True
+    )
     assert done.stdout == "True\n", done.stderr
 
 

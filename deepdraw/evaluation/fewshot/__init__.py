@@ -1,4 +1,4 @@
-"""Classes told from labelled drawings of each, without training."""
+"""Classes told from labeled drawings of each, without training."""
 
 import lazy_loader
 

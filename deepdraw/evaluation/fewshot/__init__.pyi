@@ -1,10 +1,10 @@
 from .generalized import by_kind
-from .methods import NearestNeighbours, Prototypes, TipAdapter
+from .methods import NearestNeighbors, Prototypes, TipAdapter
 from .protocol import FewShot
 
 __all__ = [
     "FewShot",
-    "NearestNeighbours",
+    "NearestNeighbors",
     "Prototypes",
     "TipAdapter",
     "by_kind",

@@ -1,4 +1,4 @@
-"""Classes seen and unseen told apart from each other, too: generalised few-shot recognition, with calibrated stacking.
+"""Classes seen and unseen told apart from each other, too: generalized few-shot recognition, with calibrated stacking.
 
 A classifier that learned from many drawings of some classes and few of others prefers the first. One offset on the
 scores of unseen classes mends that (Chao et al., 2016, arXiv 1605.04253). It is chosen on seen classes alone, of which
@@ -41,7 +41,7 @@ class Margins(NamedTuple):
             own = (self.labels >= self.num_seen) == unseen
             leads = self.leads[own & self.right]
             order = np.argsort(leads)
-            # an answer is of an unseen class where lead + offset > 0
+            # an unseen class is predicted where lead + offset > 0
             below = np.concatenate([[0], np.cumsum(weights[own & self.right][order])])
             taken_as_seen = below[np.searchsorted(leads[order], -offsets, side="right")]
             kinds.append((below[-1] - taken_as_seen if unseen else taken_as_seen) / weights[own].sum())
@@ -68,7 +68,7 @@ def choose_offset(seen: Tensor, labels: Tensor, fit: Fit, *, shots: int, seed: i
     """The offset of the best harmonic mean over folds of the seen classes alone: features [N, D], labels [N].
 
     In each fold some classes play the unseen ones: of them `shots` drawings are known. One half of the other classes'
-    drawings is learned from, the other half is asked about.
+    drawings is learned from, the other half are the queries.
     """
     num_classes = int(labels.max()) + 1
     rng = np.random.default_rng([seed, shots])
@@ -98,7 +98,7 @@ def choose_offset(seen: Tensor, labels: Tensor, fit: Fit, *, shots: int, seed: i
 
 
 def by_kind(confusion: NDArray[np.int64], num_seen: int) -> dict[str, float]:
-    """`seen`, `unseen` and their `harmonic` mean (0..1) of answers counted in confusion [C, C]: mean over classes."""
+    """`seen`, `unseen` and their `harmonic` mean (0..1) of a confusion matrix [C, C]: means over classes."""
     recalls = confusion.diagonal() / np.maximum(confusion.sum(axis=1), 1)
     asked = confusion.sum(axis=1) > 0
     seen, unseen = (recalls[kind][asked[kind]].mean() for kind in (slice(0, num_seen), slice(num_seen, None)))

@@ -1,4 +1,4 @@
-"""The ways to tell classes from labelled drawings: what each learns from classes seen before, and how it compares."""
+"""The ways to tell classes from labeled drawings: what each learns from classes seen before, and how it compares."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 from torch import Tensor
 from torch.nn import functional as F
 
-from deepdraw.evaluation.fewshot.scorers import Scorer, neighbours, prototypes, tip_adapter
+from deepdraw.evaluation.fewshot.scorers import Scorer, neighbors, prototypes, tip_adapter
 from deepdraw.evaluation.fewshot.whitening import fit_whitening
 from deepdraw.evaluation.task import Task
 from deepdraw.models import text_classifier
@@ -60,7 +60,7 @@ class Prototypes:
 
 
 @dataclass(frozen=True)
-class NearestNeighbours:
+class NearestNeighbors:
     """A vote of the `k` nearest drawings, weighed at `temperature`."""
 
     k: int
@@ -72,12 +72,12 @@ class NearestNeighbours:
 
     def fits(self, task: Task) -> dict[str, Fit]:
         """`knn`."""
-        return {"knn": plain(partial(neighbours, k=self.k, temperature=self.temperature))}
+        return {"knn": plain(partial(neighbors, k=self.k, temperature=self.temperature))}
 
 
 @dataclass(frozen=True)
 class TipAdapter:
-    """Prompts and labelled drawings together, of an encoder with a text tower."""
+    """Prompts and labeled drawings together, of an encoder with a text tower."""
 
     alpha: float
     beta: float

@@ -1,4 +1,4 @@
-"""The protocols prototype, knn and tip: classes told from labelled drawings of each, without training."""
+"""The protocols prototype, knn and tip: classes told from labeled drawings of each, without training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deepdraw.evaluation.classify import Tally
+from deepdraw.evaluation.classify import EvaluationBuilder
 from deepdraw.evaluation.evaluation import Evaluation
 from deepdraw.evaluation.fewshot.generalized import choose_offset, generalized_metrics, margins, stacking
 from deepdraw.evaluation.fewshot.methods import Fit
@@ -20,7 +20,7 @@ from deepdraw.evaluation.task import Task
 from deepdraw.features import Labelled
 from deepdraw.runtime import counted
 
-ONE_ANSWER = ("top1", "top5", "mean_class_accuracy", "macro_f1")  # what scores that are no logits have to say
+REPORTED_METRICS = ("top1", "top5", "mean_class_accuracy", "macro_f1")  # what scores that are no logits have to say
 
 
 class Method(Protocol):
@@ -33,12 +33,12 @@ class Method(Protocol):
 
 @dataclass(frozen=True)
 class FewShot:
-    """Where classes are new, k-shot: k drawings of each are known, over random support sets, the others asked about.
+    """Where classes are new, k-shot: k drawings of each are the support, drawn at random, the others the queries.
 
-    On the classes trained on, drawings of the training split are known, and there is one answer. On both together,
+    On the classes trained on, drawings of the training split are known, and there is one result. On both together,
     those and k drawings of each new class. The pictures show the first method, with the most shots, in the first try.
 
-    shots: numbers of labelled drawings of each class; tries: random support sets, drawn from `seed`.
+    shots: numbers of labeled drawings of each class; tries: random support sets, drawn from `seed`.
     """
 
     methods: Mapping[str, Method]
@@ -58,7 +58,7 @@ class FewShot:
         fits = {name: fit for method in self.methods.values() for name, fit in method.fits(task).items()}
         if task.seen is None and (task.generalized or asked == known):
             raise ValueError(
-                "the drawings asked about are of classes trained on, of which no others are there to compare with: "
+                "these are classes that were trained on, and there are no other drawings of them to serve as support: "
                 "set data.root to shards with a split train, or use protocol=classifier"
             )
         if (
@@ -71,16 +71,18 @@ class FewShot:
         queries = task.labelled()
         if asked == known:
             assert seen is not None
-            evaluation = self._of_known(task, fits, seen, queries)
+            evaluation = self._on_seen_classes(task, fits, seen, queries)
         elif task.generalized:
             assert seen is not None
-            evaluation = self._of_both(task, fits, seen, queries)
+            evaluation = self._on_all_classes(task, fits, seen, queries)
         else:
-            evaluation = self._of_new(task, fits, seen, queries)
+            evaluation = self._on_unseen_classes(task, fits, seen, queries)
         evaluation.metrics.update(chance=chance(len(asked)), images_per_second=queries.images_per_second)
         return evaluation
 
-    def _of_new(self, task: Task, fits: Mapping[str, Fit], seen: Labelled | None, queries: Labelled) -> Evaluation:
+    def _on_unseen_classes(
+        self, task: Task, fits: Mapping[str, Fit], seen: Labelled | None, queries: Labelled
+    ) -> Evaluation:
         metrics: dict[str, float] = {}
         pictured = None
         for name, fit in fits.items():
@@ -98,19 +100,21 @@ class FewShot:
         assert pictured is not None
         return replace(pictured, metrics=metrics)
 
-    def _of_known(self, task: Task, fits: Mapping[str, Fit], seen: Labelled, queries: Labelled) -> Evaluation:
+    def _on_seen_classes(self, task: Task, fits: Mapping[str, Fit], seen: Labelled, queries: Labelled) -> Evaluation:
         metrics: dict[str, float] = {}
         pictured = None
         for name, fit in fits.items():
             space, scorer = fit(*seen[:2])
             scores = scorer(space(queries.features), space(seen.features), seen.labels, len(task.classes))
             found = _picture(task, name, scores, queries)
-            metrics |= {f"{name}_{key}": value for key, value in found.metrics.items() if key.startswith(ONE_ANSWER)}
+            metrics |= {
+                f"{name}_{key}": value for key, value in found.metrics.items() if key.startswith(REPORTED_METRICS)
+            }
             pictured = pictured or found
         assert pictured is not None
         return replace(pictured, metrics=metrics)
 
-    def _of_both(self, task: Task, fits: Mapping[str, Fit], seen: Labelled, queries: Labelled) -> Evaluation:
+    def _on_all_classes(self, task: Task, fits: Mapping[str, Fit], seen: Labelled, queries: Labelled) -> Evaluation:
         num_seen, num_classes = len(task.classes), len(task.loader.classes)
         new = (queries.labels >= num_seen).nonzero()[:, 0]
         metrics: dict[str, float] = {}
@@ -145,8 +149,8 @@ class FewShot:
 def _picture(task: Task, name: str, scores: Tensor, queries: Labelled, asked: Tensor | None = None) -> Evaluation:
     """What to show of scores [N, C] of the drawings, or of those that were `asked` about, bool [N]."""
     rows = torch.arange(len(scores), device=scores.device) if asked is None else asked.nonzero()[:, 0]
-    tally = Tally(task.loader.classes, queries.features.shape[1])
-    tally.add(scores[rows], queries.features[rows], queries.labels[rows], queries.key_ids[rows])
+    builder = EvaluationBuilder(task.loader.classes, queries.features.shape[1])
+    builder.add(scores[rows], queries.features[rows], queries.labels[rows], queries.key_ids[rows])
     positions = rows.cpu().numpy()
     complexity = task.complexity and task.complexity.take(positions)
-    return replace(tally.evaluation(name, complexity), positions=positions, reliability=None)
+    return replace(builder.build(name, complexity), positions=positions, reliability=None)

@@ -1,4 +1,4 @@
-"""Classes told from labelled drawings of each, without any training: prototypes, nearest neighbours, Tip-Adapter."""
+"""Classes told from labeled drawings of each, without any training: prototypes, nearest neighbors, Tip-Adapter."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def prototypes(queries: Tensor, support: Tensor, labels: Tensor, num_classes: in
     return queries @ F.normalize(class_means(support, labels, num_classes), dim=-1).T
 
 
-def neighbours(
+def neighbors(
     queries: Tensor, support: Tensor, labels: Tensor, num_classes: int, *, k: int, temperature: float
 ) -> Tensor:
     """Votes, summing to 1, of the `k` nearest support drawings, each of the weight exp(cosine / temperature).
@@ -44,7 +44,7 @@ def neighbours(
 def tip_adapter(
     queries: Tensor, support: Tensor, labels: Tensor, num_classes: int, *, text: Tensor, alpha: float, beta: float
 ) -> Tensor:
-    """Logits of CLIP's prompts `text` [C, D] plus `alpha` times those of a cache of labelled drawings.
+    """Logits of CLIP's prompts `text` [C, D] plus `alpha` times those of a cache of labeled drawings.
 
     A cached drawing speaks for its class with exp(-beta (1 - cosine)): Tip-Adapter without training (Zhang et al.,
     2021, arXiv 2111.03930).
@@ -101,12 +101,10 @@ def support_sets(labels: Tensor, shots: int, tries: int, seed: int) -> Iterator[
     Raises ValueError where a class has no drawing left to ask about.
     """
     if shots < 1:
-        raise ValueError(f"protocol.shots={shots} must be at least 1 labelled drawing of each class")
+        raise ValueError(f"protocol.shots={shots} must be at least 1 labeled drawing of each class")
     classes = labels.cpu().numpy()
     if not len(classes):
-        raise ValueError(
-            "no drawing of a class that was not trained on is among those asked about: raise limit_batches"
-        )
+        raise ValueError("none of the drawings is of a class that was not trained on: raise limit_batches")
     counts = np.bincount(classes)
     check_supply(counts, range(len(counts)), shots)
     starts = np.cumsum(counts) - counts

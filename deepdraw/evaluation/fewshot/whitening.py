@@ -57,8 +57,8 @@ def fit_whitening(features: Tensor, labels: Tensor, shrinkage: float) -> Whiteni
     if labels.bincount().min() < 2:
         raise ValueError("whitening needs 2 drawings or more of each class trained on: raise seen_per_class")
     mean = features.mean(dim=0)
-    centred = features - class_means(features, labels, num_classes)[labels]
-    covariance = centred.T @ centred / len(features)
+    centered = features - class_means(features, labels, num_classes)[labels]
+    covariance = centered.T @ centered / len(features)
     identity = torch.eye(len(covariance), device=features.device)
     covariance = torch.lerp(covariance, covariance.diagonal().mean() * identity, shrinkage)
     # under x @ matrix the covariance becomes matrix.T @ covariance @ matrix, the identity
@@ -81,7 +81,7 @@ def fit_whitening(features: Tensor, labels: Tensor, shrinkage: float) -> Whiteni
 def tempered(features: Tensor) -> Tensor:
     """The signed square roots of features [N, D], of unit length: a few large ones no longer speak for all.
 
-    Power normalisation, Perronnin et al., 2010.
+    Power normalization, Perronnin et al., 2010.
     """
     return F.normalize(features.float().sign() * features.float().abs().sqrt(), dim=-1)
 
