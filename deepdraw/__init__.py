@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from deepdraw.inference import Recognizer
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def load(ckpt: str | Path, *, device: str = "auto", precision: str = "auto", trust: Collection[str] = ()) -> Recognizer:

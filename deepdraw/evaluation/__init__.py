@@ -1,4 +1,4 @@
-"""From trained weights to numbers, tables and pictures."""
+"""From trained weights to numbers."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Where a run happens: terminal, loggers, device."""
+"""What every command stands on: files, locks, signals, ranks, precision, progress, errors in one line."""
 
 import lazy_loader
 
