@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
@@ -202,6 +203,20 @@ def test_a_group_takes_the_names_of_its_options_alone(group, monkeypatch):
         assert line is not None
         assert "\n" not in line
         assert group in line
+
+
+@pytest.mark.parametrize("override", ["hydra/sweeper=optuna", "+sweep=optuna"])
+def test_without_optuna_one_line_names_the_extra_that_brings_it(override, monkeypatch):
+    load = ConfigRepository.load_config
+
+    def without_optuna(self, config_path):
+        return None if config_path == "hydra/sweeper/optuna" else load(self, config_path)
+
+    monkeypatch.setattr(ConfigRepository, "load_config", without_optuna)
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"), pytest.raises(Exception) as refused:
+        compose("train", [override], return_hydra_config=True)
+    line = compose_line(refused.value, extract_tb(refused.value.__traceback__)[-1].filename)
+    assert line == "hydra/sweeper=optuna is not installed: pip install 'deepdraw[optuna]'"
 
 
 @pytest.mark.parametrize(("override", "named"), STRANGE, ids=[override for override, _ in STRANGE])

@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from deepdraw.config.roles import ROLES
 from deepdraw.runtime import failure_line, keeps_tracebacks
 
+EXTRAS = {"hydra/sweeper/optuna": "optuna"}  # options that an extra of deepdraw brings
 GROUPS = {"experiment", "protocol", "sweep", "hydra", *(place.partition(".")[0] for place in ROLES)}
 NOISE = ("full_key:", "object_type=", "reference_type=", "See https://", "provider=", "Config search path:")
 LIBRARIES = tuple(str(Path(str(library.__file__)).parent) for library in (hydra, omegaconf))
@@ -58,6 +59,8 @@ def compose_line(error: Exception, raised_in: str) -> str | None:
     """What to say, in one line, of an exception raised while Hydra composed; None for a fault of the code."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, option = error.missing_cfg_file.rpartition("/")
+        if error.missing_cfg_file in EXTRAS:
+            return f"{group}={option} is not installed: pip install 'deepdraw[{EXTRAS[error.missing_cfg_file]}]'"
         near = get_close_matches(option, error.options, n=1, cutoff=0)[0]
         return f"there is no {group}={option}: did you mean {near}? Choose one of {', '.join(error.options)}"
     culprits = " ".join(_unreadable(sys.argv[1:]))

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import http.client
 import importlib.metadata
-import netrc
 import os
 import queue
 import shutil
 import subprocess
 import threading
 import urllib.request
-from pathlib import Path
 from urllib.parse import urlparse
 
 from deepdraw.doctor import Finding, first_line
+from deepdraw.loggers import wandb_key, wandb_server
 
 TIMEOUT = 3.0  # seconds that a server gets to answer
 
@@ -47,14 +46,11 @@ def check_wandb(name: str) -> Finding:
     mode = os.environ.get("WANDB_MODE", "online")
     if mode != "online":
         return Finding(name, "ok", f"{version}, WANDB_MODE={mode}")
-    if os.environ.get("WANDB_API_KEY"):
+    key, host = wandb_key(), wandb_server()
+    if key == "WANDB_API_KEY":
         return Finding(name, "ok", f"{version}, logs in with WANDB_API_KEY")
-    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
-    try:
-        if netrc.netrc(os.environ.get("NETRC") or Path.home() / ".netrc").authenticators(host):
-            return Finding(name, "ok", f"{version}, logs in to {host} with .netrc")
-    except (OSError, netrc.NetrcParseError):
-        pass  # no such file, or not one that W&B could read: not logged in
+    if key:
+        return Finding(name, "ok", f"{version}, logs in to {host} with {key}")
     fix = "wandb login, or send them later with wandb sync"
     return Finding(name, "warning", f"{version}, not logged in to {host}: logger=wandb keeps its runs here", fix)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 if __name__ == "__main__":
     import deepdraw.runtime.startup  # noqa: F401  # Ctrl-C ends the imports below without a traceback, too
 
+import csv
 import os
 import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,7 @@ from deepdraw.runtime import (
     CheckpointOptions,
     check_writable,
     create_file,
+    csv_cell,
     one_line_end,
     parse,
     shown,
@@ -42,7 +45,7 @@ class Options(CheckpointOptions):
         default=MISSING,
         metadata={"help": f"{', '.join(SPLITS)} of the data of ckpt, or a folder of shards or of images by class"},
     )
-    out: str = field(default=MISSING, metadata={"help": "directory, made anew, for features.npy and index.parquet"})
+    out: str = field(default=MISSING, metadata={"help": "directory, made anew, for features.npy and index.csv"})
     root: str | None = field(
         default=None, metadata={"help": "where the data of ckpt are; default: where training read them"}
     )
@@ -78,12 +81,10 @@ def open_data(data: str, trained: Trained) -> Split:
 def embed(trained: Trained, loader: Loader, folder: Path, dtype: str) -> None:
     """Write the features of all drawings, in stored order, and what is known of each.
 
-    features.npy: `dtype` [N, D]; index.parquet, a row for each of its rows: position, key_id, label, class.
+    features.npy: `dtype` [N, D]; index.csv, a line for each of its rows: position, key_id, label, class.
     """
     import numpy as np
-    import pyarrow as pa
     from numpy.lib.format import dtype_to_descr, write_array_header_1_0
-    from pyarrow import parquet
 
     from deepdraw.features import outputs
 
@@ -91,8 +92,13 @@ def embed(trained: Trained, loader: Loader, folder: Path, dtype: str) -> None:
     num_bytes, free = shape[0] * shape[1] * np.dtype(dtype).itemsize, shutil.disk_usage(folder).free
     if num_bytes > free:
         raise ValueError(f"out needs {num_bytes / 1e9:.1f} GB, {free / 1e9:.1f} GB are free: choose a larger disk")
-    labels, key_ids = [], []
-    with create_file(folder / "features.npy") as file:
+    names, row = [csv_cell(name) for name in loader.classes], 0
+    with (
+        create_file(folder / "features.npy") as file,
+        TextIOWrapper(create_file(folder / "index.csv"), encoding="utf-8", newline="") as text,
+    ):
+        index = csv.writer(text, lineterminator="\n")
+        index.writerow(["position", "key_id", "label", "class"])
         descr = dtype_to_descr(np.dtype(dtype))
         write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
         for batch, features in outputs(trained.model.features, loader, trained.precision, title="features"):
@@ -101,17 +107,10 @@ def embed(trained: Trained, loader: Loader, folder: Path, dtype: str) -> None:
             if not np.isfinite(block).all():
                 raise ValueError(f"a feature is no finite number in {dtype}: use dtype=float32 precision=fp32")
             file.write(block.tobytes())
-            labels.append(batch.labels.cpu().numpy())
-            key_ids.append(batch.key_ids.cpu().numpy().view(np.uint64))
-    label = np.concatenate(labels)
-    columns = {
-        "position": np.arange(len(label)),
-        "key_id": np.concatenate(key_ids),
-        "label": label.astype(np.int32),
-        "class": pa.DictionaryArray.from_arrays(label.astype(np.int32), loader.classes),
-    }
-    with create_file(folder / "index.parquet") as file:
-        parquet.write_table(pa.table(columns), file)
+            labels, key_ids = batch.labels.tolist(), batch.key_ids.cpu().numpy().view(np.uint64).tolist()
+            positions = range(row, row + len(labels))
+            index.writerows(zip(positions, key_ids, labels, map(names.__getitem__, labels), strict=True))
+            row += len(labels)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

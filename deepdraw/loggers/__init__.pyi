@@ -1,4 +1,5 @@
 from .base import CSVLogger, Logger, TensorBoardLogger, WandbLogger, log_evaluation
+from .login import wandb_key, wandb_server
 
 __all__ = [
     "CSVLogger",
@@ -6,4 +7,6 @@ __all__ = [
     "TensorBoardLogger",
     "WandbLogger",
     "log_evaluation",
+    "wandb_key",
+    "wandb_server",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,14 @@ from deepdraw.loggers.names import on_dashboard
 
 
 class TensorBoardLogger:
-    """Metrics, pictures, config and summary in `<run>/tensorboard/`, under the names of `on_dashboard`."""
+    """Metrics, pictures, config and summary in `<run>/tensorboard/`, under the names of `on_dashboard`.
+
+    Raises ValueError where TensorBoard, which is an extra of deepdraw, is not installed.
+    """
 
     def __init__(self, run_dir: Path, config: Mapping[str, Any]) -> None:
+        if find_spec("tensorboard") is None:
+            raise ValueError("logger=tensorboard needs TensorBoard: pip install 'deepdraw[tensorboard]'")
         self._folder, self._config = run_dir / "tensorboard", config
         self._purge_step: int | None = 0  # a run begun anew hides all that is there
         self._last_step = -1

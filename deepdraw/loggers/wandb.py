@@ -14,6 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
+from deepdraw.loggers.login import wandb_key
 from deepdraw.loggers.names import on_dashboard
 from deepdraw.runtime import read_json, write_json
 
@@ -115,7 +116,7 @@ class WandbLogger:
             "project": self._project,
             "settings": wandb.Settings(finish_timeout=FINISH_TIMEOUT),
         }
-        mode: Any = os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline")
+        mode: Any = os.environ.get("WANDB_MODE") or ("online" if wandb_key() else "offline")
         try:
             run = wandb.init(mode=mode, **options)
         except (wandb.Error, OSError) as error:
@@ -165,11 +166,3 @@ def _end(directory: Path) -> str:
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def _logged_in() -> bool:
-    """Whether W&B would find an API key without asking for one."""
-    from requests.utils import get_netrc_auth
-
-    server = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
-    return bool(os.environ.get("WANDB_API_KEY") or get_netrc_auth(server))

@@ -40,7 +40,7 @@ def watch_writes(folder: Path, found: Callable[[str], None]) -> None:
     """From now on call `found` with a few words ahead of whatever this process does to a file or folder in `folder`.
 
     Writes are: opening a file to write to it, bringing one to the disk, renaming, removing, making a folder. Code of C
-    that opens files by itself, such as pyarrow's, is not seen.
+    that opens files by itself is not seen.
     """
     inside = f"{folder.resolve()}{os.sep}"
 

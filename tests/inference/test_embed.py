@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from pyarrow import parquet
 
 import deepdraw
 from deepdraw.data.shards import Shards
@@ -19,13 +20,21 @@ def best(trained):
     return trained / "checkpoints/best.pt"
 
 
+def read_index(path: Path) -> dict[str, list]:
+    """The columns of index.csv, whole numbers as such."""
+    with path.open(newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    columns = dict(zip(header, map(list, zip(*rows, strict=True)), strict=True))
+    return {name: column if name == "class" else [int(text) for text in column] for name, column in columns.items()}
+
+
 @pytest.fixture
 def embed(best, tmp_path):
     def run(*arguments: object) -> tuple[np.ndarray, dict[str, list]]:
         out = tmp_path / "out"
         main([f"ckpt={best}", f"out={out}", "num_workers=0", "batch_size=32", *map(str, arguments)])
-        assert sorted(path.name for path in out.iterdir()) == ["features.npy", "index.parquet"]
-        return np.load(out / "features.npy"), parquet.read_table(out / "index.parquet").to_pydict()
+        assert sorted(path.name for path in out.iterdir()) == ["features.npy", "index.csv"]
+        return np.load(out / "features.npy"), read_index(out / "index.csv")
 
     return run
 
@@ -45,6 +54,7 @@ def test_every_drawing_of_a_split_has_its_row_in_stored_order(best, embed, polyg
     split = Shards(str(polygon_root)).split(name)
     (block,) = split
     assert features.dtype == np.float32
+    assert list(index) == ["position", "key_id", "label", "class"]
     assert index["position"] == list(range(len(block)))
     assert index["key_id"] == block.key_ids.tolist()
     assert index["label"] == block.labels.tolist()
@@ -83,7 +93,7 @@ def test_an_interrupted_run_leaves_nothing(best, tmp_path, monkeypatch, capsys):
     def interrupt(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pyarrow.parquet.write_table", interrupt)
+    monkeypatch.setattr("deepdraw.features.outputs", interrupt)
     with pytest.raises(SystemExit, match="^130$"):
         main([f"ckpt={best}", "data=val", f"out={tmp_path / 'deep/out'}", "num_workers=0"])
     assert "nothing was written" in capsys.readouterr().err

@@ -285,6 +285,8 @@ class FakeRun(SimpleNamespace):
         ({}, "", "offline"),
         ({"WANDB_API_KEY": "k" * 40}, "", "online"),
         ({}, "machine api.wandb.ai login user password key", "online"),
+        ({}, "default login user password key", "online"),
+        ({}, "machine api.wandb.ai nonsense", "offline"),
         ({}, "machine elsewhere.org login user password key", "offline"),
         ({"WANDB_MODE": "offline", "WANDB_API_KEY": "k" * 40}, "", "offline"),
         ({"WANDB_MODE": "disabled"}, "", "disabled"),
@@ -366,6 +368,14 @@ def test_tensorboard_has_the_rows_the_pictures_the_config_and_the_summary(tmp_pa
     texts = {tag: found.Tensors(f"{tag}/text_summary")[0].tensor_proto.string_val[0] for tag in ("config", "summary")}
     assert b'"seed": 42' in texts["config"]
     assert b'"steps": 10' in texts["summary"]
+
+
+def test_without_tensorboard_one_line_names_the_extra_that_brings_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with pytest.raises(
+        ValueError, match=r"^logger=tensorboard needs TensorBoard: pip install 'deepdraw\[tensorboard\]'$"
+    ):
+        TensorBoardLogger(tmp_path, {})
 
 
 def test_tensorboard_hides_what_was_logged_after_the_checkpoint(tmp_path):
