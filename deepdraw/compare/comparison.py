@@ -10,7 +10,7 @@ from pathlib import Path
 
 from deepdraw.compare.paired import Difference, NotComparable, common, difference, holm
 from deepdraw.compare.runs import Run, command, differing, read_run, short_names
-from deepdraw.evaluation import Predictions
+from deepdraw.evaluation import Predictions, lower_is_better
 from deepdraw.report import title
 
 _METHODS = ("text", "whitened", "prototype", "tip", "knn")  # in the order in which they are preferred
@@ -19,7 +19,6 @@ _MAIN = re.compile(
 )
 _BESIDE = ("harmonic", "seen", "unseen", "top1", "top5", "mean_class_accuracy", "loss", "ece")
 _ENDINGS = (*_BESIDE, "top10", "map3", "macro_f1", "loss_scaled", "ece_scaled", "aurc", "temperature")
-_LESS_IS_BETTER = re.compile(r"(.*_)?(loss|ece|aurc|stderr)(_scaled)?")
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def compare(directories: Sequence[Path], split: str = "test", metric: str | None
     metric = _main_metric(runs, split) if metric is None else metric.removeprefix(f"{split}/")
     for run in runs:
         _check_metric(run, metric)
-    runs.sort(key=lambda run: run.metrics[metric], reverse=not _LESS_IS_BETTER.fullmatch(metric))
+    runs.sort(key=lambda run: run.metrics[metric], reverse=not lower_is_better(metric))
     columns = differing([run.settings for run in runs])
     rows = []
     for i, name in enumerate(short_names([run.directory for run in runs])):

@@ -2,7 +2,7 @@ from .calibration import Reliability
 from .classify import sample, score
 from .evaluation import Evaluation, Stacking
 from .intervals import mcnemar
-from .metric_files import read_metrics, read_summary
+from .metric_files import lower_is_better, read_metrics, read_summary
 from .predictions import Predictions, PredictionsBuilder
 from .protocols import Auto, Head, Text
 from .session import Session
@@ -20,6 +20,7 @@ __all__ = [
     "Stacking",
     "Task",
     "Text",
+    "lower_is_better",
     "mcnemar",
     "open_split",
     "read_metrics",

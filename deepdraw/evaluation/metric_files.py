@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -10,6 +11,7 @@ from deepdraw.runtime import read_json
 
 LONGEST_NAME = 200  # characters of a metric's
 LARGEST_NUMBER = 2**53
+_LOWER_IS_BETTER = re.compile(r"(.*_)?(loss|ece|aurc|stderr)(_scaled)?")
 FIX = "delete it, and train or evaluate the run again"
 
 
@@ -54,6 +56,14 @@ def read_metrics(path: Path, fix: str = FIX) -> dict[str, float]:
     metrics = read_json(path, dict[str, Any], fix=fix)
     _check(metrics, path, fix)
     return metrics
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether lower values of a built-in metric are better, as of losses and calibration errors.
+
+    metric: its name, with or without a protocol and a split, such as text_loss or val/loss.
+    """
+    return bool(_LOWER_IS_BETTER.fullmatch(metric.rpartition("/")[2]))
 
 
 def _check(metrics: dict[str, Any], path: Path, fix: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import math
 import os
 import signal
@@ -12,15 +13,18 @@ import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+import hydra
 from hydra._internal.callbacks import Callbacks
 from hydra.conf import HydraConf
 from hydra.core.utils import JobRuntime, run_job, setup_globals
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from deepdraw.evaluation import read_summary
 from deepdraw.runtime import Preempted, interruptible, preemptible, read_yaml
 from deepdraw.sweep import slurm
 from deepdraw.sweep.record import read_sweep
@@ -54,9 +58,25 @@ def run(directory: Path, number: int, job_id: str, rank: int = 0) -> Any:
         raise
     now = readable_report(job.directory) or report
     if rank == 0 and now.state == "RUNNING":  # no other rank has failed
-        objective = float(result) if isinstance(result, int | float) and math.isfinite(result) else None
-        write_report(job.directory, replace(report, state="COMPLETED", objective=objective, ended=_now()))
+        objective, missing = find_objective(job.directory, sweep.objective, result)
+        ended = replace(report, state="COMPLETED", objective=objective, error=missing, ended=_now())
+        write_report(job.directory, ended)
     return result
+
+
+def find_objective(directory: Path, name: str, returned: Any) -> tuple[float | None, str]:
+    """The metric `name` of a run's summary.json, or of a script that writes none what its main returned.
+
+    None where that is no finite number; with it, in one line, what to choose where the run did not measure it.
+    """
+    metrics = {key: value for key, value in read_summary(directory).items() if "/" in key}
+    value = metrics.get(name) if metrics else returned
+    if metrics and value is None:
+        near = get_close_matches(name, metrics, n=3) or [key for key in metrics if key.startswith("val/")][:3]
+        return None, f"the run measured no {name}: choose hydra.launcher.objective={' or '.join(near)}"
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        return None, ""
+    return float(value), ""
 
 
 def run_on_slurm(directory: str, number: int) -> Any:
@@ -86,12 +106,15 @@ def load_config(file: Path) -> DictConfig:
 
 
 def _load_main(task: Path) -> Callable[[DictConfig], Any]:
-    """The `main` of a script, without what Hydra wrapped it in."""
+    """The `main` of a script as it was given to `hydra.main`, without the decorators above that."""
     specification = importlib.util.spec_from_file_location(task.stem, task)
     assert specification is not None and specification.loader is not None
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
-    return module.main.__wrapped__
+    main = module.main
+    while Path(inspect.getfile(main.__code__)) != Path(hydra.main.__code__.co_filename):
+        main = main.__wrapped__
+    return main.__wrapped__  # type: ignore[no-any-return]
 
 
 def _call(main: Callable[[DictConfig], Any], config: DictConfig) -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from deepdraw.evaluation import lower_is_better
 from deepdraw.runtime import shown, whole_file
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def plot_comparison(
         _draw_map(axes, keys, columns, metrics)
         axes.set_title(objective)
     else:
-        _draw_bars(axes, columns[0] if len(keys) == 1 else _named(keys, columns, range(len(keys))), metrics)
+        names = columns[0] if len(keys) == 1 else _named(keys, columns, range(len(keys)))
+        _draw_bars(axes, names, metrics, best_is_lowest=lower_is_better(objective))
         axes.set_xlabel(objective)
     axes.spines[["top", "right"]].set_visible(False)
     with whole_file(out) as file:
@@ -107,8 +109,8 @@ def _draw_map(axes: Axes, keys: Sequence[str], columns: Sequence[Sequence[str]],
     axes.set(ylabel=keys[0], xlabel=keys[1])
 
 
-def _draw_bars(axes: Axes, names: Sequence[str], metrics: Sequence[float]) -> None:
+def _draw_bars(axes: Axes, names: Sequence[str], metrics: Sequence[float], *, best_is_lowest: bool) -> None:
     means = {name: float(np.mean([m for n, m in zip(names, metrics, strict=True) if n == name])) for name in names}
-    best_last = sorted(means, key=lambda name: means[name])
+    best_last = sorted(means, key=lambda name: means[name], reverse=best_is_lowest)  # bars are drawn from below
     bars = axes.barh(best_last, [means[name] for name in best_last], color=_COLORS[0])
     axes.bar_label(bars, fmt="%.4f", padding=3)

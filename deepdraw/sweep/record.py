@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from deepdraw.evaluation import lower_is_better
 from deepdraw.runtime import MB, Lock, read_json, shown, write_json
 from deepdraw.sweep import processes, slurm
 from deepdraw.sweep.reports import Report, read_report
@@ -68,7 +69,7 @@ class Job:
 
 @dataclass
 class Sweep:
-    """What `<sweep>/sweep.json` says; objective is the `split/name` that every job returns, the higher the better."""
+    """What `<sweep>/sweep.json` says; objective is the `split/name` by which its jobs are compared."""
 
     directory: Path
     launcher: str
@@ -78,6 +79,11 @@ class Sweep:
     command: list[str] = field(default_factory=list)
     submitted: str = ""
     code: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether the best job is the one with the lowest objective."""
+        return lower_is_better(self.objective)
 
     @property
     def swept(self) -> list[str]:
@@ -96,9 +102,9 @@ class JobState:
 
     state: PENDING, RUNNING, COMPLETED, FAILED, STOPPED (it can be resumed), or SLURM's own word for what lies between
     cause: of FAILED, where SLURM or the launcher knows one (OUT_OF_MEMORY, TIMEOUT, SIGKILL, ...)
-    metric: what a completed job returned, of another one the latest value
+    metric: the sweep's objective: of the best weights of a completed job, of another one the latest value
     images_per_second: in training, of the latest epoch
-    error: the last line of the traceback, or where it was killed, of its log
+    error: the last line of the traceback, or where it was killed, of its log; of a completed job, why it has no metric
     """
 
     number: int
@@ -306,6 +312,9 @@ def _state(
     log = next((log for log in own_logs if log.suffix == suffix), own_logs[0] if own_logs else default)
     if state == "FAILED" and not report.error and (cause == "SIGKILL" or not cause.isupper()):
         cause = slurm.cause_in(last_lines(log, 20)) or cause
+    error = report.error if state in ("COMPLETED", "FAILED") else ""
+    if state == "FAILED" and not error:
+        error = "".join(last_lines(log, 1))
     found = latest(job.directory / "metrics.csv", ("epoch", sweep.objective, "train/images_per_second"))
     return JobState(
         number=job.number,
@@ -316,7 +325,7 @@ def _state(
         metric=report.objective if state == "COMPLETED" else found.get(sweep.objective),
         images_per_second=found.get("train/images_per_second"),
         log=log,
-        error=(report.error or "".join(last_lines(log, 1))) if state == "FAILED" else "",
+        error=error,
         traceback=report.traceback if state == "FAILED" else "",
         directory=job.directory,
     )

@@ -16,7 +16,7 @@ FIX = "cancel the sweep and resume it, which writes a new one"
 
 @dataclass(frozen=True)
 class Report:
-    """The fate of the attempt `id` of a job, on `host` as process `pid`; objective: what its main returned."""
+    """The fate of the attempt `id` of a job, on `host` as process `pid`; objective: what its sweep compares."""
 
     state: Literal["RUNNING", "COMPLETED", "FAILED", "STOPPED"]
     id: str

@@ -15,6 +15,7 @@ from hydra.errors import CompactHydraException
 from hydra.types import HydraContext
 from omegaconf import DictConfig, read_write
 
+from deepdraw.evaluation import lower_is_better
 from deepdraw.runtime import COMMIT, PACKAGE, Lock, git_commit
 from deepdraw.sweep.composing import QuickLoader, write_config
 from deepdraw.sweep.record import Job, JobState, Sweep, claim, inside, write_sweep
@@ -26,9 +27,10 @@ def open_sweep(config: DictConfig, context: HydraContext) -> Lock:
 
     Returns the claim to the directory, for `write_jobs`; this process gives it back at its end at the latest.
 
-    A directory that the command names is refused, with a ValueError, where it holds a sweep; one that the clock named
-    gets a number after it where another sweep began in the same second.
+    Raises ValueError for a sweeper that searches for the worst objective, and for a directory that the command names
+    and that holds a sweep; one that the clock named gets a number after it where another began in the same second.
     """
+    check_direction(config)
     context.config_loader = QuickLoader(context.config_loader)  # type: ignore[arg-type, assignment]
     wanted = Path(config.hydra.sweep.dir).absolute()
     named = any(override.startswith("hydra.sweep.dir=") for override in config.hydra.overrides.hydra)
@@ -106,3 +108,15 @@ def returns(jobs: Sequence[JobState]) -> list[JobReturn]:
         )
         for job in jobs
     ]
+
+
+def check_direction(config: DictConfig) -> None:
+    """Raise ValueError where a sweeper such as Optuna's would search for the worst value of the objective."""
+    objective, direction = config.hydra.launcher.objective, config.hydra.sweeper.get("direction")
+    wanted = "minimize" if lower_is_better(objective) else "maximize"
+    name = getattr(direction, "name", direction)
+    if name in ("minimize", "maximize") and name != wanted:
+        raise ValueError(
+            f"hydra.sweeper.direction={name} would search for the worst {objective}: "
+            f"set hydra.sweeper.direction={wanted}"
+        )

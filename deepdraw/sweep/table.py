@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -23,11 +24,12 @@ PLAIN = (int, float, str, type(None))  # what a cell of results.csv may hold
 SUMMARY = 4 * MB  # bytes that a summary.json may have
 
 
-def ranked(jobs: Sequence[JobState]) -> list[JobState]:
+def ranked(sweep: Sweep, jobs: Sequence[JobState]) -> list[JobState]:
     """The jobs best first: those with a result by their objective, then those that run, then the others."""
+    sign = 1 if sweep.lower_is_better else -1
 
     def place(job: JobState) -> tuple[bool, bool, float, int]:
-        return not job.is_good, not job.is_alive, -(float("-inf") if job.metric is None else job.metric), job.number
+        return not job.is_good, not job.is_alive, math.inf if job.metric is None else sign * job.metric, job.number
 
     return sorted(jobs, key=place)
 
@@ -45,7 +47,7 @@ def print_table(sweep: Sweep, jobs: Sequence[JobState], console: Console | None 
     for heading in ("epoch", sweep.objective, "images/s"):
         table.add_column(cell(heading), justify="right")
     table.add_column("log", overflow="fold")
-    for job in ranked(jobs):
+    for job in ranked(sweep, jobs):
         table.add_row(
             str(job.number),
             *map(cell, job.values(keys)),
@@ -89,7 +91,7 @@ def print_failures(jobs: Sequence[JobState]) -> None:
 def write_results(sweep: Sweep, jobs: Sequence[JobState]) -> Path:
     """Write `<sweep>/results.csv`, best first: the swept keys, the state, and the metrics of each run's summary."""
     keys, rows = sweep.swept, []
-    for job in ranked(jobs):
+    for job in ranked(sweep, jobs):
         metrics, problem = _summary(sweep, job) if job.is_good else ({}, job.error)
         rows.append(
             {"job": job.number}

@@ -238,7 +238,7 @@ def test_optuna_maximises_what_the_jobs_return(tmp_path):
 
 
 def test_a_sweeper_that_learns_from_results_has_to_wait_for_them(tmp_path):
-    search = ["hydra/sweeper=optuna", "+x=interval(4,9)"]
+    search = ["hydra/sweeper=optuna", "hydra.sweeper.direction=maximize", "+x=interval(4,9)"]
     output, _ = launch(tmp_path, "hydra/launcher=deepdraw_slurm", "hydra.launcher.wait=false", *search).communicate()
     assert output.splitlines()[-1] == (
         "error: this sweeper chooses jobs by the results of others: set hydra.launcher.wait=true"

@@ -8,14 +8,18 @@ import json
 import multiprocessing
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from omegaconf import OmegaConf
 from rich.console import Console
 
+from deepdraw.sweep.job import find_objective
 from deepdraw.sweep.record import Job, Sweep, claim, read_sweep, states, write_sweep
-from deepdraw.sweep.table import describe, print_failures, print_table, write_results
+from deepdraw.sweep.submission import check_direction
+from deepdraw.sweep.table import describe, print_failures, print_table, ranked, write_results
 
 
 def sweep_of(directory: Path, *overrides: list[str], launcher: str = "slurm") -> Sweep:
@@ -248,3 +252,47 @@ def test_a_directory_in_which_links_lead_elsewhere_is_not_claimed(tmp_path, name
     with pytest.raises(ValueError, match=rf"{name} is a link: remove it, or choose another hydra\.sweep\.dir"):
         claim(tmp_path / "sweep")
     assert os.listdir(tmp_path / "sweep") == [name]
+
+
+def test_of_losses_the_lowest_comes_first_everywhere(mixed):
+    by_loss = replace(mixed, objective="val/loss")
+    with write_results(by_loss, states(by_loss)).open(newline="") as file:
+        assert [row["val/loss"] for row in csv.DictReader(file)] == ["0.7", "0.9", ""]
+    assert [job.number for job in ranked(by_loss, states(by_loss))] == [0, 2, 1]
+    assert [job.number for job in ranked(mixed, states(mixed))] == [2, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("objective", "returned", "expected"),
+    [("val/loss", 0.9, 1.5), ("val/top1", 0.1, 0.9), ("test/top1", 0.9, 0.85)],
+)
+def test_a_jobs_objective_is_the_metric_of_that_name_whatever_its_main_returns(tmp_path, objective, returned, expected):
+    (tmp_path / "summary.json").write_text(json.dumps({"val/top1": 0.9, "val/loss": 1.5, "test/top1": 0.85, "seed": 1}))
+    assert find_objective(tmp_path, objective, returned) == (expected, "")
+
+
+def test_a_script_without_metrics_is_compared_by_what_its_main_returns(tmp_path):
+    assert find_objective(tmp_path, "score", 3) == (3.0, "")
+    assert find_objective(tmp_path, "score", float("nan")) == find_objective(tmp_path, "score", None) == (None, "")
+
+
+def test_an_objective_that_no_run_measures_is_told_apart_from_a_failure(sweep, slurm):
+    (sweep.jobs[0].directory / "summary.json").write_text(json.dumps({"val/top1": 0.9, "val/loss": 1.5}))
+    found, missing = find_objective(sweep.jobs[0].directory, "val/lss", 0.9)
+    assert (found, missing) == (None, "the run measured no val/lss: choose hydra.launcher.objective=val/loss")
+    report(sweep, 0, "COMPLETED", error=missing)
+    (job,) = states(sweep)
+    assert (job.is_good, job.metric, job.error) == (True, None, missing)
+
+
+@pytest.mark.parametrize(
+    ("objective", "direction", "fix"),
+    [("val/loss", "maximize", "minimize"), ("val/top1", "minimize", "maximize"), ("val/ece", "minimize", None)],
+)
+def test_a_sweeper_does_not_search_for_the_worst_objective(objective, direction, fix):
+    config = OmegaConf.create({"hydra": {"launcher": {"objective": objective}, "sweeper": {"direction": direction}}})
+    if fix is None:
+        check_direction(config)
+        return
+    with pytest.raises(ValueError, match=f"the worst {objective}: set hydra.sweeper.direction={fix}$"):
+        check_direction(config)
