@@ -10,11 +10,11 @@ import hydra
 from omegaconf import DictConfig
 
 from deepdraw.config import one_line_compose_errors
-from deepdraw.runtime import hydra_run_directory, one_directory, one_line_errors
+from deepdraw.runtime import hydra_run_directory, one_line_errors, run_directory_for_rank0_only
 
 
 @one_line_compose_errors
-@one_directory
+@run_directory_for_rank0_only
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 @one_line_errors
 def main(cfg: DictConfig) -> float:

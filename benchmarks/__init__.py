@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from deepdraw.runtime import settle_worker, signals_held
+from deepdraw.runtime import prepare_worker, signals_held
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +38,7 @@ def in_fresh_process(
 
     Its exceptions are raised here; ValueError where the process is killed, as it is for want of memory.
     """
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), settle_worker) as pool:
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), prepare_worker) as pool:
         try:
             with signals_held():
                 submitted = pool.submit(function, *args, **kwargs)

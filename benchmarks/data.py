@@ -65,7 +65,7 @@ def write_inputs(options: Options, folder: Path) -> None:
         )
     blocks = np.arange(np.searchsorted(np.cumsum(split.block_sizes), options.num_drawings) + 1)
     drawings = split.drawings(blocks.tolist()).take(np.arange(options.num_drawings))
-    write_shards(folder / "strokes", {"train": (split.classes, drawings)}, about={})
+    write_shards(folder / "strokes", {"train": (split.classes, drawings)}, metadata={})
     (folder / "images").mkdir()
     with wds.ShardWriter(str(folder / "images/data-%05d.tar"), maxcount=IMAGES_IN_TAR, verbose=0) as tars:
         for i in track(range(len(drawings)), "writing images"):
@@ -101,7 +101,7 @@ def strokes(options: Options, folder: Path) -> Callable[[int], Iterator[torch.Te
 
 
 def original(options: Options, folder: Path) -> Callable[[int], Iterator[torch.Tensor]]:
-    """The original project's path: float32 [B, 3, size, size], normalised."""
+    """The original project's path: float32 [B, 3, size, size], normalized."""
     size = options.image_size
     prepare = transforms.Compose(
         [transforms.Resize((size, size)), transforms.ToTensor(), transforms.Normalize(**IMAGENET)]
@@ -110,7 +110,7 @@ def original(options: Options, folder: Path) -> Callable[[int], Iterator[torch.T
 
 
 def opencv(options: Options, folder: Path) -> Callable[[int], Iterator[torch.Tensor]]:
-    """The fastest way through webdataset that we know: OpenCV, grey uint8 [B, size, size]."""
+    """The fastest way through webdataset that we know: OpenCV, gray uint8 [B, size, size]."""
     shape = options.image_size, options.image_size
 
     def decode(file: bytes) -> torch.Tensor:
@@ -186,8 +186,8 @@ def table(options: Options, figures: dict[str, Any]) -> Table:
     rows = Table("path", *(Column(heading, justify="right") for heading in headings), title=title, title_justify="left")
     names = {
         "strokes": "data=quickdraw: strokes, uint8",
-        "original": "original project: JPEG tars, PIL, normalised float32",
-        "opencv": "JPEG tars, OpenCV, grey uint8",
+        "original": "original project: JPEG tars, PIL, normalized float32",
+        "opencv": "JPEG tars, OpenCV, gray uint8",
     }
     for path, speed in figures["paths"].items():
         rows.add_row(names[path], f"{speed:,.0f}", f"{1e6 / speed:,.1f}")

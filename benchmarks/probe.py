@@ -239,7 +239,7 @@ def top1(head: dict[str, Tensor], kept: Features) -> float:
 
 
 def scikit_learn(train: Features, test: Features, c: float) -> float:
-    """Top-1 of scikit-learn's LogisticRegression on standardised features; ValueError where it is not installed."""
+    """Top-1 of scikit-learn's LogisticRegression on standardized features; ValueError where it is not installed."""
     try:
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline

@@ -25,7 +25,7 @@ from deepdraw.runtime import find_device, keep_freed_memory, shown
 BATCH = 16  # drawings in a pass of the network
 C = 0.03  # inverse strength of the probe's L2 penalty, as scikit-learn counts it
 MAX_STEPS = 5000  # of L-BFGS, which needs some hundred
-FLAT = 1e-7  # the probe has converged when no entry of its loss's gradient is larger
+GRADIENT_TOLERANCE = 1e-7  # the probe has converged when no entry of its loss's gradient is larger
 
 
 @dataclass
@@ -143,7 +143,7 @@ def encode(encoder: Classifier, rasterizer: Rasterizer, drawings: Drawings, adva
     return features
 
 
-def standardise(train: Tensor, *others: Tensor) -> list[Tensor]:
+def standardize(train: Tensor, *others: Tensor) -> list[Tensor]:
     """All [N, D] less the mean of `train`, over its standard deviation; a constant feature becomes 0 there."""
     std, mean = torch.std_mean(train, dim=0, correction=0)
     std = std.where(std > 1e-6, 1)
@@ -162,7 +162,7 @@ def fit_probe(features: Tensor, labels: Tensor, num_classes: int) -> tuple[Tenso
         [weight, bias],
         max_iter=MAX_STEPS,
         max_eval=2 * MAX_STEPS,
-        tolerance_grad=FLAT,
+        tolerance_grad=GRADIENT_TOLERANCE,
         tolerance_change=0,
         line_search_fn="strong_wolfe",
     )
@@ -209,7 +209,7 @@ def run(options: Options) -> dict[str, Any]:
                 encode(encoders[rendering.image_size], rasterizer, drawings, lambda n: progress.advance(task, n))
                 for drawings in (train, test)
             )
-            seen, unseen = standardise(*features)
+            seen, unseen = standardize(*features)
             weight, bias = fit_probe(seen, targets.repeat_interleave(options.train), options.classes)
             guesses = (unseen @ weight.T + bias).argmax(dim=1)
             correct.append((guesses == targets.repeat_interleave(options.test)).double())

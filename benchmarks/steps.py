@@ -22,7 +22,7 @@ from deepdraw.runtime import find_device
 from deepdraw.training import Recipe, State, average, train_step
 
 CONF = Path(__file__).parents[2] / "conf"
-COUNTED = 2  # images of which FLOPs are counted, by forward() because compiled calls hide them
+FLOPS_IMAGES = 2  # images of which FLOPs are counted, by forward() because compiled calls hide them
 
 
 @contextmanager
@@ -111,7 +111,7 @@ def forward_flops(model: Classifier, images: Tensor) -> float:
     """FLOPs of the forward pass for each image."""
     model.eval()
     with torch.no_grad():
-        return count_flops(lambda: model.forward(images[:COUNTED])) / COUNTED
+        return count_flops(lambda: model.forward(images[:FLOPS_IMAGES])) / FLOPS_IMAGES
 
 
 def training_flops(model: Classifier, images: Tensor, labels: Tensor) -> float:
@@ -119,6 +119,6 @@ def training_flops(model: Classifier, images: Tensor, labels: Tensor) -> float:
     model.train()
 
     def call() -> None:
-        cross_entropy(model.forward(images[:COUNTED]), labels[:COUNTED]).backward()
+        cross_entropy(model.forward(images[:FLOPS_IMAGES]), labels[:FLOPS_IMAGES]).backward()
 
-    return count_flops(call) / COUNTED
+    return count_flops(call) / FLOPS_IMAGES

@@ -134,7 +134,7 @@ class Experiment:
         self._drawn_test = self.data.loaders["test"]
         if encodes_once(self.model, self.recipe, self.data.augment, self._caching):
             self.data.encode_once(self._encoder(), self._caching)
-        self.checkpoints = Checkpoints(checkpoints.folder, self._about(), ranks)
+        self.checkpoints = Checkpoints(checkpoints.folder, self._metadata(), ranks)
         self.metrics: dict[str, float] = {}
 
     def fit(self) -> None:
@@ -223,7 +223,7 @@ class Experiment:
         data = self.data
         return Encoder(self.model, self.config["backbone"], data.rasterizer, self.precision, data.num_workers)
 
-    def _about(self) -> dict[str, Any]:
+    def _metadata(self) -> dict[str, Any]:
         """What a checkpoint says beside the weights."""
         backbone = self.model.backbone
         preprocessing = {**self.config["render"], "mean": list(backbone.mean), "std": list(backbone.std)}

@@ -32,6 +32,6 @@ def write_polygons(root: Path, sizes: Mapping[str, int] = SIZES) -> Path:
         name: (seen, polygons([3, 4, 8], size, seed)) for seed, (name, size) in enumerate(sizes.items()) if seed < 3
     }
     write_shards(
-        root, {**splits, "zeroshot": (unseen, polygons([6, 2], sizes["zeroshot"], 9))}, about={"source": "polygons"}
+        root, {**splits, "zeroshot": (unseen, polygons([6, 2], sizes["zeroshot"], 9))}, metadata={"source": "polygons"}
     )
     return root

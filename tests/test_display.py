@@ -27,7 +27,7 @@ from deepdraw.runtime.display import cell, csv_cell, csv_heading, shown
 from deepdraw.runtime.failures import failure_line
 from deepdraw.runtime.progress import Bar
 from deepdraw.sweep.plot import plot_comparison
-from deepdraw.training.heads.common import write_table
+from deepdraw.training.heads.linear_heads import write_table
 
 ROOT = Path(__file__).parents[1]
 HOSTILE = [
@@ -137,8 +137,8 @@ def print_model(text: str, console: Console) -> None:
 
 def print_heads(text: str, console: Console) -> None:
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr("deepdraw.training.heads.common.Console", lambda: console)
-        monkeypatch.setattr("deepdraw.training.heads.common.write_text", lambda *_: None)
+        monkeypatch.setattr("deepdraw.training.heads.linear_heads.Console", lambda: console)
+        monkeypatch.setattr("deepdraw.training.heads.linear_heads.write_text", lambda *_: None)
         write_table([{"C": 1.0, "augment": text, "val/top1": 0.5}], 0, Path(f"/{text}/heads.csv"))
 
 

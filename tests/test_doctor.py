@@ -201,7 +201,7 @@ def test_the_hub_cache_is_looked_for_where_the_hub_puts_it(tmp_path, monkeypatch
 def slurm(monkeypatch: pytest.MonkeyPatch, tools: set[str], sinfo: Callable[..., object]) -> Finding:
     monkeypatch.setattr(shutil, "which", lambda tool: tool if tool in tools else None)
     monkeypatch.setattr(subprocess, "run", sinfo)
-    return services.check_slurm("Slurm")
+    return services.check_slurm("SLURM")
 
 
 def test_slurm_is_told_by_its_partitions(monkeypatch):
@@ -213,7 +213,7 @@ def test_slurm_is_told_by_its_partitions(monkeypatch):
 
     monkeypatch.setenv("SLURM_CONF", "/etc/lab.conf")
     tools = {"sbatch", "squeue", "sacct"}
-    assert slurm(monkeypatch, set(), down).text == "no Slurm on this machine: sweeps run locally"
+    assert slurm(monkeypatch, set(), down).text == "no SLURM on this machine: sweeps run locally"
     assert slurm(monkeypatch, tools, up).text == "partitions main*, high; SLURM_CONF=/etc/lab.conf"
     assert "sinfo does not answer" in slurm(monkeypatch, tools, down).text
     assert "no sacct" in slurm(monkeypatch, tools - {"sacct"}, up).text

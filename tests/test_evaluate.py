@@ -272,14 +272,14 @@ def test_classes_trained_on_are_not_asked_about_as_unseen(trained, evaluate, pol
     seen = Shards(str(polygon_root))
     strokes = [[np.array([[0, 0], [255, 255]])]] * 4
     drawings = Drawings.pack(strokes, [0, 0, 1, 1], np.arange(4))
-    write_shards(tmp_path / "other", {"zeroshot": (["line", seen.split("test").classes[0]], drawings)}, about={})
+    write_shards(tmp_path / "other", {"zeroshot": (["line", seen.split("test").classes[0]], drawings)}, metadata={})
     arguments = ["split=zeroshot", f"data.root={tmp_path / 'other'}"]
     message = refusal(evaluate, trained / "checkpoints/best.pt", *arguments)
     assert message.startswith("error: 1 of the 2 classes of split zeroshot were trained on")
 
 
 def test_a_split_without_drawings_is_refused(trained, evaluate, tmp_path):
-    write_shards(tmp_path / "none", {"test": (["line"], Drawings.pack([], [], []))}, about={})
+    write_shards(tmp_path / "none", {"test": (["line"], Drawings.pack([], [], []))}, metadata={})
     message = refusal(evaluate, trained / "checkpoints/best.pt", f"data.root={tmp_path / 'none'}")
     assert message.startswith("error: split test holds no drawing")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deepdraw.evaluation import read_metrics, read_summary
-from deepdraw.runtime import FREE, read_yaml
+from deepdraw.runtime import MAY_DIFFER, read_yaml
 
 _HYDRA_KEYS = ("_partial_", "_convert_", "_recursive_")
 
@@ -107,7 +107,7 @@ class _Target(str):
 
 def _flat(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Dotted keys and values of what changes the result; a group's own key holds its `_target_`."""
-    if any(path == key or path.startswith(f"{key}.") for key in FREE):
+    if any(path == key or path.startswith(f"{key}.") for key in MAY_DIFFER):
         return
     if not isinstance(node, Mapping) or not node:
         yield path, node

@@ -1,6 +1,6 @@
 from .compose_errors import one_line_compose_errors
-from .former import with_present_names
 from .making import check_evaluation, check_training, make
+from .old_names import with_current_names
 from .permitted import check_config
 from .values import check_arguments
 
@@ -11,5 +11,5 @@ __all__ = [
     "check_training",
     "make",
     "one_line_compose_errors",
-    "with_present_names",
+    "with_current_names",
 ]

@@ -10,10 +10,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from deepdraw.config.values import check_arguments, check_node, check_value
 
-NOWHERE = object()
-DATA: dict[str, Any] = {"data.batch_size": int, "data.num_workers": int | Literal["auto"]}
-TRAIN: dict[str, Any] = {"seed": int, "device": str, "data.root": str, "data.strokes": bool, **DATA}
-EVALUATE: dict[str, Any] = {
+ABSENT = object()
+DATA_TYPES: dict[str, Any] = {"data.batch_size": int, "data.num_workers": int | Literal["auto"]}
+TRAIN_TYPES: dict[str, Any] = {"seed": int, "device": str, "data.root": str, "data.strokes": bool, **DATA_TYPES}
+EVALUATE_TYPES: dict[str, Any] = {
     "ckpt": str,
     "split": str,
     "device": str,
@@ -25,11 +25,11 @@ EVALUATE: dict[str, Any] = {
     "backbone.pretrained": str | None,
     "trust": list[str],
     "data.root": str | None,
-    **DATA,
+    **DATA_TYPES,
 }
 RANGES = {"seed": (0, 2**63 - 1), "data.num_workers": (0, 4096)}
-TRAINS = ("fit", "precision", "backbone", "freeze", "head", "augment", "data.source", "optimizer", "schedule")
-EVALUATES = ("precision", "protocol")
+TRAIN_NODES = ("fit", "precision", "backbone", "freeze", "head", "augment", "data.source", "optimizer", "schedule")
+EVALUATE_NODES = ("precision", "protocol")
 
 
 def check_training(config: DictConfig, groups: Mapping[str, Callable[..., Any]]) -> None:
@@ -37,12 +37,12 @@ def check_training(config: DictConfig, groups: Mapping[str, Callable[..., Any]])
 
     groups: what takes the keys of each group that is no `_target_`, such as {"train": Recipe}.
     """
-    _check(config, TRAIN, TRAINS, groups)
+    _check(config, TRAIN_TYPES, TRAIN_NODES, groups)
 
 
 def check_evaluation(config: DictConfig, groups: Mapping[str, Callable[..., Any]]) -> None:
     """The same for the config of evaluate.py."""
-    _check(config, EVALUATE, EVALUATES, groups)
+    _check(config, EVALUATE_TYPES, EVALUATE_NODES, groups)
 
 
 def make(config: DictConfig, key: str, *positional: Any, **named: Any) -> Any:
@@ -69,13 +69,13 @@ def _check(
         if not isinstance(plain.get(key), Mapping):
             raise ValueError(f"{key}={plain.get(key)} is no group of options: leave out {key}=")
     for key, kind in kinds.items():
-        if (value := _at(plain, key)) is not NOWHERE:
+        if (value := _at(plain, key)) is not ABSENT:
             check_value(key, value, kind)
     for key, (low, high) in RANGES.items():
         if isinstance(value := _at(plain, key), int) and not low <= value <= high:
             raise ValueError(f"{key}={value} must lie between {low} and {high}")
     for key in nodes:
-        check_node(key, None if (node := _at(plain, key)) is NOWHERE else node)
+        check_node(key, None if (node := _at(plain, key)) is ABSENT else node)
     for key, call in groups.items():
         check_arguments(key, call, plain[key])
     loggers = plain.get("logger") or {}
@@ -86,7 +86,7 @@ def _check(
 
 
 def _at(config: Any, key: str) -> Any:
-    """The value at a dotted key, or NOWHERE."""
+    """The value at a dotted key, or ABSENT."""
     for part in key.split("."):
-        config = config.get(part, NOWHERE) if isinstance(config, Mapping) else NOWHERE
+        config = config.get(part, ABSENT) if isinstance(config, Mapping) else ABSENT
     return config

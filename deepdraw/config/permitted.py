@@ -12,12 +12,12 @@ from typing import Any
 
 from deepdraw.config.roles import Role, inside, role_of
 
-DEEPEST = 20  # levels of a config; deepdraw's own have five
-MOST = 20_000  # values in a config; deepdraw's own have some hundred
-LONGEST = 10_000  # characters of a text or digits of a number
-PLAIN = (dict, list, str, int, float, bool, type(None))
-OURS = ("deepdraw", "torch", "timm", "open_clip")
-HYDRAS = {"_partial_": (True, False), "_convert_": ("none", "partial", "object", "all")}
+MAX_DEPTH = 20  # levels of a config; deepdraw's own have five
+MAX_VALUES = 20_000  # values in a config; deepdraw's own have some hundred
+MAX_LENGTH = 10_000  # characters of a text or digits of a number
+PLAIN_TYPES = (dict, list, str, int, float, bool, type(None))
+OWN_PACKAGES = ("deepdraw", "torch", "timm", "open_clip")
+HYDRA_KEYS = {"_partial_": (True, False), "_convert_": ("none", "partial", "object", "all")}
 
 
 def check_config(config: Any, path: Path, trust: Collection[str] = ()) -> None:
@@ -31,8 +31,8 @@ def check_config(config: Any, path: Path, trust: Collection[str] = ()) -> None:
         raise _unlike(path, f"is a {type(config).__name__}")
     named: list[tuple[Role, str, str]] = []
     for number, (place, value) in enumerate(_values(config, path)):
-        if number >= MOST:
-            raise _unlike(path, f"holds more than {MOST:,} values")
+        if number >= MAX_VALUES:
+            raise _unlike(path, f"holds more than {MAX_VALUES:,} values")
         _check_plain(value, place, path)
         *parents, key = place
         if not isinstance(key, str) or not key.startswith("_"):
@@ -42,7 +42,7 @@ def check_config(config: Any, path: Path, trust: Collection[str] = ()) -> None:
         if role is None or (key != "_target_" and key not in role.keys):
             raise _unlike(path, f"has a {key} ({str(value)[:80]!r}) in {where}, where none belongs")
         if key != "_target_":
-            if value not in HYDRAS[key]:
+            if value not in HYDRA_KEYS[key]:
                 raise _unlike(path, f"has {value!r} for a {key} in {where}")
         elif not isinstance(value, str):
             raise _unlike(path, f"has {value!r} for a _target_ in {where}")
@@ -60,11 +60,11 @@ def _check_plain(value: Any, place: tuple[Any, ...], path: Path) -> None:
     if not isinstance(place[-1], str | int) or isinstance(place[-1], bool):
         raise _unlike(path, f"has a {type(place[-1]).__name__} for a key")
     for part in (place[-1], value):
-        if type(part) not in PLAIN:
+        if type(part) not in PLAIN_TYPES:
             raise _unlike(path, f"holds a {type(part).__name__}")
         if isinstance(part, str) and "${" in part:
             raise _unlike(path, f"holds the interpolation {part[:80]!r}, which")
-        if isinstance(part, str) and (part == "???" or len(part) > LONGEST):
+        if isinstance(part, str) and (part == "???" or len(part) > MAX_LENGTH):
             raise _unlike(path, f"holds the value {part[:80]!r}")
         if isinstance(part, int) and abs(part) >= 1 << 64:
             raise _unlike(path, "holds a number beyond 64 bits")
@@ -75,8 +75,8 @@ def _values(config: Any, path: Path) -> Iterator[tuple[tuple[Any, ...], Any]]:
     pending: list[tuple[tuple[Any, ...], Any]] = [((key,), value) for key, value in config.items()]
     while pending:
         place, value = pending.pop()
-        if len(place) > DEEPEST:
-            raise _unlike(path, f"is more than {DEEPEST} levels deep")
+        if len(place) > MAX_DEPTH:
+            raise _unlike(path, f"is more than {MAX_DEPTH} levels deep")
         yield place, value
         if isinstance(value, dict):
             pending += [((*place, key), below) for key, below in value.items()]
@@ -91,7 +91,7 @@ def _unlike(path: Path, what: str) -> ValueError:
 
 def _foreign(path: Path, where: str, target: str, trust: Collection[str]) -> ValueError:
     package = target.split(".")[0][:80]
-    if package in OURS or not package.isidentifier():
+    if package in OWN_PACKAGES or not package.isidentifier():
         fix = "use one that deepdraw wrote"
     else:
         fix = f"if you trust it, add trust=[{','.join([*trust, package])}]"

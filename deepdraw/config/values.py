@@ -11,15 +11,15 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from deepdraw.config.roles import role_of
 
-HYDRAS: dict[str, Any] = {  # the keys that Hydra itself reads in whatever names a `_target_`
+HYDRA_KEYS: dict[str, Any] = {  # the keys that Hydra itself reads in whatever names a `_target_`
     "_target_": str,
     "_partial_": bool,
     "_recursive_": bool,
     "_convert_": Literal["none", "partial", "object", "all"],
     "_args_": list[Any],
 }
-NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", type(None): "null"}
-MANY = {int: "whole numbers", float: "numbers", str: "texts"}
+TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", type(None): "null"}
+PLURAL_TYPE_NAMES = {int: "whole numbers", float: "numbers", str: "texts"}
 
 
 def check_value(key: str, value: Any, kind: Any) -> None:
@@ -36,9 +36,9 @@ def check_value(key: str, value: Any, kind: Any) -> None:
                 check_value(f"{key}.{name}", below, Any)
     if not _fits(value, kind):
         if get_origin(kind) is Literal:
-            raise ValueError(f"{key}={_shown(value)} is unknown: choose {told(kind)}")
+            raise ValueError(f"{key}={_shown(value)} is unknown: choose {describe_type(kind)}")
         quoted = f": write {key}=\"'{value}'\"" if kind is str and type(value) in (int, float, bool) else ""
-        raise ValueError(f"{key}={_shown(value)} must be {told(kind)}{quoted}")
+        raise ValueError(f"{key}={_shown(value)} must be {describe_type(kind)}{quoted}")
 
 
 def check_node(key: str, node: Any) -> None:
@@ -47,8 +47,8 @@ def check_node(key: str, node: Any) -> None:
         raise ValueError(
             f"{key}={_shown(node)} names no class: choose {key.partition('.')[0]}=... as --help lists them"
         )
-    for name in HYDRAS.keys() & node.keys():
-        check_value(f"{key}.{name}", node[name], HYDRAS[name])
+    for name in HYDRA_KEYS.keys() & node.keys():
+        check_value(f"{key}.{name}", node[name], HYDRA_KEYS[name])
     target, partial, role = node["_target_"], node.get("_partial_", False), role_of(key)
     if partial and role is not None and "_partial_" not in role.keys:
         raise ValueError(f"{key}._partial_=true would build nothing: leave it out")
@@ -56,7 +56,7 @@ def check_node(key: str, node: Any) -> None:
     positional, named = (role.positional, role.named) if role is not None else (0, ())
     if role is not None and "_partial_" in role.keys and not partial:
         positional = 0  # it is called at once, with its options alone
-    options = {name: value for name, value in node.items() if name not in HYDRAS}
+    options = {name: value for name, value in node.items() if name not in HYDRA_KEYS}
     check_arguments(
         key, call, options, positional=positional + len(node.get("_args_", [])), named=named, partial=partial
     )
@@ -105,18 +105,18 @@ def check_arguments(
             raise ValueError(f"{key}.{name} is missing: give {key}.{name}=...")
 
 
-def told(kind: Any) -> str:
+def describe_type(kind: Any) -> str:
     """What an annotation takes, in words."""
     origin, inner = get_origin(kind), get_args(kind)
-    if kind in NAMES:
-        return NAMES[kind]
+    if kind in TYPE_NAMES:
+        return TYPE_NAMES[kind]
     if origin is Literal:
         *most, last = map(str, inner)
         return f"{', '.join(most)} or {last}" if most else last
     if origin in (Union, types.UnionType):
-        return " or ".join(dict.fromkeys(told(one) for one in inner if _plain(one))) or "something else"
+        return " or ".join(dict.fromkeys(describe_type(one) for one in inner if _plain(one))) or "something else"
     if _is_list(kind):
-        of = next((MANY[one] for one in inner if one in MANY), None)
+        of = next((PLURAL_TYPE_NAMES[one] for one in inner if one in PLURAL_TYPE_NAMES), None)
         return f"a list of {of}" if of else "a list"
     if isinstance(origin or kind, type) and issubclass(origin or kind, Mapping):
         return "a mapping"
@@ -166,7 +166,10 @@ def _plain(kind: Any) -> bool:
     """Whether a config can hold a value of this kind."""
     found = get_origin(kind) or kind
     return (
-        kind in NAMES or found is Literal or _is_list(kind) or (isinstance(found, type) and issubclass(found, Mapping))
+        kind in TYPE_NAMES
+        or found is Literal
+        or _is_list(kind)
+        or (isinstance(found, type) and issubclass(found, Mapping))
     )
 
 

@@ -3,7 +3,7 @@ from .interfaces import Batch, Epochs, Source, Split
 from .loader import Loader
 from .order import Order, Share
 from .shards import Shards, ShardSplit, write_shards
-from .subset import Joined, JoinedLoader, Relabelled, Subset
+from .subset import Joined, JoinedLoader, Relabeled, Subset
 
 __all__ = [
     "Batch",
@@ -12,7 +12,7 @@ __all__ = [
     "JoinedLoader",
     "Loader",
     "Order",
-    "Relabelled",
+    "Relabeled",
     "ShardSplit",
     "Shards",
     "Share",

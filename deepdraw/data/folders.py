@@ -20,7 +20,7 @@ from deepdraw.drawings import (
     Complexity,
     Drawings,
     Rasterizer,
-    fit,
+    fit_to_square,
     hash_text,
     is_light_on_dark,
     ranges,
@@ -93,7 +93,7 @@ class ImageFolder:
         positions = ranges(blocks * BLOCK, self.block_sizes[blocks])[rows]
         drawn = np.array([_is_svg(self._files[position]) for position in positions], bool)
         for i in np.flatnonzero(~drawn):
-            images[i] = fit(read_image(self._root / self._files[positions[i]]), rasterizer)
+            images[i] = fit_to_square(read_image(self._root / self._files[positions[i]]), rasterizer)
         if drawn.any():
             images[drawn] = rasterizer(self._drawings(positions[drawn]))
         return self.labels[positions], self._key_ids[positions]

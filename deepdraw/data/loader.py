@@ -86,7 +86,7 @@ class Loader:
             num_workers=self._workers,
             persistent_workers=self._workers > 0,
             pin_memory=device.type == "cuda",
-            worker_init_fn=_settle_worker,
+            worker_init_fn=_prepare_worker,
             generator=torch.Generator(),  # else every epoch takes a number from the one that dropout uses
         )
 
@@ -136,12 +136,12 @@ def _copied_ahead(batches: Iterator[Batch], device: torch.device) -> Iterator[Ba
     aside = torch.cuda.Stream(device)
     ahead: tuple[Batch, torch.cuda.Event] | None = None
     for batch in chain(batches, [None]):
-        former = ahead
+        previous = ahead
         if batch is not None:
             with torch.cuda.stream(aside):
                 ahead = Batch(*(tensor.to(device, non_blocking=True) for tensor in batch)), aside.record_event()
-        if former is not None:
-            copied, done = former
+        if previous is not None:
+            copied, done = previous
             computing = torch.cuda.current_stream(device)
             computing.wait_event(done)
             for tensor in copied:
@@ -152,11 +152,11 @@ def _copied_ahead(batches: Iterator[Batch], device: torch.device) -> Iterator[Ba
 def _free_cores() -> int:
     """The cores that this process may use, less one for itself: at least 1, at most 8."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    ranks = int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # of torchrun, which share the cores; Slurm deals them out
+    ranks = int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # of torchrun, which share the cores; SLURM deals them out
     return max(1, min(8, cores // ranks - 1))
 
 
-def _settle_worker(worker: int) -> None:
+def _prepare_worker(worker: int) -> None:
     """Let this process draw on one thread and leave Ctrl-C and SLURM's signals, sent to all, to the main process."""
     cv2.setNumThreads(1)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):

@@ -36,16 +36,18 @@ ARRAYS = [field.name for field in fields(Drawings)]
 DTYPES = {"points": np.uint8, "key_ids": np.uint64}  # of the arrays; the others are uint16
 
 
-def write_shards(root: Path, splits: Mapping[str, tuple[Sequence[str], Drawings]], *, about: Mapping[str, Any]) -> None:
+def write_shards(
+    root: Path, splits: Mapping[str, tuple[Sequence[str], Drawings]], *, metadata: Mapping[str, Any]
+) -> None:
     """Write every split as shards under `root`, and last, in one step, the index.json that makes them valid.
 
-    splits: name -> (class names, drawings whose labels index those names); about: what the user should know of the
-    source (protocol, filter, what was dropped), kept in the index as it is. The order of the drawings is a hash of
+    splits: name -> (class names, drawings whose labels index those names); metadata: what the user should know of the
+    source (split rule, filter, what was dropped), kept in the index as it is. The order of the drawings is a hash of
     their key ids, so the same drawings give the same bytes however they came.
     """
     root.mkdir(parents=True, exist_ok=True)
     (root / "index.json").unlink(missing_ok=True)
-    index = {"format": FORMATS[-1], **about, "splits": {}}
+    index = {"format": FORMATS[-1], **metadata, "splits": {}}
     for name, (classes, drawings) in splits.items():
         order = np.argsort(mix(drawings.key_ids, "order"), kind="stable")
         shards = [

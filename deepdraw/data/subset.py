@@ -134,7 +134,7 @@ class JoinedLoader:
             yield batch._replace(labels=batch.labels + len(self._first.classes))
 
 
-class Relabelled:
+class Relabeled:
     """The drawings of `split`, with labels that number `classes`, which hold all of its own.
 
     Raises ValueError where `classes` lack one of the split's, naming those nearest to it.

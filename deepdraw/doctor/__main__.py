@@ -25,7 +25,7 @@ CHECKS: dict[str, Callable[[str], Finding]] = {
     "fp16": hardware.check_precision,
     **dict.fromkeys(software.LIBRARIES, software.check_library),
     "OpenCV": software.check_opencv,
-    "Slurm": services.check_slurm,
+    "SLURM": services.check_slurm,
     "W&B": services.check_wandb,
     "hub": services.check_hub,
     "Quick, Draw!": services.check_bucket,

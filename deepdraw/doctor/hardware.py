@@ -82,7 +82,7 @@ def check_cores(name: str) -> Finding:
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GB
     text = f"{cores} cores, {memory:.0f} GB of memory"
     if cores < 2 or memory < 4:
-        return Finding(name, "warning", f"{text}: too few to load data fast", "ask Slurm for more of them")
+        return Finding(name, "warning", f"{text}: too few to load data fast", "ask SLURM for more of them")
     return Finding(name, "ok", text)
 
 

@@ -1,4 +1,4 @@
-"""What this machine can reach: Slurm, W&B, pretrained weights, Quick, Draw!."""
+"""What this machine can reach: SLURM, W&B, pretrained weights, Quick, Draw!."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def check_slurm(name: str) -> Finding:
     """Jobs can be submitted and asked after."""
     missing = [tool for tool in ("sbatch", "squeue", "sacct") if not shutil.which(tool)]
     if "sbatch" in missing:
-        return Finding(name, "ok", "no Slurm on this machine: sweeps run locally")
+        return Finding(name, "ok", "no SLURM on this machine: sweeps run locally")
     config = f"SLURM_CONF={os.environ.get('SLURM_CONF', '(default)')}"
     try:
         sinfo = ["sinfo", "--noheader", "--format=%P %a"]

@@ -1,7 +1,7 @@
 from .augment import Augment, AugmentingRasterizer, nothing
 from .files import MAX_LENGTH, SUFFIXES, Broken, Sketch, read_sketches
 from .image_headers import JPEG_SIGNATURE, NO_IMAGE, PNG_SIGNATURE, check_size, image_size
-from .images import decode, draw_image, fit, is_light_on_dark, read_image
+from .images import decode, draw_image, fit_to_square, is_light_on_dark, read_image
 from .packed import Complexity, Drawings, hash_text, mix, ranges
 from .raster import Polarity, Rasterizer
 from .simplification import simplify
@@ -24,7 +24,7 @@ __all__ = [
     "check_size",
     "decode",
     "draw_image",
-    "fit",
+    "fit_to_square",
     "hash_text",
     "image_size",
     "is_light_on_dark",

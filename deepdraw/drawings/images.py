@@ -1,4 +1,4 @@
-"""Pictures of any kind, files or in memory, to the square grey images that a rasterizer draws."""
+"""Pictures of any kind, files or in memory, to the square gray images that a rasterizer draws."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 cv2.setNumThreads(1)  # a loader's worker that is forked after OpenCV has started threads waits for them for ever
-BAND = 1 << 20  # pixels that are made grey at once
-COLOUR_TYPE, WITH_ALPHA = 25, (4, 6)  # the byte of a PNG that tells its colour type, and the values with alpha
+BAND = 1 << 20  # pixels that are made gray at once
+COLOR_TYPE, WITH_ALPHA = 25, (4, 6)  # the byte of a PNG that tells its color type, and the values with alpha
 
 
 def draw_image(source: str | Path | bytes | Image | NDArray[Any], rasterizer: Rasterizer) -> NDArray[np.uint8]:
@@ -39,18 +39,18 @@ def draw_image(source: str | Path | bytes | Image | NDArray[Any], rasterizer: Ra
         path = Path(source)
         if path.suffix.lower() == ".svg":
             return rasterizer(Drawings.pack([read_svg(path)], [0], [0]))[0]
-        return fit(read_image(path), rasterizer)
+        return fit_to_square(read_image(path), rasterizer)
     if isinstance(source, bytes):
         these = f"these {len(source):,} bytes"
         image = _decoded(source, f"{these}: an image that")
         if image is None:
             raise ValueError(f"{these} are no image or are cut short: give a whole PNG or JPEG file")
-        return fit(image, rasterizer)
-    return fit(_to_grey(source if isinstance(source, np.ndarray) else _pixels(source)), rasterizer)
+        return fit_to_square(image, rasterizer)
+    return fit_to_square(_to_gray(source if isinstance(source, np.ndarray) else _pixels(source)), rasterizer)
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """The image in a file, grey: uint8 [H, W]. Raises ValueError, naming the file, if it cannot be decoded."""
+    """The image in a file, gray: uint8 [H, W]. Raises ValueError, naming the file, if it cannot be decoded."""
     encoded = read_bytes(path, largest=LARGEST["image"], fix="check the path")
     image = _decoded(encoded, str(path))
     if image is None:
@@ -59,7 +59,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 
 def decode(encoded: bytes) -> NDArray[np.uint8] | None:
-    """A grey image uint8 [H, W], laid on white where it is transparent; None if it cannot be decoded.
+    """A gray image uint8 [H, W], laid on white where it is transparent; None if it cannot be decoded.
 
     Raises ValueError, before it is decoded, where it has too many pixels; whoever knows its name puts that ahead.
     """
@@ -78,7 +78,7 @@ def decode(encoded: bytes) -> NDArray[np.uint8] | None:
         return None
     if image is None or image.ndim == 2:
         return image  # type: ignore[return-value]
-    return _to_grey(image, cv2.COLOR_BGR2GRAY)
+    return _to_gray(image, cv2.COLOR_BGR2GRAY)
 
 
 def _decoded(encoded: bytes, name: str) -> NDArray[np.uint8] | None:
@@ -96,13 +96,13 @@ def _decoded_by_pillow(encoded: bytes) -> NDArray[np.uint8] | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(encoded), formats=FORMS) as image:
-                return _to_grey(_pixels(image))
+                return _to_gray(_pixels(image))
     except NO_IMAGE:
         return None
 
 
-def fit(image: NDArray[np.uint8], rasterizer: Rasterizer) -> NDArray[np.uint8]:
-    """A grey image [H, W] in the square of a rasterizer, uint8 [size, size].
+def fit_to_square(image: NDArray[np.uint8], rasterizer: Rasterizer) -> NDArray[np.uint8]:
+    """A gray image [H, W] in the square of a rasterizer, uint8 [size, size].
 
     Its aspect ratio is kept, with white around it. It is taken to be dark on light and inverted if the
     rasterizer is white_on_black.
@@ -121,14 +121,14 @@ def fit(image: NDArray[np.uint8], rasterizer: Rasterizer) -> NDArray[np.uint8]:
 
 
 def is_light_on_dark(image: NDArray[np.uint8]) -> bool:
-    """Whether most of a grey image is darker than the middle: a line drawing should be inverted first."""
+    """Whether most of a gray image is darker than the middle: a line drawing should be inverted first."""
     return bool(np.median(image) < 128)
 
 
 def _is_transparent_png(encoded: bytes) -> bool:
     if not encoded.startswith(PNG_SIGNATURE[:4]):
         return False
-    return encoded[COLOUR_TYPE] in WITH_ALPHA or b"tRNS" in encoded[: max(0, encoded.find(b"IDAT"))]
+    return encoded[COLOR_TYPE] in WITH_ALPHA or b"tRNS" in encoded[: max(0, encoded.find(b"IDAT"))]
 
 
 def _pixels(image: Image) -> NDArray[Any]:
@@ -142,7 +142,7 @@ def _pixels(image: Image) -> NDArray[Any]:
     return np.asarray(image)
 
 
-def _to_grey(pixels: NDArray[Any], conversion: int = cv2.COLOR_RGB2GRAY) -> NDArray[np.uint8]:
+def _to_gray(pixels: NDArray[Any], conversion: int = cv2.COLOR_RGB2GRAY) -> NDArray[np.uint8]:
     """Pixels [H, W], [H, W, 3] or [H, W, 4] as uint8 [H, W], laid on white where they are transparent.
 
     It is done in bands, as it takes a few times the memory of the pixels.
@@ -155,13 +155,13 @@ def _to_grey(pixels: NDArray[Any], conversion: int = cv2.COLOR_RGB2GRAY) -> NDAr
         pixels, full = pixels.astype(np.float32), 1
     else:
         raise ValueError(f"an image of {pixels.dtype} needs values of another kind: give uint8, or floats from 0 to 1")
-    grey, rows = np.empty(pixels.shape[:2], np.uint8), max(1, BAND // pixels.shape[1])
+    gray, rows = np.empty(pixels.shape[:2], np.uint8), max(1, BAND // pixels.shape[1])
     for first in range(0, len(pixels), rows):
-        grey[first : first + rows] = _grey_band(pixels[first : first + rows], full, conversion)
-    return grey
+        gray[first : first + rows] = _gray_band(pixels[first : first + rows], full, conversion)
+    return gray
 
 
-def _grey_band(pixels: NDArray[Any], full: float, conversion: int) -> NDArray[Any]:
+def _gray_band(pixels: NDArray[Any], full: float, conversion: int) -> NDArray[Any]:
     if pixels.ndim == 3:
         pixels, alpha = cv2.cvtColor(pixels[..., :3], conversion), pixels[..., 3:]
         if alpha.size:

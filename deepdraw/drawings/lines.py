@@ -42,10 +42,10 @@ def draw_lines(
 ) -> None:
     """Draw packed drawings (see `Drawings`), each in lines [N] pixels wide, into `images` [N, size, size].
 
-    The longer side of each, ends of the lines included, fills `room` pixels about the centre. paper: 255 to draw in
+    The longer side of each, ends of the lines included, fills `room` pixels about the center. paper: 255 to draw in
     black on white, 0 for the inverse.
     """
-    middle = _HALF * np.float32(images.shape[1] - 1)  # pixel centres have whole coordinates
+    middle = _HALF * np.float32(images.shape[1] - 1)  # pixel centers have whole coordinates
     stroke, point = 0, 0
     for i in range(len(images)):
         image, last_stroke, end = images[i], stroke + stroke_counts[i], point
@@ -57,14 +57,14 @@ def draw_lines(
             left, right = min(left, points[p, 0]), max(right, points[p, 0])
             top, bottom = min(top, points[p, 1]), max(bottom, points[p, 1])
         scale = max(room - line_widths[i], _ZERO) / max(right - left, bottom - top, _ONE)
-        x_centre, y_centre = (left + right) * _HALF, (top + bottom) * _HALF
+        x_center, y_center = (left + right) * _HALF, (top + bottom) * _HALF
         image[:] = paper
         for s in range(stroke, last_stroke):
-            x, y = (points[point, 0] - x_centre) * scale + middle, (points[point, 1] - y_centre) * scale + middle
+            x, y = (points[point, 0] - x_center) * scale + middle, (points[point, 1] - y_center) * scale + middle
             end = point + stroke_lengths[s]
             for p in range(min(point + 1, end - 1), end):
-                x_next = (points[p, 0] - x_centre) * scale + middle
-                y_next = (points[p, 1] - y_centre) * scale + middle
+                x_next = (points[p, 0] - x_center) * scale + middle
+                y_next = (points[p, 1] - y_center) * scale + middle
                 _draw_segment(image, paper, x, y, x_next, y_next, line_widths[i])
                 x, y = x_next, y_next
             point = end

@@ -13,11 +13,11 @@ Polarity = Literal["black_on_white", "white_on_black"]
 
 
 class Rasterizer:
-    """Draws packed drawings into square grey images.
+    """Draws packed drawings into square gray images.
 
     size: pixels on a side; line_width: pixels of the image, at least 0.5; margin: share of the size left free
     on each side, in [0, 0.5); polarity: "black_on_white" or "white_on_black". The longer side of each drawing
-    fills what the margins leave, the shorter is centred.
+    fills what the margins leave, the shorter is centered.
     """
 
     def __init__(

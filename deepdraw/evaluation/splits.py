@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from deepdraw.data import Joined, Relabelled, Source, Split, Subset, open_folder
+from deepdraw.data import Joined, Relabeled, Source, Split, Subset, open_folder
 from deepdraw.drawings import Rasterizer
 
 GENERALIZED = "generalized"
@@ -85,7 +85,7 @@ def _with_training_labels(split: Split, classes: Sequence[str]) -> Split:
     known = set(classes)
     if split.classes == list(classes) or not known & set(split.classes):
         return split
-    return Relabelled(split, classes)
+    return Relabeled(split, classes)
 
 
 def _unseen(split: Split, classes: Sequence[str]) -> Split:

@@ -65,7 +65,7 @@ def cached_features(
         num_features=encoder.model.backbone.num_features,
         views=None if augment is None else options.views,
         dtype=DTYPES[options.dtype],
-        about=json.dumps(key, indent=1),
+        metadata=json.dumps(key, indent=1),
     )
     loader = Loader(
         split,

@@ -22,7 +22,7 @@ from deepdraw.runtime import Precision
 VERSION = 1  # raised when the same key comes to stand for other features
 LIBRARIES = ("torch", "timm", "open_clip_torch")
 SPECIMENS = 16  # drawings by which a change in how drawings are drawn is known
-INNER = 16  # images that a CPU takes at once: of more, a convolutional network's activations leave its caches
+CPU_BATCH = 16  # images that a CPU takes at once: of more, a convolutional network's activations leave its caches
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,12 +55,12 @@ class Encoder:
         with torch.autocast("cpu", enabled=False):  # in bf16 the two could not be held against each other
             backbone, number = fold_batch_norms(model.backbone, specimen)
         folding = f", {number} batch norms folded into convolutions" if number else ""
-        print(f"encoding on the CPU in {self.precision.name}, {INNER} images at a time{folding}")
+        print(f"encoding on the CPU in {self.precision.name}, {CPU_BATCH} images at a time{folding}")
         return Classifier(backbone, nn.Identity()) if number else model
 
     def features(self, images: Tensor) -> Tensor:
         """Features [B, D] of images uint8 [B, H, W]."""
-        inner = INNER if self.precision.device.type == "cpu" else len(images)
+        inner = CPU_BATCH if self.precision.device.type == "cpu" else len(images)
         with self.precision.autocast():
             return torch.cat([self.folded.features(part) for part in images.split(inner)])
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from deepdraw.data import Batch, Order, Share, Split
 from deepdraw.features.store import Features
 
-FORGET_EVERY = 32  # batches
+RELEASE_EVERY = 32  # batches
 
 
 class FeatureLoader:
@@ -53,8 +53,8 @@ class FeatureLoader:
             batch = (array[places] for array in (features, self.features.labels, self.features.key_ids))
             images, labels, key_ids = (tensor.to(self._device, non_blocking=True) for tensor in batch)
             yield Batch(images.float(), labels, key_ids)
-            if index % FORGET_EVERY == 0:
-                self.features.forget()
+            if index % RELEASE_EVERY == 0:
+                self.features.release_pages()
 
     def _places(self, blocks: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Where in stored order those at `rows` of the concatenated `blocks` are."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from deepdraw.data import Batch, Epochs
-from deepdraw.runtime import ALONE, Precision, Ranks, counted
+from deepdraw.runtime import ALONE, Precision, Ranks, with_progress_bar
 
 Computed = TypeVar("Computed")
 Encode = Callable[[Tensor], Tensor]  # uint8 images [B, S, S] to features float32 [B, D]
@@ -45,7 +45,7 @@ def outputs(
     num_batches = len(loader)
     if limit_batches is not None:
         num_batches = min(num_batches, len(range(ranks.number, limit_batches, ranks.size)))
-    for batch in counted(islice(loader.epoch(), num_batches), title, num_batches, loader.batch_size):
+    for batch in with_progress_bar(islice(loader.epoch(), num_batches), title, num_batches, loader.batch_size):
         with precision.autocast():
             computed = compute(batch.images)
         yield batch, computed

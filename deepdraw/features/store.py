@@ -48,7 +48,7 @@ class Features:
     key_ids: Tensor
     maps: tuple[mmap.mmap, ...] = ()
 
-    def forget(self) -> None:
+    def release_pages(self) -> None:
         """Let go of what was read so far: it no longer counts as this process's memory, and is read again at need."""
         for mapped in self.maps:
             mapped.madvise(mmap.MADV_DONTNEED)
@@ -63,7 +63,7 @@ class FeatureStore:
     num_features: int
     views: int | None
     dtype: torch.dtype
-    about: str = "{}"  # what about.json holds
+    metadata: str = "{}"  # what about.json holds
 
     @property
     def part(self) -> Path:
@@ -121,7 +121,7 @@ class FeatureStore:
                 with open_regular(self.folder / name) as file:
                     if _size(file) != size:
                         return f"in {name}, which has {_size(file):,} of {size:,} bytes"
-            if read_text(self.folder / "about.json") != self.about:
+            if read_text(self.folder / "about.json") != self.metadata:
                 return "in about.json"
         except ValueError as error:
             return f"({error})"
@@ -185,7 +185,7 @@ class FeatureWriter:
         """Give the directory, which is whole now, its own name."""
         assert self.num_blocks == self._store.num_blocks, "a block is missing"
         with disk_errors(self._store.part):
-            write_text(self._store.part / "about.json", self._store.about)
+            write_text(self._store.part / "about.json", self._store.metadata)
             for file in self._files:
                 os.fsync(file.fileno())
             name_grown(self._store.part, self._store.folder)

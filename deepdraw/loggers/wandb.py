@@ -47,12 +47,12 @@ class WandbLogger:
         self._run_dir, self._config, self._project = run_dir, dict(config), project
         self._tags = list(tags)
         self._file = run_dir / "wandb.json"
-        self._former = _read(self._file)
+        self._saved = _read(self._file)
         digest = blake2b(json.dumps(self._config, sort_keys=True).encode(), digest_size=8).hexdigest()
         self._state: dict[str, Any] = {"id": secrets.token_hex(6), "step": -1, "config": digest, **labels(run_dir)}
         self._state |= {key: value for key, value in (("group", group), ("name", name)) if value}
-        if self._former.get("config") == digest:
-            self._state |= self._former
+        if self._saved.get("config") == digest:
+            self._state |= self._saved
         self._run: Any = None
         self._failed = False
 
@@ -71,7 +71,7 @@ class WandbLogger:
         return {"id": self._state["id"]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._state |= {**self._former, **state}
+        self._state |= {**self._saved, **state}
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         def close(run: Any) -> None:

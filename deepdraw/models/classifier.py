@@ -11,7 +11,7 @@ from deepdraw.models.layers import pad_before_depthwise
 
 
 class Classifier(nn.Module):
-    """Grey images [B, H, W] of bytes to logits [B, num_classes].
+    """Gray images [B, H, W] of bytes to logits [B, num_classes].
 
     The preprocessing that the backbone wants happens here, on their device. Its constants are no part of
     the state dict, which holds the weights of the backbone and of the head, and nothing else.
@@ -33,7 +33,7 @@ class Classifier(nn.Module):
         self.backbone = backbone
         self.head = head
         mean, std = torch.tensor(backbone.mean), torch.tensor(backbone.std)
-        # (grey / 255 - mean) / std in one pass, as grey * scale + shift
+        # (gray / 255 - mean) / std in one pass, as gray * scale + shift
         self.register_buffer("scale", (1 / (255 * std)).view(3, 1, 1), persistent=False)
         self.register_buffer("shift", (-mean / std).view(3, 1, 1), persistent=False)
         self.to(memory_format=torch.channels_last)  # convolutions are faster so, on CPUs and GPUs; the rest ignores it

@@ -120,7 +120,7 @@ def prompts(name: str, templates: str | Sequence[str] = "sketch") -> list[str]:
 def text_classifier(
     encode_text: Callable[[list[str]], Tensor], class_names: Sequence[str], templates: str | Sequence[str] = "sketch"
 ) -> Tensor:
-    """Unit text features [C, D], one per class: the normalised mean of its normalised prompt embeddings.
+    """Unit text features [C, D], one per class: the normalized mean of its normalized prompt embeddings.
 
     `encode_text` maps N prompts to embeddings [N, D]; it is called once, with the prompts of all classes, made of the
     `templates` that `find_templates` knows.

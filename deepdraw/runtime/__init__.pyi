@@ -19,7 +19,7 @@ from .lock import Lock
 from .memory import keep_freed_memory
 from .options import CheckpointOptions, one_line_end, parse, usage
 from .precision import DTYPES, Precision, find_device
-from .progress import LINE_EVERY, Bar, Forecast, counted, duration
+from .progress import LINE_EVERY, Bar, Forecast, duration, with_progress_bar
 from .ranks import ALONE, Ranks
 from .reading import (
     LARGEST,
@@ -35,27 +35,27 @@ from .reading import (
     read_yaml,
 )
 from .run import (
-    FREE,
+    MAY_DIFFER,
     describe_run,
     ends_in_one_line,
     evaluation_left,
     hydra_run_directory,
-    one_directory,
     one_line_errors,
     open_run,
+    run_directory_for_rank0_only,
 )
 from .run_directory import NewDirectory, check_folders, results_writer, sole_writer
 from .seals import check_seal, write_sealed
 from .signals import Preempted, StopSignal, interruptible, preemptible, signals_held
-from .workers import settle_worker
+from .workers import prepare_worker
 
 __all__ = [
     "ALONE",
     "COMMIT",
     "DTYPES",
-    "FREE",
     "LARGEST",
     "LINE_EVERY",
+    "MAY_DIFFER",
     "MB",
     "NO_ARRAY",
     "PACKAGE",
@@ -74,7 +74,6 @@ __all__ = [
     "check_seal",
     "check_writable",
     "copy_file",
-    "counted",
     "create_file",
     "create_whole",
     "csv_cell",
@@ -91,7 +90,6 @@ __all__ = [
     "keep_freed_memory",
     "keeps_tracebacks",
     "name_grown",
-    "one_directory",
     "one_line_end",
     "one_line_errors",
     "open_growing",
@@ -100,6 +98,7 @@ __all__ = [
     "parse",
     "parse_json",
     "preemptible",
+    "prepare_worker",
     "read_bytes",
     "read_json",
     "read_npy_header",
@@ -107,13 +106,14 @@ __all__ = [
     "read_text",
     "read_yaml",
     "results_writer",
-    "settle_worker",
+    "run_directory_for_rank0_only",
     "shown",
     "signals_held",
     "sole_writer",
     "usage",
     "whole_file",
     "whole_folder",
+    "with_progress_bar",
     "write_bytes",
     "write_json",
     "write_sealed",

@@ -61,8 +61,8 @@ def failure_line(error: BaseException | None) -> str | None:
     if isinstance(error, ValueError | FloatingPointError):
         return message
     if _is_memory(error, message):
-        told = f" ({message[:200]})" if message else ""
-        return f"there is not enough memory{told}: {MEMORY}"
+        detail = f" ({message[:200]})" if message else ""
+        return f"there is not enough memory{detail}: {MEMORY}"
     return _runtime_line(error, message) if isinstance(error, RuntimeError) else None
 
 

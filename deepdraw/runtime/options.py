@@ -64,8 +64,8 @@ def usage(options: type[Any], line: str) -> str:
     lines = [f"usage: {line}"]
     defaults = {field.name: field.default for field in fields(options)}
     for key, meaning in _names(options).items():
-        told = defaults[key] in (MISSING, None, "") or "default:" in meaning
-        text = meaning if told else f"{meaning}; default: {defaults[key]}"
+        has_default_in_text = defaults[key] in (MISSING, None, "") or "default:" in meaning
+        text = meaning if has_default_in_text else f"{meaning}; default: {defaults[key]}"
         lines.append(fill(text, 100, initial_indent=f"  {key}=".ljust(16), subsequent_indent=" " * 16))
     return "\n".join(lines)
 

@@ -75,7 +75,7 @@ class Bar:
         self._live.stop()
 
 
-def counted(items: Iterable[Item], title: str, total: int, images: int) -> Iterator[Item]:
+def with_progress_bar(items: Iterable[Item], title: str, total: int, images: int) -> Iterator[Item]:
     """The items, with a bar that counts how many of `total` the caller is done with, `images` drawings each."""
     with Bar(title, total, images) as bar:
         for item in items:
@@ -97,7 +97,7 @@ class Forecast:
         self._start = self._waited = 0.0
 
     def watch(self, batches: Iterable[Item]) -> Iterator[Item]:
-        """The batches, while the time that they are waited for is counted."""
+        """The batches, while the time that they are waited for is with_progress_bar."""
         iterator = iter(batches)
         while True:
             start = time.perf_counter()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 # do not change the result, but for rounding
-FREE = ("train.log_every", "train.checkpoint_every", "data.num_workers", "features.dir", "logger", "slurm")
+MAY_DIFFER = ("train.log_every", "train.checkpoint_every", "data.num_workers", "features.dir", "logger", "slurm")
 LIBRARIES = (
     "deepdraw",
     "torch",
@@ -42,7 +42,7 @@ LIBRARIES = (
 Result = TypeVar("Result")
 
 
-def one_directory(main: Callable[[], None]) -> Callable[[], None]:
+def run_directory_for_rank0_only(main: Callable[[], None]) -> Callable[[], None]:
     """Of the processes that torchrun starts, let the first alone have a directory from Hydra."""
 
     @functools.wraps(main)
@@ -62,16 +62,16 @@ def hydra_run_directory() -> Path:
 
 
 def open_run(
-    directory: Path, config: DictConfig, former: Mapping[str, Any] | None, write: bool = True
+    directory: Path, config: DictConfig, saved: Mapping[str, Any] | None, write: bool = True
 ) -> dict[str, Any]:
     """Write `<run>/config.yaml`, unless another rank does, and return the config resolved to plain values.
 
-    former: the config of the run that the directory holds already, if it holds one. Raises ValueError, naming the keys
+    saved: the config of the run that the directory holds already, if it holds one. Raises ValueError, naming the keys
     and touching nothing, where the two differ in what changes the result.
     """
     resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     assert isinstance(resolved, dict)
-    if former is not None and (differing := list(_differences(former, resolved))):
+    if saved is not None and (differing := list(_differences(saved, resolved))):
         raise ValueError(
             f"{directory} holds a run of another config ({'; '.join(differing)}): "
             "repeat its settings to resume it, or choose another hydra.run.dir"
@@ -85,14 +85,14 @@ def open_run(
     return {str(key): value for key, value in resolved.items()}
 
 
-def _differences(former: Any, now: Any, path: str = "") -> Iterator[str]:
-    if any(path == key or path.startswith(f"{key}.") for key in FREE):
+def _differences(saved: Any, now: Any, path: str = "") -> Iterator[str]:
+    if any(path == key or path.startswith(f"{key}.") for key in MAY_DIFFER):
         return
-    if isinstance(former, Mapping) and isinstance(now, Mapping):
-        for key in [*former, *(key for key in now if key not in former)]:
-            yield from _differences(former.get(key), now.get(key), f"{path}.{key}" if path else str(key))
-    elif former != now:
-        yield f"{path}: {former} there, {now} here"
+    if isinstance(saved, Mapping) and isinstance(now, Mapping):
+        for key in [*saved, *(key for key in now if key not in saved)]:
+            yield from _differences(saved.get(key), now.get(key), f"{path}.{key}" if path else str(key))
+    elif saved != now:
+        yield f"{path}: {saved} there, {now} here"
 
 
 def describe_run(config: Mapping[str, Any], model: nn.Module) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from deepdraw.runtime.lock import BEAT, SILENCE, Lock
 
 FOLDERS = (".hydra", "checkpoints", "evaluations", "plots", "tensorboard", "wandb")  # of a run directory
 POLL = 0.2  # seconds between two tries to take a lock
-PATIENCE = SILENCE + 2 * BEAT  # seconds after which a dead owner's lock is sure to have been taken over
+TAKEOVER_WAIT = SILENCE + 2 * BEAT  # seconds after which a dead owner's lock is sure to have been taken over
 
 
 @contextmanager
@@ -74,8 +74,8 @@ def _acquire(lock: Lock) -> bool:
         return True
     if lock.owner_runs_here:
         return False
-    print(f"waiting up to {PATIENCE:.0f} s to see whether {lock.owner} still lives")
-    end = time.monotonic() + PATIENCE
+    print(f"waiting up to {TAKEOVER_WAIT:.0f} s to see whether {lock.owner} still lives")
+    end = time.monotonic() + TAKEOVER_WAIT
     while time.monotonic() < end:
         time.sleep(POLL)
         if lock.acquire():

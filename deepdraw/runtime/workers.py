@@ -9,7 +9,7 @@ from multiprocessing.connection import wait
 from threading import Thread
 
 
-def settle_worker() -> None:
+def prepare_worker() -> None:
     """Leave Ctrl-C and SLURM's warning, sent to all processes, to the main one; end when it is gone, even if killed.
 
     A pool's workers hold both ends of the queue that they read from, so they would never see its end.

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from deepdraw.config import with_present_names
+from deepdraw.config import with_current_names
 from deepdraw.models.backbones import UNREADABLE
 from deepdraw.runtime import ALONE, Ranks, check_seal, open_regular, write_sealed
 
@@ -42,7 +42,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             raise ValueError(f"{damaged}: {fix}") from error
     if not isinstance(content, dict) or not {"config", "classes", "model"} <= content.keys():
         raise ValueError(f"{path} is no deepdraw checkpoint: give the path of a best.pt or last.pt of train.py")
-    content["config"] = with_present_names(content["config"])
+    content["config"] = with_current_names(content["config"])
     return content
 
 
@@ -50,11 +50,12 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 class Checkpoints:
     """The checkpoints of a run in its folder: `last.pt`, from which it goes on, and `best.pt`, its result.
 
-    about: what both hold beside the weights, such as config, classes and preprocessing. Rank 0 alone reads and writes.
+    metadata: what both hold beside the weights, such as config, classes and preprocessing. Only rank 0 reads and
+    writes.
     """
 
     folder: Path
-    about: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     ranks: Ranks = ALONE
 
     def load_last(self) -> dict[str, Any] | None:
@@ -72,12 +73,12 @@ class Checkpoints:
     def save_last(self, state: Mapping[str, Any]) -> None:
         """Write `last.pt` with what `State.state_dict` gives."""
         if self.ranks.is_first:
-            save_checkpoint(self.folder / "last.pt", {**self.about, **state})
+            save_checkpoint(self.folder / "last.pt", {**self.metadata, **state})
 
     def save_best(self, model: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
         """Write `best.pt` with the weights of the best epoch and their validation metrics."""
         if self.ranks.is_first:
-            save_checkpoint(self.folder / "best.pt", {**self.about, "model": model, "best": metrics})
+            save_checkpoint(self.folder / "best.pt", {**self.metadata, "model": model, "best": metrics})
 
     def _read_last(self) -> dict[str, Any] | None:
         last, best = self.folder / "last.pt", self.folder / "best.pt"

@@ -77,7 +77,7 @@ def random_rectangle(height: int, width: int, area: float) -> tuple[slice, slice
     """Rows and columns of a rectangle of that share of the area around a random point, less what lies outside."""
     half = math.sqrt(area) / 2
     rows, columns = (
-        slice(max(0, round((centre - half) * size)), min(size, round((centre + half) * size)))
-        for centre, size in zip(torch.rand(2).tolist(), (height, width), strict=True)
+        slice(max(0, round((center - half) * size)), min(size, round((center + half) * size)))
+        for center, size in zip(torch.rand(2).tolist(), (height, width), strict=True)
     )
     return rows, columns

@@ -11,7 +11,7 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # of Jordan's quintic, whose singular
 
 
 class Muon(Optimizer):
-    """Moves each weight [O, ...], as a matrix [O, -1], by its orthogonalised momentum; vectors as AdamW does.
+    """Moves each weight [O, ...], as a matrix [O, -1], by its orthogonalized momentum; vectors as AdamW does.
 
     Updates are scaled to the size of AdamW's (arXiv 2502.16982), so that its rates and weight decay serve here too.
     A small network from scratch learns from about a third fewer drawings than with AdamW. timm's and torch's Muon
@@ -51,7 +51,7 @@ class Muon(Optimizer):
             state["momentum"] = torch.zeros_like(parameter)
         momentum = state["momentum"].lerp_(gradient, 1 - group["momentum"])
         matrix = gradient.lerp(momentum, group["momentum"]).flatten(1)  # Nesterov's
-        return orthogonalise(matrix).mul_(0.2 * max(matrix.shape) ** 0.5).view_as(parameter)
+        return orthogonalize(matrix).mul_(0.2 * max(matrix.shape) ** 0.5).view_as(parameter)
 
     def _vector(self, parameter: Tensor, group: dict[str, Any]) -> Tensor:
         state, gradient = self.state[parameter], parameter.grad
@@ -65,7 +65,7 @@ class Muon(Optimizer):
         return mean / (square.sqrt() + 1e-8)
 
 
-def orthogonalise(matrix: Tensor) -> Tensor:
+def orthogonalize(matrix: Tensor) -> Tensor:
     """Nearly U V^T of the singular value decomposition U S V^T of `matrix` [O, I], by five Newton-Schulz steps.
 
     A step is X <- p(X X^T) X with a quadratic p. All these p commute with each other and with X X^T, so the steps are

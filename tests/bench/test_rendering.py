@@ -20,7 +20,7 @@ from benchmarks.rendering import (
     fit_probe,
     renderings,
     spread,
-    standardise,
+    standardize,
 )
 from deepdraw.data.shards import BLOCK, Shards, write_shards
 from deepdraw.drawings.raster import Rasterizer
@@ -61,14 +61,14 @@ def test_the_probe_is_scikit_learns_logistic_regression(num_features: int):
     np.testing.assert_array_equal(logits.argmax(axis=1), reference.predict(others))
 
 
-def test_standardising_uses_the_training_drawings_alone_and_survives_a_dead_feature():
+def test_standardizing_uses_the_training_drawings_alone_and_survives_a_dead_feature():
     from sklearn.preprocessing import StandardScaler
 
     rng = np.random.default_rng(0)
     train, test = rng.normal(3, 5, (40, 6)), rng.normal(2, 4, (20, 6))
     train[:, 2] = 0.1
     scaler = StandardScaler().fit(train)
-    ours = standardise(torch.from_numpy(train), torch.from_numpy(test))
+    ours = standardize(torch.from_numpy(train), torch.from_numpy(test))
     np.testing.assert_allclose(ours[0], scaler.transform(train), atol=1e-12)
     np.testing.assert_allclose(ours[1], scaler.transform(test), atol=1e-12)
 
@@ -85,7 +85,7 @@ def test_the_drawings_are_the_first_of_each_class_in_stored_order(polygon_root: 
 def test_no_more_is_read_than_it_takes(polygon_root: Path, tmp_path: Path):
     drawings = Shards(str(polygon_root)).split("train").drawings([0])
     drawings = drawings.take(np.arange(4 * BLOCK) % len(drawings))
-    write_shards(tmp_path, {"train": (["triangle", "square", "octagon"], drawings)}, about={})
+    write_shards(tmp_path, {"train": (["triangle", "square", "octagon"], drawings)}, metadata={})
     split = Shards(str(tmp_path)).split("train")
     read = []
 

@@ -21,7 +21,7 @@ from deepdraw.drawings.svg import read_svg
 LINES = ("0,0 255,100", "0,0 255,0 255,255", "0,0 100,255 200,0")
 
 
-def grey(value: int, suffix: str = ".png") -> bytes:
+def gray(value: int, suffix: str = ".png") -> bytes:
     return cv2.imencode(suffix, np.full((16, 16), value, np.uint8))[1].tobytes()
 
 
@@ -37,10 +37,10 @@ def put(root: Path, files: dict[str, bytes]) -> Path:
 
 
 MIXED = {
-    "light_bulb/b.png": grey(200),
+    "light_bulb/b.png": gray(200),
     "light_bulb/a.svg": svg(LINES[0]),
-    "apple/2.JPG": grey(210, ".jpg"),
-    "apple/10.jpeg": grey(220, ".jpg"),
+    "apple/2.JPG": gray(210, ".jpg"),
+    "apple/10.jpeg": gray(220, ".jpg"),
     "apple/1.Svg": svg(LINES[1]),
     "apple/.DS_Store": b"x",
     "apple/Thumbs.db": b"x",
@@ -83,7 +83,7 @@ def test_a_sub_folder_is_a_class_and_svg_and_pixels_mix(tmp_path):
 
 
 def test_any_rows_of_any_blocks_are_read_also_after_pickling(tmp_path):
-    files = {f"{'ab'[i > 20]}/{i:02}.png": grey(128 + i) for i in range(41)}
+    files = {f"{'ab'[i > 20]}/{i:02}.png": gray(128 + i) for i in range(41)}
     split = pickle.loads(pickle.dumps(open_folder(put(tmp_path, files))))
     assert split.block_sizes.tolist() == [16, 16, 9]
     images, labels, _ = read(split, [2, 0], [8, 9, 0, 0])
@@ -121,24 +121,24 @@ def test_the_fingerprint_changes_with_the_files(tmp_path):
 
 
 def test_images_that_are_light_on_dark_are_told_of(tmp_path, caplog):
-    open_folder(put(tmp_path / "light", {f"a/{i}.png": grey(200) for i in range(50)}))
+    open_folder(put(tmp_path / "light", {f"a/{i}.png": gray(200) for i in range(50)}))
     assert not caplog.records
-    open_folder(put(tmp_path / "dark", {f"a/{i}.png": grey(20) for i in range(50)}))
+    open_folder(put(tmp_path / "dark", {f"a/{i}.png": gray(20) for i in range(50)}))
     assert "light on dark" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        ({"a.png": grey(200)}, ["has no class folders", "<class>/<name>.png"]),
+        ({"a.png": gray(200)}, ["has no class folders", "<class>/<name>.png"]),
         ({}, ["has no class folders", "<class>/<name>.png"]),
-        ({"a.png": grey(200), "b/a.png": grey(200)}, ["a.png lies in no class folder", "<class>/<name>.png"]),
-        ({"a/1.png": grey(200), "b/.hidden": b""}, ["/b holds no image"]),
-        ({"a/1.png": grey(200), "a/notes.txt": b"x"}, ["a/notes.txt is neither PNG, JPG nor SVG"]),
-        ({"a/b/1.png": grey(200)}, ["a/b is a folder within a class"]),
+        ({"a.png": gray(200), "b/a.png": gray(200)}, ["a.png lies in no class folder", "<class>/<name>.png"]),
+        ({"a/1.png": gray(200), "b/.hidden": b""}, ["/b holds no image"]),
+        ({"a/1.png": gray(200), "a/notes.txt": b"x"}, ["a/notes.txt is neither PNG, JPG nor SVG"]),
+        ({"a/b/1.png": gray(200)}, ["a/b is a folder within a class"]),
         ({"a/1.png": b""}, ["a/1.png is empty"]),
         ({"a/1.png": b"GIF89a"}, ["a/1.png is no PNG or JPEG image"]),
-        ({"a/1.png": grey(200)[:-20]}, ["a/1.png is no image or is cut short"]),
+        ({"a/1.png": gray(200)[:-20]}, ["a/1.png is no image or is cut short"]),
         ({"a/1.svg": svg("")}, ["a/1.svg has no strokes"]),
         ({"a/1.svg": b"<svg"}, ["a/1.svg is broken XML"]),
     ],
@@ -161,8 +161,8 @@ def drawings() -> Drawings:
 
 
 def test_shards_are_opened_by_split_or_as_the_only_split(tmp_path, drawings):
-    write_shards(tmp_path / "one", {"test": (["a", "b"], drawings)}, about={})
-    write_shards(tmp_path / "two", {"train": (["a", "b"], drawings), "test": (["a", "b"], drawings)}, about={})
+    write_shards(tmp_path / "one", {"test": (["a", "b"], drawings)}, metadata={})
+    write_shards(tmp_path / "two", {"train": (["a", "b"], drawings), "test": (["a", "b"], drawings)}, metadata={})
     expected = Shards(str(tmp_path / "one")).split("test").fingerprint
     for path in ("one", "one/test", "two/test"):
         assert open_folder(tmp_path / path).fingerprint == expected
@@ -173,12 +173,12 @@ def test_shards_are_opened_by_split_or_as_the_only_split(tmp_path, drawings):
 
 
 def test_images_beside_shards_are_images(tmp_path, drawings):
-    write_shards(tmp_path, {"test": (["a", "b"], drawings)}, about={})
+    write_shards(tmp_path, {"test": (["a", "b"], drawings)}, metadata={})
     assert open_folder(put(tmp_path / "mine", MIXED)).classes == ["apple", "light_bulb"]
 
 
 def test_an_empty_split_of_shards_is_refused(tmp_path, drawings):
-    write_shards(tmp_path, {"test": (["a", "b"], drawings.take(np.arange(0)))}, about={})
+    write_shards(tmp_path, {"test": (["a", "b"], drawings.take(np.arange(0)))}, metadata={})
     assert "holds no drawing" in error(tmp_path / "test")
 
 
@@ -186,7 +186,7 @@ def write_tar(path: Path, labels: list[str]) -> None:
     path.parent.mkdir(parents=True)
     with tarfile.open(path, "w") as tar:
         for number, label in enumerate(labels):
-            for name, content in ((f"{number}.png", grey(200)), (f"{number}.cls", label.encode())):
+            for name, content in ((f"{number}.png", gray(200)), (f"{number}.cls", label.encode())):
                 member = tarfile.TarInfo(name)
                 member.size = len(content)
                 tar.addfile(member, io.BytesIO(content))
@@ -204,5 +204,5 @@ def test_image_tars_are_opened_by_split_or_by_folder(tmp_path):
 
 
 def test_train_and_test_may_be_the_names_of_classes(tmp_path):
-    put(tmp_path, {"train/1.png": grey(200), "test/1.png": grey(200)})
+    put(tmp_path, {"train/1.png": gray(200), "test/1.png": gray(200)})
     assert open_folder(tmp_path).classes == ["test", "train"]

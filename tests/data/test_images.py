@@ -50,11 +50,11 @@ def test_all_kinds_of_array_give_one_square(scribble, channels, kind):
     assert np.array_equal(draw_image(pixels, RASTERIZER), draw_image(scribble, RASTERIZER))
 
 
-def test_colours_are_weighed_as_pil_weighs_them():
+def test_colors_are_weighed_as_pil_weighs_them():
     pixels = np.random.default_rng(1).integers(0, 256, (16, 16, 3), np.uint8)
-    grey = np.asarray(Image.fromarray(pixels).convert("L")).astype(int)
+    gray = np.asarray(Image.fromarray(pixels).convert("L")).astype(int)
     for source in (pixels, Image.fromarray(pixels), encoded(Image.fromarray(pixels))):
-        assert np.abs(draw_image(source, RASTERIZER) - grey).max() <= 1
+        assert np.abs(draw_image(source, RASTERIZER) - gray).max() <= 1
 
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA", "P"])
@@ -172,7 +172,7 @@ def gif_of(width: int, height: int) -> bytes:
         encoded(Image.new("1", (9_000, 9_000)), "TIFF", compression="group4"),
         encoded(Image.new("1", (9_000, 9_000)), "BMP"),
     ],
-    ids=["transparent png", "grey png", "wide png", "jpeg", "gif", "tiff", "bmp"],
+    ids=["transparent png", "gray png", "wide png", "jpeg", "gif", "tiff", "bmp"],
 )
 def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(tmp_path, content):
     (tmp_path / "x.png").write_bytes(content)
@@ -207,7 +207,7 @@ def test_the_rarer_forms_are_read_too(scribble, form):
 def test_transparent_pictures_of_any_size_are_laid_on_white(shape):
     pixels = np.random.default_rng(0).integers(0, 256, (*shape, 4), np.uint8)
     weights = (0.299, 0.587, 0.114)
-    grey = np.rint(pixels[..., :3] @ weights)
-    expected = 255 - (255 - grey) * (pixels[..., 3] / 255)
+    gray = np.rint(pixels[..., :3] @ weights)
+    expected = 255 - (255 - gray) * (pixels[..., 3] / 255)
     found = decode(encoded(Image.fromarray(pixels)))
     assert np.abs(found - expected).max() <= 1.5

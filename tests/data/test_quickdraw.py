@@ -21,7 +21,7 @@ from deepdraw.data.shard_index import index_bytes
 from deepdraw.data.shards import Shards
 from deepdraw.drawings.packed import Drawings
 from deepdraw.runtime.options import parse
-from deepdraw.runtime.workers import settle_worker
+from deepdraw.runtime.workers import prepare_worker
 
 CATEGORIES = ("zebra", "yoga", "airplane", "ambulance")  # the last two are unseen
 NUM_EACH = 120
@@ -102,7 +102,7 @@ def test_neither_the_order_of_lines_nor_per_class_moves_a_drawing(source, tmp_pa
 
 
 def test_quickdraw414k_takes_all_categories_into_train_val_and_test(source, tmp_path):
-    splits = run(f"source={source}", f"root={tmp_path / 'shards'}", "protocol=quickdraw414k")
+    splits = run(f"source={source}", f"root={tmp_path / 'shards'}", "split_rule=quickdraw414k")
     assert list(splits) == ["train", "val", "test"]
     assert all(set(drawings.labels.tolist()) == {0, 1, 2, 3} for drawings in splits.values())
 
@@ -176,7 +176,7 @@ def test_two_files_of_one_category_are_refused(source):
         ("root=x per_class=many", "option per_class: Value 'many'"),
         ("root=x per_class=0", "keeps no drawing"),
         ("root=x recognized=false", "neither true nor any"),
-        ("root=x protocol=414k", "none of original, quickdraw414k"),
+        ("root=x split_rule=414k", "none of original, quickdraw414k"),
         ("root=x source=y download=z", "one of the two"),
     ],
 )
@@ -229,7 +229,7 @@ def test_without_source_the_files_are_downloaded_first(source, tmp_path, monkeyp
 def test_help_names_every_option(capsys):
     main(["--help"])
     printed = capsys.readouterr().out
-    assert all(f"{key}=" in printed for key in ("root", "source", "download", "per_class", "recognized", "protocol"))
+    assert all(f"{key}=" in printed for key in ("root", "source", "download", "per_class", "recognized", "split_rule"))
 
 
 def test_real_drawings_raw_and_simplified_become_shards(shared, tmp_path, capsys):
@@ -245,7 +245,7 @@ def test_real_drawings_raw_and_simplified_become_shards(shared, tmp_path, capsys
 
 
 def test_processes_that_read_leave_ctrl_c_and_slurms_warning_to_the_main_one():
-    with ProcessPoolExecutor(1, get_context("spawn"), settle_worker) as pool:
+    with ProcessPoolExecutor(1, get_context("spawn"), prepare_worker) as pool:
         for number in (signal.SIGINT, signal.SIGUSR2):
             assert pool.submit(signal.getsignal, number).result() == signal.SIG_IGN
 
@@ -255,9 +255,9 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from time import sleep
-from deepdraw.runtime.workers import settle_worker
+from deepdraw.runtime.workers import prepare_worker
 if __name__ == "__main__":
-    with ProcessPoolExecutor(1, get_context("spawn"), settle_worker) as pool:
+    with ProcessPoolExecutor(1, get_context("spawn"), prepare_worker) as pool:
         pool.submit(sleep, 0).result()
         print("started", flush=True)
         sleep(100)

@@ -45,7 +45,7 @@ def test_ink_is_that_of_a_line_of_the_width_asked_for(size, width):
 
 
 def reference(drawn, size, width, margin):
-    """Ink in [0, 1] by the distance of each pixel's centre to each segment, in double precision."""
+    """Ink in [0, 1] by the distance of each pixel's center to each segment, in double precision."""
     points = np.concatenate(drawn).astype(float)
     low, high = points.min(axis=0), points.max(axis=0)
     scale = (size * (1 - 2 * margin) - width) / max((high - low).max(), 1)
@@ -80,7 +80,7 @@ def test_pictures_are_those_that_opencv_draws():
         assert image.mean() == pytest.approx(picture.mean(), rel=0.05)
 
 
-def test_a_drawing_keeps_its_aspect_ratio_and_is_centred():
+def test_a_drawing_keeps_its_aspect_ratio_and_is_centered():
     image = Rasterizer(100, 2.0, margin=0.0, polarity="white_on_black")(drawings([[[0, 0], [200, 50]]]))[0]
     rows, columns = np.nonzero(image > 64)
     assert np.ptp(columns) == pytest.approx(99, abs=1)

@@ -41,7 +41,7 @@ def test_what_is_written_is_read(tmp_path_factory, number, block, blocks, seed):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shards, "BLOCK", block)
         patch.setattr(shards, "SHARD", block * blocks)
-        write_shards(root, {"train": (["a", "b", "c"], drawings)}, about={})
+        write_shards(root, {"train": (["a", "b", "c"], drawings)}, metadata={})
         split = Shards(str(root)).split("train")
     assert by_key(Drawings.concatenate(list(split))) == by_key(drawings)
     assert split.block_sizes.sum() == number
@@ -51,7 +51,7 @@ def test_what_is_written_is_read(tmp_path_factory, number, block, blocks, seed):
 def test_the_bytes_do_not_depend_on_the_order_of_the_drawings(tmp_path):
     drawings = scribbles(50)
     for name, given_order in (("one", drawings), ("two", drawings.take(np.arange(50)[::-1]))):
-        write_shards(tmp_path / name, {"train": (["a", "b", "c"], given_order)}, about={})
+        write_shards(tmp_path / name, {"train": (["a", "b", "c"], given_order)}, metadata={})
     one, two = (tmp_path / name / "train-00000.tar" for name in ("one", "two"))
     assert one.read_bytes() == two.read_bytes()
 
@@ -61,14 +61,14 @@ def test_drawings_are_shuffled_over_all_shards(tmp_path):
     ordered = Drawings(
         drawings.points, drawings.stroke_lengths, drawings.stroke_counts, np.sort(drawings.labels), drawings.key_ids
     )
-    write_shards(tmp_path, {"train": (["a", "b", "c"], ordered)}, about={})
+    write_shards(tmp_path, {"train": (["a", "b", "c"], ordered)}, metadata={})
     first = next(iter(Shards(str(tmp_path)).split("train")))
     assert (np.bincount(first.labels) / len(first) > 0.2).all()
 
 
 def test_the_index_says_what_the_shards_hold(tmp_path):
     drawings = scribbles(30)
-    write_shards(tmp_path, {"train": (["a", "b", "c"], drawings)}, about={"protocol": "original"})
+    write_shards(tmp_path, {"train": (["a", "b", "c"], drawings)}, metadata={"protocol": "original"})
     index = json.loads((tmp_path / "index.json").read_text())
     split = index["splits"]["train"]
     assert index["protocol"] == "original"
@@ -80,14 +80,14 @@ def test_webdataset_reads_the_shards_too(tmp_path):
     import webdataset
 
     drawings = scribbles(700)
-    write_shards(tmp_path, {"train": (["a", "b", "c"], drawings)}, about={})
+    write_shards(tmp_path, {"train": (["a", "b", "c"], drawings)}, metadata={})
     samples = list(webdataset.WebDataset(str(tmp_path / "train-00000.tar"), shardshuffle=False).decode())
     assert [len(sample["labels.npy"]) for sample in samples] == [512, 188]
 
 
 @pytest.fixture
 def root(tmp_path):
-    write_shards(tmp_path, {"train": (["a", "b", "c"], scribbles(30))}, about={})
+    write_shards(tmp_path, {"train": (["a", "b", "c"], scribbles(30))}, metadata={})
     return tmp_path
 
 
@@ -217,7 +217,7 @@ def test_an_unknown_split_is_answered_with_those_there_are(root):
 def test_labels_and_complexity_are_told_without_drawing(tmp_path):
     drawings = scribbles(1200)
     write_shards(
-        tmp_path, {"train": (["a", "b", "c"], drawings), "none": (["a"], drawings.take(np.arange(0)))}, about={}
+        tmp_path, {"train": (["a", "b", "c"], drawings), "none": (["a"], drawings.take(np.arange(0)))}, metadata={}
     )
     split, none = (Shards(str(tmp_path)).split(name) for name in ("train", "none"))
     stored = Drawings.concatenate(list(split))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepdraw.data.quickdraw.categories import CATEGORIES, SEEN, UNSEEN, check_category
-from deepdraw.data.quickdraw.splits import PROTOCOLS, SPLITS, assign_original, assign_quickdraw414k, select
+from deepdraw.data.quickdraw.splits import SPLIT_RULES, SPLITS, assign_original, assign_quickdraw414k, select
 from deepdraw.drawings.packed import Drawings
 
 many_key_ids = st.lists(st.integers(0, 2**64 - 1), unique=True, max_size=200)
@@ -79,7 +79,7 @@ def test_a_name_that_is_no_category_is_answered_with_the_nearest():
 
 def test_original_shares_the_seen_categories_among_three_splits_and_keeps_the_unseen_apart():
     parts = {name: drawings(200, seed) for seed, name in enumerate(["zebra", "yoga", "airplane", "ambulance"])}
-    splits = PROTOCOLS["original"](parts)
+    splits = SPLIT_RULES["original"](parts)
     assert list(splits) == [*SPLITS, "zeroshot"]
     assert {splits[name][0] for name in SPLITS} == {("yoga", "zebra")}
     assert splits["zeroshot"][0] == ("airplane", "ambulance")
@@ -90,11 +90,11 @@ def test_original_shares_the_seen_categories_among_three_splits_and_keeps_the_un
 
 
 def test_quickdraw414k_keeps_at_most_1000_100_100_of_a_category():
-    splits = PROTOCOLS["quickdraw414k"]({"cat": drawings(5000, 0), "airplane": drawings(240, 1)})
+    splits = SPLIT_RULES["quickdraw414k"]({"cat": drawings(5000, 0), "airplane": drawings(240, 1)})
     counts = {name: np.bincount(part.labels).tolist() for name, (_, part) in splits.items()}
     assert {name: count[1] for name, count in counts.items()} == {"train": 1000, "val": 100, "test": 100}
     assert sum(count[0] for count in counts.values()) == 240
 
 
 def test_a_split_without_drawings_is_not_there():
-    assert PROTOCOLS["original"]({"airplane": drawings(10, 0)}).keys() == {"zeroshot"}
+    assert SPLIT_RULES["original"]({"airplane": drawings(10, 0)}).keys() == {"zeroshot"}

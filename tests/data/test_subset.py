@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from deepdraw.data import shards, subset
 from deepdraw.data.loader import Loader
 from deepdraw.data.shards import Shards, write_shards
-from deepdraw.data.subset import Joined, JoinedLoader, Relabelled, Subset
+from deepdraw.data.subset import Joined, JoinedLoader, Relabeled, Subset
 from deepdraw.drawings.packed import Drawings
 from deepdraw.drawings.raster import Rasterizer
 
@@ -43,7 +43,7 @@ def root(tmp_path_factory, small_blocks):
         name: (CLASSES[name], scribbles(number, len(CLASSES[name]), seed))
         for seed, (name, number) in enumerate(NUMBERS.items())
     }
-    write_shards(root, written, about={})
+    write_shards(root, written, metadata={})
     return root
 
 
@@ -109,9 +109,9 @@ def test_joined_splits_give_the_drawings_of_both(data, seen, unseen):
 
 @settings(max_examples=20, deadline=None)
 @given(data=st.data())
-def test_a_relabelled_split_numbers_the_classes_given(data, seen):
+def test_a_relabeled_split_numbers_the_classes_given(data, seen):
     classes = data.draw(st.permutations(["apple", "bat", "cat", "dog", "eye"]))
-    split = Relabelled(seen, classes)
+    split = Relabeled(seen, classes)
     blocks, rows, _ = reads(data, split)
     images, labels, key_ids = read(split, blocks, rows)
     own = read(seen, blocks, rows)
@@ -122,7 +122,7 @@ def test_a_relabelled_split_numbers_the_classes_given(data, seen):
 
 
 def composed(seen, unseen):
-    return Subset(Joined(Relabelled(seen, ["cat", "bat", "apple"]), Subset(unseen, [3, 1, 4])), range(50, 64))
+    return Subset(Joined(Relabeled(seen, ["cat", "bat", "apple"]), Subset(unseen, [3, 1, 4])), range(50, 64))
 
 
 @pytest.mark.parametrize("shuffle", [False, True])
@@ -181,8 +181,8 @@ def test_the_fingerprint_changes_with_positions_their_order_and_classes(seen, un
         Subset(unseen, [1, 2]),
         Joined(seen, unseen),
         Joined(unseen, seen),
-        Relabelled(seen, ["apple", "bat", "cat"]),
-        Relabelled(seen, ["cat", "bat", "apple"]),
+        Relabeled(seen, ["apple", "bat", "cat"]),
+        Relabeled(seen, ["cat", "bat", "apple"]),
     ]
     assert len({split.fingerprint for split in splits}) == len(splits)
     assert Subset(seen, [1, 2]).fingerprint == Subset(seen, [1, 2]).fingerprint
@@ -201,6 +201,6 @@ def test_splits_with_a_common_class_cannot_be_joined(seen):
 
 def test_a_class_that_is_not_known_is_named_with_the_nearest(seen):
     with pytest.raises(ValueError, match=r"^'apple' \(did you mean 'apples'\?\) is not among the 3 known classes"):
-        Relabelled(seen, ["apples", "bat", "cat"])
+        Relabeled(seen, ["apples", "bat", "cat"])
     with pytest.raises(ValueError, match=r"^'apple', 'bat', 'cat' are not among the 1 known classes"):
-        Relabelled(seen, ["submarine"])
+        Relabeled(seen, ["submarine"])

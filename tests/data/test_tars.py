@@ -35,7 +35,7 @@ def png(pixels: np.ndarray) -> bytes:
     return cv2.imencode(".png", pixels)[1].tobytes()
 
 
-def grey(value: int, height: int = 8, width: int = 8) -> bytes:
+def gray(value: int, height: int = 8, width: int = 8) -> bytes:
     return png(np.full((height, width), value, np.uint8))
 
 
@@ -50,10 +50,10 @@ def write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> Path:
 
 
 def samples(labels: Iterable[str], prefix: str = "k") -> list[tuple[str, bytes]]:
-    """Samples in webdataset's order (cls before png); the image of sample i is of grey i."""
+    """Samples in webdataset's order (cls before png); the image of sample i is of gray i."""
     members = []
     for i, label in enumerate(labels):
-        members += [(f"{prefix}{i:04}.cls", label.encode()), (f"{prefix}{i:04}.png", grey(i % 256))]
+        members += [(f"{prefix}{i:04}.cls", label.encode()), (f"{prefix}{i:04}.png", gray(i % 256))]
     return members
 
 
@@ -99,11 +99,11 @@ def test_every_image_comes_with_its_own_label_in_any_order(tmp_path):
     assert split.block_sizes.dtype == np.int64
     assert split.block_sizes.tolist() == [BLOCK, 20 - BLOCK, BLOCK, 30 - BLOCK]  # no block spans two tars
     images, classes, key_ids = read(split, np.array([3, 0]), np.array([14, 0, 13, 0]), Rasterizer(8, line_width=1))
-    greys = [0, 20 + BLOCK, 49, 20 + BLOCK]
+    grays = [0, 20 + BLOCK, 49, 20 + BLOCK]
     assert images.shape == (4, 8, 8)
     assert images.dtype == np.uint8
-    assert images[:, 0, 0].tolist() == greys
-    assert [split.classes[label] for label in classes] == [labels[i] for i in greys]
+    assert images[:, 0, 0].tolist() == grays
+    assert [split.classes[label] for label in classes] == [labels[i] for i in grays]
     assert classes.dtype == np.int64
     assert key_ids.dtype == np.uint64
     assert key_ids.flags.c_contiguous
@@ -133,7 +133,7 @@ def test_shards_made_as_the_original_made_them_are_read(tmp_path):
 
 
 def test_an_image_keeps_its_aspect_ratio_with_white_around_it(tmp_path):
-    wide, tall, small = grey(0, 20, 80), grey(0, 80, 20), grey(0, 4, 4)
+    wide, tall, small = gray(0, 20, 80), gray(0, 80, 20), gray(0, 4, 4)
     images = {"a": wide, "b": tall, "c": small}
     members = [(f"{k}.{s}", d) for k, image in images.items() for s, d in (("png", image), ("cls", b"fish"))]
     write_tar(tmp_path / "train/data-00000.tar", samples(NAMES))
@@ -246,7 +246,7 @@ def test_damage_between_members_is_noticed(tmp_path):
 
 @pytest.mark.parametrize(
     "image",
-    [b"", b"\x89PNG", b"no image", grey(3)[:40], grey(3)[:-20]],
+    [b"", b"\x89PNG", b"no image", gray(3)[:40], gray(3)[:-20]],
     ids=["empty", "signature", "text", "header", "cut short"],
 )
 def test_an_image_that_does_not_decode_is_named(tmp_path, image):
@@ -258,10 +258,10 @@ def test_an_image_that_does_not_decode_is_named(tmp_path, image):
 @pytest.mark.parametrize(
     ("members", "words"),
     [
-        ([("x.png", grey(0))], "x has an image but no .cls"),
-        ([("sub/x.cls", b"fish"), ("x.png", grey(0))], "sub/x has .cls but no image"),
-        ([("x.png", grey(0)), ("x.jpg", grey(0)), ("x.cls", b"fish")], "x.jpg is there twice"),
-        ([("x.png", grey(0)), ("x.cls", b"\xff\xfe")], "x.cls is not UTF-8"),
+        ([("x.png", gray(0))], "x has an image but no .cls"),
+        ([("sub/x.cls", b"fish"), ("x.png", gray(0))], "sub/x has .cls but no image"),
+        ([("x.png", gray(0)), ("x.jpg", gray(0)), ("x.cls", b"fish")], "x.jpg is there twice"),
+        ([("x.png", gray(0)), ("x.cls", b"\xff\xfe")], "x.cls is not UTF-8"),
         ([("readme.txt", b"")], "hold no samples"),
     ],
 )
@@ -432,7 +432,7 @@ def test_members_that_stand_for_more_than_the_tar_holds_are_refused(tmp_path):
 
 
 def test_a_label_of_a_page_is_refused(tmp_path):
-    write_tar(tmp_path / "train/data-00000.tar", [("a.png", grey(0)), ("a.cls", b"x" * 5000)])
+    write_tar(tmp_path / "train/data-00000.tar", [("a.png", gray(0)), ("a.cls", b"x" * 5000)])
     assert "a.cls has 5,000 bytes, more than the 4,096 of the largest label" in error(tmp_path)
 
 

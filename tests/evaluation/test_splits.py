@@ -55,7 +55,7 @@ def write_split(root: Path, **splits: tuple[list[str], int]) -> Shards:
         labels = np.arange(len(classes) * per_class) % len(classes)
         strokes = [[np.array([[0, 0], [255, 20 * label]])] for label in labels]
         drawings[name] = classes, Drawings.pack(strokes, labels, 1000 * number + np.arange(len(labels)))
-    write_shards(root, drawings, about={})
+    write_shards(root, drawings, metadata={})
     return Shards(str(root))
 
 

@@ -24,7 +24,7 @@ from tests.faults.commands import COMMANDS, Command, make_common
 from tests.faults.forks import Fork, group
 from tests.faults.outcome import differences, outcome
 
-PATIENCE = 120.0  # seconds for a command to end
+TIME_LIMIT = 120.0  # seconds for a command to end
 MEGABYTE = 1 << 20
 
 
@@ -172,13 +172,13 @@ def running(command: Command, work: Path, log: Path) -> Iterator[None]:
     while not (work / "run/config.yaml").exists():
         assert fork.wait(0.01) is None, log.read_text()
     yield
-    assert fork.wait(PATIENCE) is not None and fork.status == 0, log.read_text()[-2000:]
+    assert fork.wait(TIME_LIMIT) is not None and fork.status == 0, log.read_text()[-2000:]
 
 
 def run(command: Command, work: Path, log: Path) -> None:
     """Run a command that must end well, with all that it started."""
     fork = Fork(command, work, log)
-    assert fork.wait(PATIENCE) is not None and fork.status == 0, log.read_text()[-2000:]
+    assert fork.wait(TIME_LIMIT) is not None and fork.status == 0, log.read_text()[-2000:]
     assert not fork.left(10.0), "its processes still run"
 
 
@@ -200,9 +200,9 @@ def disturbed(fault: Fault, work: Path, common: Path) -> list[str]:
     fork = Fork(main, work, common / "log")
     if fault.meanwhile is not None:
         fault.meanwhile(fork)
-    if fork.wait(PATIENCE) is None:
+    if fork.wait(TIME_LIMIT) is None:
         fork.kill()
-        return [f"it did not end in {PATIENCE:.0f} s"]
+        return [f"it did not end in {TIME_LIMIT:.0f} s"]
     found, text = [], said.read_text()
     lines = [line for line in text.splitlines() if not line.startswith("reading ")]  # the bar of quickdraw
     if len(lines) != 1 or not re.match(f"error: .*({fault.says})", lines[0]):

@@ -96,7 +96,7 @@ def binary(folder: Path) -> list[Path]:
 
 
 def shards(folder: Path) -> list[Path]:
-    write_shards(folder, {"train": (["a", "b", "c"], drawings())}, about={"protocol": "original"})
+    write_shards(folder, {"train": (["a", "b", "c"], drawings())}, metadata={"protocol": "original"})
     return [folder / "index.json", folder / "train-00000.tar"]
 
 
@@ -219,7 +219,7 @@ def weights(folder: Path) -> list[Path]:
 
 
 def store(folder: Path) -> FeatureStore:
-    return FeatureStore(folder / "train", BLOCK + 5, 3, None, torch.float16, about='{"weights": "0aa0"}')
+    return FeatureStore(folder / "train", BLOCK + 5, 3, None, torch.float16, metadata='{"weights": "0aa0"}')
 
 
 def features(folder: Path) -> list[Path]:

@@ -74,7 +74,7 @@ def weights(folder: Path) -> Files:
 
 
 def features(folder: Path) -> Files:
-    store = FeatureStore(folder / "train", 2 * BLOCK + 5, 3, None, torch.float16, about='{"weights": "0aa0"}')
+    store = FeatureStore(folder / "train", 2 * BLOCK + 5, 3, None, torch.float16, metadata='{"weights": "0aa0"}')
     with FeatureWriter(store) as writer:
         for size in (BLOCK, BLOCK, 5):
             writer.append(torch.rand(size, 3).half(), torch.arange(size), torch.arange(size))

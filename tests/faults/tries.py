@@ -17,7 +17,7 @@ from tests.faults.forks import Fork
 from tests.faults.moments import Moment, die_at, watch_writes
 from tests.faults.outcome import differences, outcome
 
-PATIENCE = 120.0  # seconds for a command to end
+TIME_LIMIT = 120.0  # seconds for a command to end
 ORPHANS = 15.0  # seconds for the processes of a killed command to notice
 
 
@@ -104,7 +104,7 @@ def undisturbed(command: Command, common: Path, folder: Path) -> Reference:
             command()
 
     fork = Fork(main, folder / "work", folder / "log")
-    seconds = fork.wait(PATIENCE)
+    seconds = fork.wait(TIME_LIMIT)
     assert seconds is not None and fork.status == 0, (folder / "log").read_text()
     return Reference(outcome(folder / "work"), seconds, (folder / "writes").read_text().splitlines())
 
@@ -144,9 +144,9 @@ def attempt(name: str, reference: Reference, moment: Moment, common: Path, folde
         moment = rng.choice((any_time(reference, rng), later))
     last = Fork(command, work, log)
     forks.append(last)
-    if last.wait(PATIENCE) is None:
+    if last.wait(TIME_LIMIT) is None:
         last.kill()
-        lost.append(f"it did not end in {PATIENCE:.0f} s")
+        lost.append(f"it did not end in {TIME_LIMIT:.0f} s")
     elif last.status != 0 and not (command.refusal and command.refusal in log.read_text()):
         lost.append(f"it failed ({last.status}): {' '.join(log.read_text().splitlines()[-1:])}")
     else:
@@ -167,6 +167,6 @@ def killed(command: Command, work: Path, moment: Moment) -> Fork:
         command()
 
     fork = Fork(main, work)
-    if fork.wait(moment.at if moment.kind == "time" else PATIENCE) is None:
+    if fork.wait(moment.at if moment.kind == "time" else TIME_LIMIT) is None:
         fork.kill()
     return fork

@@ -76,11 +76,11 @@ def test_numbers_beyond_a_byte_or_with_times_are_raw():
 
 
 def test_images_of_all_forms_are_one_image(tmp_path):
-    grey = cv2.resize(255 - drawn(*DRAWING), (64, 48))
-    Image.fromarray(grey).save(tmp_path / "grey.png")
-    coloured = np.stack([grey] * 3, axis=2)
-    forms = [tmp_path / "grey.png", str(tmp_path / "grey.png"), grey, coloured, grey / 255, Image.fromarray(coloured)]
-    forms.append(np.dstack([coloured, np.full_like(grey, 255)]))
+    gray = cv2.resize(255 - drawn(*DRAWING), (64, 48))
+    Image.fromarray(gray).save(tmp_path / "gray.png")
+    colored = np.stack([gray] * 3, axis=2)
+    forms = [tmp_path / "gray.png", str(tmp_path / "gray.png"), gray, colored, gray / 255, Image.fromarray(colored)]
+    forms.append(np.dstack([colored, np.full_like(gray, 255)]))
     images = draw(listed(forms), RASTERIZER)
     assert all(np.abs(image.astype(int) - images[0]).max() <= 1 for image in images)
     assert all(len(listed(form)) == 1 for form in forms)

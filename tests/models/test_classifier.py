@@ -29,7 +29,7 @@ def images() -> torch.Tensor:
     return torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
-def test_features_are_the_backbones_of_three_normalised_channels(model: Classifier, images: torch.Tensor):
+def test_features_are_the_backbones_of_three_normalized_channels(model: Classifier, images: torch.Tensor):
     config = timm.data.resolve_model_data_config(model.backbone.network)
     rgb = images[:, None].expand(-1, 3, -1, -1).float() / 255
     mean, std = (torch.tensor(config[key]).view(3, 1, 1) for key in ("mean", "std"))

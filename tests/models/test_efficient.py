@@ -64,7 +64,7 @@ def test_dropout_stays_on_among_layers_that_learn(option: str, frozen_model: Fro
 @pytest.mark.parametrize(
     ("option", "layer", "message"),
     [
-        (efficient.norms, nn.Linear(4, 4), "no normalisation layers to train: use freeze=biases"),
+        (efficient.norms, nn.Linear(4, 4), "no normalization layers to train: use freeze=biases"),
         (efficient.biases, nn.Linear(4, 4, bias=False), "no biases to train: use freeze=norms"),
     ],
 )

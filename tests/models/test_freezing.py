@@ -153,7 +153,7 @@ def test_numbers_that_the_network_cannot_follow_are_refused(choose: Callable, me
     assert "\n" not in str(refusal.value)
 
 
-def test_the_table_of_what_trains_joins_neighbouring_blocks(frozen_model: Frozen, capsys: pytest.CaptureFixture[str]):
+def test_the_table_of_what_trains_joins_neighboring_blocks(frozen_model: Frozen, capsys: pytest.CaptureFixture[str]):
     model = frozen_model("vit", "freeze=first4")
     rows = layer_rows(model)
     assert [(row.name, row.num_trainable > 0) for row in rows] == [

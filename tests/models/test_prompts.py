@@ -86,7 +86,7 @@ def bag_of_letters(texts: list[str]) -> torch.Tensor:
     return torch.tensor([[text.count(letter) for letter in "abcdefghijklmnop"] for text in texts]).float()
 
 
-def test_a_class_is_the_normalised_mean_of_its_normalised_prompts():
+def test_a_class_is_the_normalized_mean_of_its_normalized_prompts():
     weights = text_classifier(bag_of_letters, NAMES)
     for row, name in zip(weights, NAMES, strict=True):
         embeddings = bag_of_letters(prompts(name))

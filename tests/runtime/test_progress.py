@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from deepdraw.runtime import progress
-from deepdraw.runtime.progress import Bar, Forecast, counted
+from deepdraw.runtime.progress import Bar, Forecast, with_progress_bar
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def forecast(clock, *, steps: int, taken: int, drawing: float, training: float) 
 
 def test_items_are_counted_when_one_is_done_with_them(monkeypatch, capsys):
     monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
-    assert list(counted(iter("ab"), "letters", 2, images=5)) == ["a", "b"]
+    assert list(with_progress_bar(iter("ab"), "letters", 2, images=5)) == ["a", "b"]
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("letters  1/2") and second.startswith("letters  2/2")
 

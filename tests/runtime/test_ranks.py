@@ -1,4 +1,4 @@
-"""What ranks tell each other: two tasks of a Slurm step, as submitit knows them, on this machine."""
+"""What ranks tell each other: two tasks of a SLURM step, as submitit knows them, on this machine."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_two_tasks_of_a_slurm_step_find_each_other_and_normalize_as_one(tmp_path
 
 @pytest.mark.parametrize("variable", [None, "SLURM_NTASKS", "SLURM_PROCID"])
 def test_a_process_that_nobody_started_as_one_of_several_is_alone(monkeypatch, variable):
-    """Also in a batch script, where Slurm names the tasks of a job that has not started them."""
+    """Also in a batch script, where SLURM names the tasks of a job that has not started them."""
     for name in ("WORLD_SIZE", "SLURM_STEP_NUM_TASKS"):
         monkeypatch.delenv(name, raising=False)
     if variable:

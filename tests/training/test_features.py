@@ -51,12 +51,12 @@ RECIPE = Recipe(
 )
 
 
-class Greys:
-    """A split whose drawings are all of one grey, a little other than the one before."""
+class Grays:
+    """A split whose drawings are all of one gray, a little other than the one before."""
 
     classes = ("dark", "middle", "light")
 
-    def __init__(self, shift: int = 0, fingerprint: str = "greys", seconds: float = 0.0) -> None:
+    def __init__(self, shift: int = 0, fingerprint: str = "grays", seconds: float = 0.0) -> None:
         self.block_sizes = np.array([200, 200, NUM_DRAWINGS - 400])
         self.fingerprint, self._shift, self._seconds = fingerprint, shift, seconds
 
@@ -114,7 +114,7 @@ def encoding(model: Classifier | None = None, **changes) -> Encoder:
 def cache(folder: Path, split=None, encoder: Encoder | None = None, **options) -> Features:
     chosen = {name: options.pop(name) for name in ("augment", "seed") if name in options}
     options = {"dir": str(folder), "views": None, "dtype": "fp32", **options}
-    return cached_features("train", split or Greys(), encoder or encoding(), FeatureOptions(**options), **chosen)
+    return cached_features("train", split or Grays(), encoder or encoding(), FeatureOptions(**options), **chosen)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -140,7 +140,7 @@ def test_they_are_those_of_the_model(tmp_path, dtype):
     model = build()
     cached = cache(tmp_path, encoder=encoding(model), dtype=dtype)
     images = torch.empty(NUM_DRAWINGS, 8, 8, dtype=torch.uint8)
-    labels, key_ids = Greys().read(np.arange(3), np.arange(NUM_DRAWINGS), None, images.numpy())
+    labels, key_ids = Grays().read(np.arange(3), np.arange(NUM_DRAWINGS), None, images.numpy())
     expected = model.eval().features(images)
     assert cached.features.dtype == DTYPES[dtype]
     torch.testing.assert_close(
@@ -161,7 +161,7 @@ def test_a_convolutional_network_encodes_without_its_batch_norms_and_says_so(tmp
     assert capsys.readouterr().out.startswith(
         f"encoding on the CPU in {name}, 16 images at a time, 21 batch norms folded into convolutions\n"
     )
-    loader = Loader(Greys(), Rasterizer(32), batch_size=NUM_DRAWINGS, shuffle=False, device=CPU, num_workers=0)
+    loader = Loader(Grays(), Rasterizer(32), batch_size=NUM_DRAWINGS, shuffle=False, device=CPU, num_workers=0)
     (batch,) = loader.epoch()
     with torch.no_grad():
         torch.testing.assert_close(kept.features, model.eval().features(batch.images), rtol=1e-3, atol=atol)
@@ -177,7 +177,7 @@ def test_they_are_computed_once(tmp_path):
 def test_a_pass_that_was_killed_goes_on_at_its_block_to_the_same_bytes(tmp_path):
     alone, broken = tmp_path / "alone", tmp_path / "broken"
     cache(alone)
-    process = in_another_process(cache, broken, Greys(seconds=0.1))
+    process = in_another_process(cache, broken, Grays(seconds=0.1))
     wait_for_blocks(broken, 3)
     os.kill(process.pid, signal.SIGKILL)
     process.join()
@@ -213,7 +213,7 @@ def test_whatever_the_disk_kept_of_a_broken_pass_the_bytes_are_the_same(tmp_path
 
 def count(folder: Path, counts) -> None:
     encoder = encoding()
-    cache(folder, Greys(seconds=0.05), encoder)
+    cache(folder, Grays(seconds=0.05), encoder)
     counts.put(encoder.model.backbone.seen)
 
 
@@ -239,7 +239,7 @@ def test_a_line_says_whom_it_waits_for_and_how_far_they_are(tmp_path, capsys, mo
 
 
 def test_one_that_waits_goes_on_where_the_one_that_computes_dies(tmp_path):
-    dying = in_another_process(cache, tmp_path, Greys(seconds=0.1))
+    dying = in_another_process(cache, tmp_path, Grays(seconds=0.1))
     wait_for_blocks(tmp_path, 2)
     counts = multiprocessing.get_context("fork").SimpleQueue()
     waiting = in_another_process(count, tmp_path, counts)
@@ -287,8 +287,8 @@ def test_the_key_changes_with_all_that_changes_a_feature(tmp_path, monkeypatch):
         assert is_new(encoder=encoding(rasterizer=Rasterizer(8, **{"line_width": 1.0, **change}))), change
     assert is_new(encoder=encoding(precision=Precision("bf16", CPU)))
     assert is_new(dtype="fp16")
-    assert is_new(split=Greys(fingerprint="other shards"))
-    assert is_new(split=Greys(shift=1)), "drawn in another way"
+    assert is_new(split=Grays(fingerprint="other shards"))
+    assert is_new(split=Grays(shift=1)), "drawn in another way"
     for change in ({}, {"augment": replace(AUGMENT, flip=0.0)}, {"views": 3}, {"seed": 1}):
         assert is_new(**{"augment": AUGMENT, "views": 2, **change}), change
     for name in features_module.LIBRARIES:
@@ -317,7 +317,7 @@ def test_each_view_is_what_an_epoch_of_training_sees(tmp_path, polygon_root):
 
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_their_batches_are_those_of_the_drawings(tmp_path, shuffle):
-    split, model = Greys(), build()
+    split, model = Grays(), build()
     kept = FeatureLoader(cache(tmp_path, split), split, batch_size=50, shuffle=shuffle, device=CPU, seed=3)
     drawn = Loader(split, Rasterizer(8, 1.0), batch_size=50, shuffle=shuffle, device=CPU, num_workers=0, seed=3)
     assert (len(kept), kept.num_drawings, kept.classes) == (len(drawn), drawn.num_drawings, drawn.classes)
@@ -334,7 +334,7 @@ def test_training_on_many_does_not_hold_them_in_memory(tmp_path):
         lines = Path("/proc/self/status").read_text().splitlines()
         return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
 
-    split = Greys()
+    split = Grays()
     split.block_sizes = np.full(200, 512)
     store = FeatureStore(tmp_path / "train", num_drawings=102_400, num_features=512, views=None, dtype=torch.float16)
     block = torch.ones(BLOCK, 512, dtype=torch.float16), torch.zeros(BLOCK, dtype=torch.int64)

@@ -53,7 +53,7 @@ SWEEP = {
 
 
 def loader(number: int, *, shuffle: bool, seed: int) -> FeatureLoader:
-    """Noisy features around a centre for each class."""
+    """Noisy features around a center for each class."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, NUM_CLASSES, number)
     features = 2 * np.eye(NUM_CLASSES, NUM_FEATURES)[labels] + rng.normal(0, 1, (number, NUM_FEATURES))

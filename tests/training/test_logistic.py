@@ -20,7 +20,7 @@ NUM_CLASSES = 5
 
 
 def drawings(number: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Features of unlike scales, one of them constant, around a centre for each class; and labels."""
+    """Features of unlike scales, one of them constant, around a center for each class; and labels."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, NUM_CLASSES, number)
     features = np.eye(NUM_CLASSES, 12)[labels] * 2 + rng.normal(0, 1, (number, 12))
@@ -38,24 +38,24 @@ def test_it_finds_the_optimum_of_scikit_learn(c, monkeypatch):
     monkeypatch.setattr(logistic, "CHUNK", 64)
     features, labels = drawings(300, seed=0)
     unseen, true = drawings(400, seed=1)
-    standardised = Standardized(kept(features, labels), CPU)
-    found = regress(standardised, origin(standardised, NUM_CLASSES), c, max_steps=1000)
-    head = standardised.fold(found.weight, found.bias)
+    standardized = Standardized(kept(features, labels), CPU)
+    found = regress(standardized, origin(standardized, NUM_CLASSES), c, max_steps=1000)
+    head = standardized.fold(found.weight, found.bias)
     ours = unseen.astype(np.float32) @ head["weight"].numpy().T + head["bias"].numpy()
 
     scaler = StandardScaler().fit(features.astype(np.float64))
     theirs = LogisticRegression(C=c, tol=1e-7, max_iter=5000).fit(scaler.transform(features.astype(np.float64)), labels)
     expected = theirs.decision_function(scaler.transform(unseen.astype(np.float64)))
-    centred = ours - ours.mean(axis=1, keepdims=True)  # one number added to all biases changes nothing
-    np.testing.assert_allclose(centred, expected - expected.mean(axis=1, keepdims=True), atol=0.02, rtol=0.01)
+    centered = ours - ours.mean(axis=1, keepdims=True)  # one number added to all biases changes nothing
+    np.testing.assert_allclose(centered, expected - expected.mean(axis=1, keepdims=True), atol=0.02, rtol=0.01)
     assert abs((ours.argmax(axis=1) == true).mean() - (expected.argmax(axis=1) == true).mean()) <= 0.003
     assert found.steps < 1000
 
 
 def test_where_the_search_starts_changes_its_length_and_not_its_end():
-    standardised = Standardized(kept(*drawings(300, seed=0)), CPU)
-    far = regress(standardised, origin(standardised, NUM_CLASSES), 0.1, max_steps=1000)
-    near = regress(standardised, far, 0.1, max_steps=1000)
+    standardized = Standardized(kept(*drawings(300, seed=0)), CPU)
+    far = regress(standardized, origin(standardized, NUM_CLASSES), 0.1, max_steps=1000)
+    near = regress(standardized, far, 0.1, max_steps=1000)
     assert near.steps < far.steps / 4
     torch.testing.assert_close(near.weight, far.weight, atol=1e-3, rtol=1e-3)
 

@@ -15,7 +15,7 @@ alphas = st.sampled_from([0.0, 0.2, 1.0, 5.0])
 
 
 def sketches(num_images: int = 8, size: int = 12, *, seed: int = 0) -> Tensor:
-    """White paper with grey and black specks on a tenth of it."""
+    """White paper with gray and black specks on a tenth of it."""
     generator = torch.Generator().manual_seed(seed)
     levels = torch.randint(256, (num_images, size, size), generator=generator, dtype=torch.uint8)
     return levels.masked_fill(torch.rand(levels.shape, generator=generator) > 0.1, 255)

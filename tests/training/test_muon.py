@@ -7,14 +7,14 @@ import timm.optim
 import torch
 from torch import nn
 
-from deepdraw.training.muon import Muon, orthogonalise
+from deepdraw.training.muon import Muon, orthogonalize
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (4, 30), (30, 4), (64, 144)])
-def test_an_orthogonalised_matrix_has_its_own_singular_vectors_and_values_near_one(shape):
+def test_an_orthogonalized_matrix_has_its_own_singular_vectors_and_values_near_one(shape):
     torch.manual_seed(0)
     matrix = torch.randn(shape, dtype=torch.float64)
-    found = orthogonalise(matrix)
+    found = orthogonalize(matrix)
     left, values, right = torch.linalg.svd(matrix, full_matrices=False)
     turned = left.T @ found @ right.T
     singular = turned.diagonal()[values > 0.05 * values.max()]
@@ -24,7 +24,7 @@ def test_an_orthogonalised_matrix_has_its_own_singular_vectors_and_values_near_o
 
 
 def test_a_matrix_without_entries_stays_so():
-    assert torch.equal(orthogonalise(torch.zeros(3, 4)), torch.zeros(3, 4))
+    assert torch.equal(orthogonalize(torch.zeros(3, 4)), torch.zeros(3, 4))
 
 
 def test_vectors_move_as_by_adamw():

@@ -189,9 +189,9 @@ def umbrella(rng: Generator) -> list[Stroke]:
 
 def wheel(rng: Generator) -> list[Stroke]:
     hub, num = rng.uniform(0.05, 0.14), rng.integers(4, 10)
-    tyre = oval(0.5, 0.5, rng.uniform(0.38, 0.45))
+    tire = oval(0.5, 0.5, rng.uniform(0.38, 0.45))
     spokes = rays(0.5, 0.5, hub, 0.42, num, turn=rng.uniform(0, 90))
-    return [oval(0.5, 0.5, 0.5), oval(0.5, 0.5, hub), *spokes, *perhaps(rng, 0.6, tyre)]
+    return [oval(0.5, 0.5, 0.5), oval(0.5, 0.5, hub), *spokes, *perhaps(rng, 0.6, tire)]
 
 
 OUTDOORS: dict[str, Program] = {

@@ -58,7 +58,7 @@ def _draw_many(name: str, seed: int, indices: Sequence[int]) -> list[list[NDArra
 def open_doodles(root: str, per_class: int, seed: int) -> Shards:
     """The doodles under `root`; where there are none they are drawn first, about 2,000 a second on one core.
 
-    Splits train, val and test share the 40 classes of SEEN, divided as protocol `original` divides them;
+    Splits train, val and test share the 40 classes of SEEN, divided by the split rule `original`;
     `zeroshot` has the 8 of UNSEEN. Several processes may ask for one root at the same time.
 
     Raises:
@@ -88,7 +88,7 @@ def _write(home: Path, settings: dict[str, Any]) -> None:
     splits = {name: (SEEN, seen.take(np.flatnonzero(split_of == number))) for number, name in enumerate(SPLITS)}
     try:
         with whole_folder(home) as folder:
-            write_shards(folder, {**splits, "zeroshot": (UNSEEN, unseen)}, about=settings)
+            write_shards(folder, {**splits, "zeroshot": (UNSEEN, unseen)}, metadata=settings)
     except OSError:
         # Another process may have been faster; whether it drew the same is checked when `home` is opened.
         if not home.is_dir() or _is_empty(home):

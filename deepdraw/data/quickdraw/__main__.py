@@ -5,6 +5,7 @@ from __future__ import annotations
 if __name__ == "__main__":
     import deepdraw.runtime.startup  # noqa: F401  # Ctrl-C ends the imports below without a traceback, too
 
+import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from rich.table import Column, Table
 from deepdraw.data.quickdraw.categories import CATEGORIES
 from deepdraw.data.quickdraw.download import download
 from deepdraw.data.quickdraw.packing import DROPPED, ODDITIES, find_files, pack_files
-from deepdraw.data.quickdraw.splits import PROTOCOLS
+from deepdraw.data.quickdraw.splits import SPLIT_RULES
 from deepdraw.data.shards import Shards, write_shards
 from deepdraw.runtime import cell, check_writable, one_line_end, parse, shown, usage
 
@@ -44,9 +45,9 @@ class Options:
     )
     recognized: str = field(
         default="true",
-        metadata={"help": "true: what the game recognised, about 91 %; any: all"},
+        metadata={"help": "true: what the game recognized, about 91 %; any: all"},
     )
-    protocol: str = field(
+    split_rule: str = field(
         default="original",
         metadata={
             "help": "original: train, val, test (75, 5, 20 %) of the 275 seen categories, zeroshot of the "
@@ -61,8 +62,8 @@ class Options:
             raise ValueError(f"per_class={self.per_class} keeps no drawing: give at least 1")
         if self.recognized not in ("true", "any"):
             raise ValueError(f"recognized={self.recognized} is neither true nor any")
-        if self.protocol not in PROTOCOLS:
-            raise ValueError(f"protocol={self.protocol} is none of {', '.join(PROTOCOLS)}")
+        if self.split_rule not in SPLIT_RULES:
+            raise ValueError(f"split_rule={self.split_rule} is none of {', '.join(SPLIT_RULES)}")
 
 
 def convert(options: Options) -> dict[str, Any]:
@@ -73,8 +74,12 @@ def convert(options: Options) -> dict[str, Any]:
         OSError: for a root that cannot be written, before anything is read.
     """
     root = Path(options.root)
-    about: dict[str, Any] = {key: getattr(options, key) for key in ("protocol", "recognized", "per_class")}
-    _check_same(root, about)  # before hours of downloading
+    metadata: dict[str, Any] = {
+        "protocol": options.split_rule,  # deepdraw 0.1 called it so, and shards on disk do
+        "recognized": options.recognized,
+        "per_class": options.per_class,
+    }
+    _check_same(root, metadata)  # before hours of downloading
     check_writable(root)
     if options.source is None:
         source = Path(options.download) if options.download else root / "official"
@@ -82,29 +87,35 @@ def convert(options: Options) -> dict[str, Any]:
     else:
         source = Path(options.source)
     files = find_files(source)
-    about |= {
+    metadata |= {
         "num_files": len(files),
         "num_source_bytes": sum(path.stat().st_size for path in files.values()),
     }
-    if _check_same(root, about):
+    if _check_same(root, metadata):
         return Shards(str(root)).index
     parts, counts = pack_files(files, only_recognized=options.recognized == "true", per_class=options.per_class)
-    splits = PROTOCOLS[options.protocol](parts)
+    splits = SPLIT_RULES[options.split_rule](parts)
     num_drawings = sum(len(drawings) for _, drawings in splits.values())
     if not num_drawings:
         raise ValueError(f"no drawing of {source} is left to write: see the kinds of drawings it has, {dict(counts)}")
     counts["beyond_limit"] += counts["kept"] - num_drawings
     counts["kept"] = num_drawings
-    write_shards(root, splits, about={**about, "source": str(source), "counts": {kind: counts[kind] for kind in KINDS}})
+    write_shards(
+        root, splits, metadata={**metadata, "source": str(source), "counts": {kind: counts[kind] for kind in KINDS}}
+    )
     return Shards(str(root)).index
 
 
-def _check_same(root: Path, about: Mapping[str, Any]) -> bool:
-    """Whether `root` holds shards already; ValueError if theirs are other settings than `about`."""
+def _check_same(root: Path, metadata: Mapping[str, Any]) -> bool:
+    """Whether `root` holds shards already; ValueError if theirs are other settings than `metadata`."""
     if not (root / "index.json").exists():
         return False
     there = Shards(str(root)).index
-    other = [f"{key} is {there.get(key)}, not {value}" for key, value in about.items() if there.get(key) != value]
+    other = [
+        f"{'split_rule' if key == 'protocol' else key} is {there.get(key)}, not {value}"
+        for key, value in metadata.items()
+        if there.get(key) != value
+    ]
     if other:
         raise ValueError(f"{root} holds other shards ({'; '.join(other)[:500]}): choose another root or delete it")
     counts = there.get("counts")
@@ -141,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with one_line_end(
         "interrupted before index.json was written, so nothing is taken for whole: run the command again"
     ):
-        options = parse(Options, arguments)
+        options = parse(Options, [re.sub("^protocol=", "split_rule=", argument) for argument in arguments])
         index = convert(options)
     with one_line_end(f"interrupted: the shards in {options.root} are whole"):
         summarize(index)

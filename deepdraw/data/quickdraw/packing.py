@@ -17,20 +17,20 @@ from rich.progress import track
 from deepdraw.data.quickdraw.categories import check_category
 from deepdraw.data.quickdraw.splits import select
 from deepdraw.drawings import SUFFIXES, Broken, Drawings, Sketch, read_sketches
-from deepdraw.runtime import settle_worker, signals_held
+from deepdraw.runtime import prepare_worker, signals_held
 
 MAX_BROKEN = 0.01
 DROPPED = {
     "broken": "broken lines or records",
     "empty": "drawings without a point",
-    "not_recognized": "drawings the game did not recognise (recognized=any keeps them)",
+    "not_recognized": "drawings the game did not recognize (recognized=any keeps them)",
     "duplicate": "drawings whose id, or strokes where there is no id, came before in the file",
-    "beyond_limit": "drawings beyond per_class or the protocol's limit",
+    "beyond_limit": "drawings beyond per_class or the split rule's limit",
 }
 ODDITIES = {
     "one_point_strokes": "strokes of one point, kept as dots",
     "empty_strokes": "strokes without a point, taken out of their drawing",
-    "without_recognized": "drawings that do not say whether they were recognised, taken as recognised",
+    "without_recognized": "drawings that do not say whether they were recognized, taken as recognized",
 }
 
 
@@ -57,7 +57,7 @@ def find_files(source: Path) -> dict[str, Path]:
 
 
 def pack_file(path: Path, *, only_recognized: bool, per_class: int | None = None) -> tuple[Drawings, Counter[str]]:
-    """The drawings of one official file, labelled 0, and how many there were of each kind.
+    """The drawings of one official file, labeled 0, and how many there were of each kind.
 
     The counter has "read" for all drawings of the file, "kept" for those returned, and the keys of DROPPED,
     which add up to the difference. Its keys of ODDITIES count what was mended.
@@ -111,7 +111,7 @@ def pack_files(
     pool = ProcessPoolExecutor(
         min(len(files), max(2, cpu_count() or 2)),
         get_context("spawn"),
-        settle_worker,
+        prepare_worker,
     )
     try:
         with signals_held():  # while submit() starts the processes

@@ -1,4 +1,4 @@
-"""Which drawing goes where: a function of its key id alone, so neither line order nor a limit moves it."""
+"""Split rules: which drawing goes into which split. A rule reads the key id alone, so line order changes nothing."""
 
 from __future__ import annotations
 
@@ -82,10 +82,10 @@ def _divide(
 
 
 def _label(parts: Sequence[Drawings]) -> Drawings:
-    """One part after the other, each labelled with its place."""
+    """One part after the other, each labeled with its place."""
     return Drawings.concatenate(
         [replace(part, labels=np.full(len(part), label, np.uint16)) for label, part in enumerate(parts)]
     )
 
 
-PROTOCOLS = {"original": split_original, "quickdraw414k": split_quickdraw414k}
+SPLIT_RULES = {"original": split_original, "quickdraw414k": split_quickdraw414k}

@@ -16,7 +16,7 @@ from deepdraw.data.quickdraw import CATEGORIES, SEEN, UNSEEN
 from deepdraw.data.shard_index import MOST_CLASSES
 from deepdraw.data.tars.index import TarIndex, open_index
 from deepdraw.data.tars.remote import fetch, is_remote
-from deepdraw.drawings import Rasterizer, decode, fit, mix
+from deepdraw.drawings import Rasterizer, decode, fit_to_square, mix
 from deepdraw.runtime import read_text
 
 FOLDERS = {"train": "train", "val": "train", "test": "test", "zeroshot": "quickdraw_zeroshot"}
@@ -55,13 +55,13 @@ class ImageTars:
             raise ValueError(f"there is no split {name!r}: choose one of {', '.join(FOLDERS)}")
         index = self._index(FOLDERS[name])
         if name == "zeroshot":
-            listing, labelled, official = self.root / FOLDERS[name] / "classes.txt", index, UNSEEN
+            listing, labeled, official = self.root / FOLDERS[name] / "classes.txt", index, UNSEEN
         else:
-            listing, labelled, official = self.root / "classes.txt", None, SEEN
+            listing, labeled, official = self.root / "classes.txt", None, SEEN
         if listing.exists():
             classes = _listed_classes(listing)
         else:
-            classes = _found_classes(labelled or self._index("train"), official, listing)
+            classes = _found_classes(labeled or self._index("train"), official, listing)
         chosen = np.ones(len(index.samples), bool)
         if name in ("train", "val"):
             chosen = (mix(index.samples["key_id"], "val") % np.uint64(80) < 5) == (name == "val")
@@ -110,7 +110,7 @@ class TarSplit:
     ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
         """Put those at `rows` [N] of the concatenated `blocks` into images [N, size, size]: labels and key ids.
 
-        See `deepdraw.drawings.fit` for how. Raises ValueError if an image does not decode.
+        See `deepdraw.drawings.fit_to_square` for how. Raises ValueError if an image does not decode.
         """
         blocks = np.asarray(blocks)
         starts, sizes = self._block_starts[blocks], self.block_sizes[blocks]
@@ -121,7 +121,7 @@ class TarSplit:
             with open(self._index.tars[number], "rb", buffering=0) as tar:
                 for i in np.flatnonzero(samples["tar"] == number):
                     tar.seek(samples["offset"][i])
-                    images[i] = fit(self._decode(tar.read(samples["num_bytes"][i]), chosen[i]), rasterizer)
+                    images[i] = fit_to_square(self._decode(tar.read(samples["num_bytes"][i]), chosen[i]), rasterizer)
         return self._class_of_label[samples["label"]], np.ascontiguousarray(samples["key_id"])
 
     def _decode(self, encoded: bytes, sample: int) -> NDArray[np.uint8]:

@@ -18,7 +18,7 @@ from deepdraw.evaluation.fewshot.scorers import check_supply, is_query, over_tri
 from deepdraw.evaluation.metrics import chance
 from deepdraw.evaluation.task import Task
 from deepdraw.features import Labelled
-from deepdraw.runtime import counted
+from deepdraw.runtime import with_progress_bar
 
 REPORTED_METRICS = ("top1", "top5", "mean_class_accuracy", "macro_f1")  # what scores that are no logits have to say
 
@@ -126,7 +126,7 @@ class FewShot:
                 offset = choose_offset(seen.features, seen.labels, fit, shots=shots, seed=self.seed)
                 accuracies = []
                 supports = support_sets(queries.labels[new] - num_seen, shots, self.tries, self.seed)
-                for support in counted(supports, f"{name} {shots}-shot", self.tries, len(queries.labels)):
+                for support in with_progress_bar(supports, f"{name} {shots}-shot", self.tries, len(queries.labels)):
                     chosen = new[support.flatten()]
                     asked = is_query(queries.labels, chosen)
                     scores = scorer(

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from deepdraw.evaluation.fewshot.whitening import class_means
-from deepdraw.runtime import counted
+from deepdraw.runtime import with_progress_bar
 
 # (queries [N, D], support [M, D], labels of the support int64 [M], number of classes C), features of unit length,
 # to scores [N, C]
@@ -63,7 +63,7 @@ def over_tries(
     if tries < 2:
         raise ValueError(f"a standard error needs at least 2 tries, not {tries}")
     accuracies = []
-    for support in counted(support_sets(labels, shots, tries, seed), f"{shots}-shot", tries, len(labels)):
+    for support in with_progress_bar(support_sets(labels, shots, tries, seed), f"{shots}-shot", tries, len(labels)):
         scores = score_queries(features, labels, support, scorer)
         # Scoring everything and leaving the support out of the mean spares a copy of the features per try.
         correct = (scores.argmax(dim=1) == labels)[is_query(labels, support)]

@@ -32,7 +32,7 @@ class LayerGroup:
 
 
 class Backbone(nn.Module, ABC):
-    """An image encoder: normalised images [B, 3, H, W] to features [B, num_features].
+    """An image encoder: normalized images [B, 3, H, W] to features [B, num_features].
 
     The constructor builds the architecture with random weights and reads nothing, so that impossible options
     are refused before any download; `load_pretrained` then brings the weights that `pretrained` names.
@@ -41,7 +41,7 @@ class Backbone(nn.Module, ABC):
         name: the architecture, as its library calls it.
         num_features: D, the width of the features.
         image_size: height and width in pixels of the images that `forward` is made for.
-        mean, std: the encoder's own normalisation, per RGB channel of images in 0..1.
+        mean, std: the encoder's own normalization, per RGB channel of images in 0..1.
         poolings: which of `POOLINGS` it can do beside its own; none where it has no tokens.
         frozen: the layer groups that `freezing.freeze` froze; they stay in eval mode through `train()`.
     """
@@ -59,7 +59,7 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
-        """Features [B, num_features] of normalised float images [B, 3, H, W]."""
+        """Features [B, num_features] of normalized float images [B, 3, H, W]."""
 
     def tokens(self, images: Tensor) -> Tensor:
         """The last block's tokens [B, N, D]: class and register tokens, then the patches row by row.

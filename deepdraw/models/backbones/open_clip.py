@@ -22,7 +22,7 @@ from deepdraw.models.backbones.base import (
     group_layers,
     pool,
 )
-from deepdraw.models.backbones.open_clip_catalogue import model_config, weights_config
+from deepdraw.models.backbones.open_clip_catalog import model_config, weights_config
 from deepdraw.models.backbones.timm import (
     check_patches,
     drop_own_pooling,
@@ -39,7 +39,7 @@ PROJECTIONS = {"proj", "head"}  # what open_clip calls them
 
 
 class OpenClipBackbone(Backbone):
-    """The image tower of a CLIP; features are those after its projection, not normalised, or before it.
+    """The image tower of a CLIP; features are those after its projection, not normalized, or before it.
 
     Only the image tower is built, trained and saved. The text tower (0.5 GB of ViT-L/14's 1.7) is read from
     the pretrained weights when `encode_text` is first called, and is in no `parameters()` or `state_dict()`.
@@ -48,7 +48,7 @@ class OpenClipBackbone(Backbone):
         name: a model of `open_clip.list_models()`; OpenAI's weights need one that ends in -quickgelu.
         pretrained: True for the hub's weights `tag`, False for random ones, or the path of a weights file.
         tag: which weights, one of `open_clip.list_pretrained_tags_by_model(name)`, and how they want images
-            normalised.
+            normalized.
         image_size: pixels; None for the model's own. Position embeddings are resampled to it.
         pooling: None or "projected" for the model's own, which alone prompts can be compared with, or one of
             `POOLINGS` of the tokens before the projection (before the attention pool of a SigLIP).

@@ -15,10 +15,10 @@ from deepdraw.models.freezing.adapters import AdaptedGroup, matrices
 
 
 def norms(groups: Sequence[LayerGroup]) -> list[LayerGroup]:
-    """All but the scales and shifts of normalisation layers; a BatchNorm also learns its statistics.
+    """All but the scales and shifts of normalization layers; a BatchNorm also learns its statistics.
 
     Raises:
-        ValueError: the backbone has no normalisation layers with scales or shifts.
+        ValueError: the backbone has no normalization layers with scales or shifts.
     """
     trained = {
         parameter
@@ -27,7 +27,7 @@ def norms(groups: Sequence[LayerGroup]) -> list[LayerGroup]:
         for parameter in module.parameters(recurse=False)
     }
     if not trained:
-        raise ValueError("freeze=norms: this backbone has no normalisation layers to train: use freeze=biases")
+        raise ValueError("freeze=norms: this backbone has no normalization layers to train: use freeze=biases")
     return _all_but(trained, groups)
 
 

@@ -71,12 +71,12 @@ class _Normalize(Function):
         x, weight, mean, scale = ctx.saved_tensors
         shape = (-1, *[1] * (x.ndim - 2))  # of a tensor [C] beside x
         gradient = gradients[0].float()
-        normalised = (x.float() - mean.view(shape)) * scale.view(shape)
-        own = torch.stack([part.sum(_all_but_channels(x)) for part in (gradient, gradient * normalised)])
+        normalized = (x.float() - mean.view(shape)) * scale.view(shape)
+        own = torch.stack([part.sum(_all_but_channels(x)) for part in (gradient, gradient * normalized)])
         sums = own.clone()
         distributed.all_reduce(sums)
         of_mean, of_scale = (sums / (distributed.get_world_size() * x.numel() // x.shape[1])).view(2, *shape)
-        of_x = gradient - of_mean - normalised * of_scale
+        of_x = gradient - of_mean - normalized * of_scale
         of_x *= (scale if weight is None else scale * weight).view(shape)
         return of_x.to(x.dtype), None if weight is None else own[1], None if weight is None else own[0], None
 

@@ -1,5 +1,5 @@
-from .common import features_of, linear_head
 from .grid import Grid, GridSearch, train_grid
+from .linear_heads import features_of, linear_head
 from .logistic import LogisticRegression, Standardized, origin, regress
 
 __all__ = [

@@ -18,7 +18,7 @@ from deepdraw.data import Epochs
 from deepdraw.models import Classifier
 from deepdraw.runtime import Bar, Ranks, StopSignal
 from deepdraw.training.fitter import Training
-from deepdraw.training.heads.common import (
+from deepdraw.training.heads.linear_heads import (
     Row,
     check_linear_head,
     features_of,
@@ -94,13 +94,16 @@ class Grid:
     def step(self, features: Tensor, labels: Tensor, label_smoothing: float, clip_grad: float | None) -> None:
         """One step of every head; gradients longer than `clip_grad` are cut to it, each head's by itself."""
         losses = cross_entropies(self.logits(features), labels, label_smoothing).mean(dim=0)
-        of_weight, of_bias = torch.autograd.grad(losses.sum(), (self.weight, self.bias))
-        of_weight *= self._seen
+        weight_gradient, bias_gradient = torch.autograd.grad(losses.sum(), (self.weight, self.bias))
+        weight_gradient *= self._seen
         if clip_grad is not None:
-            norms = torch.hypot(torch.linalg.vector_norm(of_weight, dim=(1, 2)), of_bias.norm(dim=1))
+            norms = torch.hypot(torch.linalg.vector_norm(weight_gradient, dim=(1, 2)), bias_gradient.norm(dim=1))
             shares = (clip_grad / (norms + 1e-6)).clamp(max=1)  # as clip_grad_norm_ has it
-            of_weight, of_bias = of_weight.mul_(shares[:, None, None]), of_bias.mul_(shares[:, None])
-        for part, gradient in zip(self._parts, [*of_weight.unbind(), *of_bias.unbind()], strict=True):
+            weight_gradient, bias_gradient = (
+                weight_gradient.mul_(shares[:, None, None]),
+                bias_gradient.mul_(shares[:, None]),
+            )
+        for part, gradient in zip(self._parts, [*weight_gradient.unbind(), *bias_gradient.unbind()], strict=True):
             part.grad = gradient
         self.optimizer.step()
         self.schedule.step()

@@ -14,7 +14,7 @@ from deepdraw.features import FeatureLoader, Features
 from deepdraw.models import Classifier
 from deepdraw.runtime import Bar, Ranks
 from deepdraw.training.fitter import Training
-from deepdraw.training.heads.common import (
+from deepdraw.training.heads.linear_heads import (
     Row,
     check_linear_head,
     features_of,
@@ -25,7 +25,7 @@ from deepdraw.training.heads.common import (
 from deepdraw.training.recipe import Recipe
 
 CHUNK = 4096  # drawings whose logits are computed at a time
-FORGET_EVERY = 32  # chunks
+RELEASE_EVERY = 32  # chunks
 CONSTANT = 1e-6  # a feature of a smaller standard deviation tells nothing
 GRADIENT_TOLERANCE = 1e-5  # an optimum is reached where no entry of the gradient is larger
 
@@ -61,8 +61,8 @@ class Standardized:
 
     def _read(self) -> Iterator[tuple[Tensor, Tensor]]:
         for number, chunk in enumerate(self._chunks):
-            if number % FORGET_EVERY == 0:
-                self._kept.forget()
+            if number % RELEASE_EVERY == 0:
+                self._kept.release_pages()
             yield chunk
 
     def fold(self, weight: Tensor, bias: Tensor) -> dict[str, Tensor]:
@@ -105,14 +105,14 @@ def regress(features: Standardized, start: Optimum, c: float, max_steps: int) ->
 
     with Bar(f"L-BFGS for C={c:g}, steps at most", max_steps, features.num_drawings) as bar:
 
-        def penalised() -> float:
+        def penalized() -> float:
             loss, weight.grad, bias.grad = loss_and_gradient(features, weight, bias)
             weight.grad += penalty * weight
             bar.show({"train/loss": loss})
             bar.advance()
             return loss + penalty * weight.square().sum().item() / 2
 
-        solver.step(penalised)
+        solver.step(penalized)
     return Optimum(weight, bias, solver.state[weight]["n_iter"])
 
 

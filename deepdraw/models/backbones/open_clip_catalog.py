@@ -21,7 +21,7 @@ def model_config(name: str) -> dict[str, Any]:
 
 
 def weights_config(name: str, tag: str | None, config: dict[str, Any]) -> dict[str, Any]:
-    """open_clip's entry of the weights `tag`: where they are, and how they want images normalised.
+    """open_clip's entry of the weights `tag`: where they are, and how they want images normalized.
 
     Raises:
         ValueError: no such weights, or they were trained with another GELU than the model's `config` has.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-FORMER = {
+OLD_NAMES = {
     "deepdraw.data.augment.Augment": "deepdraw.drawings.Augment",
     "deepdraw.data.augment.nothing": "deepdraw.drawings.nothing",
     "deepdraw.data.shards.Shards": "deepdraw.data.Shards",
@@ -32,16 +32,16 @@ FORMER = {
 }
 
 
-def with_present_names(config: Any) -> Any:
+def with_current_names(config: Any) -> Any:
     """The config of a checkpoint with today's name for every `_target_` of deepdraw 0.1; all else as it is."""
     if isinstance(config, list):
-        return [with_present_names(part) for part in config]
+        return [with_current_names(part) for part in config]
     if not isinstance(config, dict):
         return config
-    config = {key: with_present_names(part) for key, part in config.items()}
+    config = {key: with_current_names(part) for key, part in config.items()}
     target = config.get("_target_")
-    if isinstance(target, str) and target in FORMER:
-        config["_target_"] = FORMER[target]
+    if isinstance(target, str) and target in OLD_NAMES:
+        config["_target_"] = OLD_NAMES[target]
     if "fit" in config and isinstance(config["fit"], dict):
         config["fit"].pop("_partial_", None)  # which deepdraw 0.1 wrote for a function that is a class today
     return config
