@@ -14,10 +14,10 @@ __version__ = "0.2.0"
 
 
 def load(ckpt: str | Path, *, device: str = "auto", precision: str = "auto", trust: Collection[str] = ()) -> Recognizer:
-    """A trained classifier, to be asked about drawings: `deepdraw.load("best.pt").predict("cat.png")`.
+    """A trained classifier that recognizes drawings: `deepdraw.load("best.pt").predict("cat.png")`.
 
     Args:
-        ckpt: a best.pt or last.pt of train.py, which says by itself how drawings are drawn and what classes there are.
+        ckpt: a best.pt or last.pt of train.py. It holds the class names and how drawings are to be rasterized.
         device: auto (cuda where there is one, else cpu), cpu, cuda, cuda:1 ...
         precision: auto, bf16, fp16 or fp32.
         trust: packages, beside deepdraw's own libraries, whose classes the checkpoint may name.

@@ -5,7 +5,7 @@
         experiment.test()
         experiment.report()
 
-The same config in the same directory goes on where it stopped, to the same bits.
+The same config in the same directory resumes where the run stopped and ends with the same bits.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ SPLITS = ("train", "val", "test")
 
 @contextmanager
 def open_experiment(config: DictConfig, directory: Path) -> Iterator[Experiment]:
-    """The experiment of a composed config, which this process alone, or its ranks together, may work on meanwhile.
+    """The experiment of a composed config. While it is open, no other process may train in its directory.
 
-    Raises ValueError, in one line, for a config that cannot be meant, and where the directory holds a run of another
-    config or one that another process is training.
+    Raises ValueError, in one line, for an impossible config, and if the directory holds a run of another config or one
+    that another process is training.
     """
     keep_freed_memory()
     ranks = Ranks.join()
@@ -63,7 +63,7 @@ class Data:
 
     @classmethod
     def of(cls, config: DictConfig, device: torch.device, ranks: Ranks) -> Data:
-        """Open the source of a config, of which every split is checked."""
+        """Open the data source of a config and check all its splits."""
         augment = make(config.augment, "augment")
         if augment is not None and not config.data.get("strokes", True):
             raise ValueError(f"data.root={config.data.root} holds images, which have no strokes: set augment=none")
@@ -81,7 +81,7 @@ class Data:
         return self.splits["train"].classes
 
     def encode_once(self, encoder: Encoder, options: FeatureOptions) -> None:
-        """Replace the batches of drawings by those of their features, computed or read from the cache."""
+        """Replace the batches of drawings by batches of their features, which are computed or read from the cache."""
         for name, split in self.splits.items():
             features = cached_features(name, split, encoder, options, self._augment(name), self.loading["seed"])
             self.loaders[name] = FeatureLoader(features, split, shuffle=name == "train", **self.loading)
@@ -101,9 +101,9 @@ class Data:
 
 
 class Experiment:
-    """A training in its directory: what it is made of, and how far it has come. See `open_experiment`.
+    """A training in its run directory: its parts and its progress. See `open_experiment`.
 
-    config: resolved to plain values; recipe, fitter: how it trains; data: what from; state: what it has reached.
+    config: resolved to plain values; recipe, fitter: how it trains; data: what it trains on; state: its progress.
     """
 
     def __init__(self, config: DictConfig, directory: Path, ranks: Ranks) -> None:
@@ -128,7 +128,9 @@ class Experiment:
         print_layers(self.model)
         if ranks.size > 1:
             synchronize_batch_norms(self.model)
-            torch.manual_seed(config.seed + ranks.number)  # ranks start alike, then each drops and mixes by itself
+            torch.manual_seed(
+                config.seed + ranks.number
+            )  # equal weights so far; each rank draws its own dropout, mixup
         self.fitter.check(self.model, self.recipe, ranks)
         self.state = self._start(config, saved)
         self._drawn_test = self.data.loaders["test"]
@@ -138,7 +140,7 @@ class Experiment:
         self.metrics: dict[str, float] = {}
 
     def fit(self) -> None:
-        """Train to the end of the recipe, from wherever the run stands; `best.pt` is the result."""
+        """Train from where the run stands to the end of the recipe. The result is `best.pt`."""
         self.fitter.fit(
             Training(
                 state=self.state,
@@ -153,7 +155,7 @@ class Experiment:
         )
 
     def test(self) -> dict[str, float]:
-        """The metrics of the best weights on the test split, which is read this once."""
+        """The metrics of the best weights on the test split. It is read only here, after training."""
         self.state.eval_model.load_state_dict(self.checkpoints.load_best())
         start = time.perf_counter()
         self._predictions = PredictionsBuilder(self.data.classes)
@@ -162,7 +164,7 @@ class Experiment:
         return self.metrics
 
     def report(self) -> None:
-        """Print the test metrics and write the summary, the predictions, the pictures and the page; rank 0 alone."""
+        """Print the test metrics and write the summary, the predictions, the pictures and the page, on rank 0 only."""
         if not self.ranks.is_first:
             return
         state, recipe = self.state, self.recipe
@@ -224,7 +226,7 @@ class Experiment:
         return Encoder(self.model, self.config["backbone"], data.rasterizer, self.precision, data.num_workers)
 
     def _metadata(self) -> dict[str, Any]:
-        """What a checkpoint says beside the weights."""
+        """What a checkpoint holds beside the weights."""
         backbone = self.model.backbone
         preprocessing = {**self.config["render"], "mean": list(backbone.mean), "std": list(backbone.std)}
         return {"config": self.config, "classes": self.data.classes, "preprocessing": preprocessing}

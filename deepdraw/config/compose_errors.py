@@ -1,4 +1,4 @@
-"""What Hydra refuses before a command's own code runs, such as an unknown option, in one line."""
+"""One-line messages for what Hydra refuses before a command's own code runs, such as an unknown option."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LIBRARIES = tuple(str(Path(str(library.__file__)).parent) for library in (hydra,
 
 
 def one_line_compose_errors(main: Callable[[], Any]) -> Callable[[], Any]:
-    """Show what Hydra refuses as one line; HYDRA_FULL_ERROR=1 keeps the traceback, as do the jobs of a sweep."""
+    """Show an error of Hydra as one line. HYDRA_FULL_ERROR=1 keeps the traceback, and so do the jobs of a sweep."""
 
     @functools.wraps(main)
     def wrapped() -> Any:
@@ -50,13 +50,13 @@ def _in_one_line(call: Callable[[], Any]) -> Any:
     except Exception as error:
         frames = extract_tb(error.__traceback__)
         line = None if any(frame.name == "run_job" for frame in frames) else compose_line(error, frames[-1].filename)
-        if line is None:  # a job's own, or a fault of the code
+        if line is None:  # the error comes from a job, or is a bug in deepdraw
             raise
         sys.exit(f"error: {line}")
 
 
 def compose_line(error: Exception, raised_in: str) -> str | None:
-    """What to say, in one line, of an exception raised while Hydra composed; None for a fault of the code."""
+    """The one-line message for an exception raised while Hydra composed the config; None for a bug in deepdraw."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, option = error.missing_cfg_file.rpartition("/")
         if error.missing_cfg_file in EXTRAS:
@@ -71,13 +71,13 @@ def compose_line(error: Exception, raised_in: str) -> str | None:
         lines = [line.strip() for line in message.splitlines() if not line.strip().startswith(NOISE)]
         message = " ".join(filter(None, lines))
         return f"{culprits} cannot be read ({message})" if isinstance(error, OverrideParseException) else message
-    if raised_in.startswith(LIBRARIES):  # which check the kinds of some values only by using them
+    if raised_in.startswith(LIBRARIES):  # Hydra and OmegaConf do not check the types of some values before use
         return f"{culprits or 'an override'} chooses no option: give the name of one, as --help lists them ({error})"
     return failure_line(error)
 
 
 def _unreadable(words: list[str]) -> list[str]:
-    """The overrides that Hydra cannot parse, or that choose an option of a group by something else than its name."""
+    """The overrides that Hydra cannot parse, or that do not choose an option of a group by its name."""
     parser, found = OverridesParser.create(), []
     for word in words:
         if word.startswith("-"):

@@ -1,4 +1,4 @@
-"""The values of a command's config, all checked at its start, and the objects made from them."""
+"""Checks all values of a command's config when it starts, and makes the objects that the config names."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ EVALUATE_NODES = ("precision", "protocol")
 
 
 def check_training(config: DictConfig, groups: Mapping[str, Callable[..., Any]]) -> None:
-    """Raise ValueError, in one line that names the key, for a value in the config of train.py that is of a wrong type.
+    """Raise ValueError, in one line that names the key, for a value of a wrong type in the config of train.py.
 
-    groups: what takes the keys of each group that is no `_target_`, such as {"train": Recipe}.
+    groups: for each group without a `_target_`, the class that takes its keys, such as {"train": Recipe}.
     """
     _check(config, TRAIN_TYPES, TRAIN_NODES, groups)
 
@@ -46,9 +46,9 @@ def check_evaluation(config: DictConfig, groups: Mapping[str, Callable[..., Any]
 
 
 def make(config: DictConfig, key: str, *positional: Any, **named: Any) -> Any:
-    """What the config of `key` names, made by Hydra with these arguments besides its own.
+    """The object that the config of `key` names. These arguments are passed to it besides the config's own.
 
-    Raises ValueError, in one line, where it is not here, does not take the options, or refuses their values.
+    Raises ValueError, in one line, if the class cannot be imported, does not take an option, or refuses its value.
     """
     from hydra.utils import instantiate
 

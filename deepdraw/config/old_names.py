@@ -1,4 +1,4 @@
-"""Names by which checkpoints of deepdraw 0.1 call what has another name today."""
+"""The names that checkpoints of deepdraw 0.1 use for classes and functions that have been renamed since."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OLD_NAMES = {
 
 
 def with_current_names(config: Any) -> Any:
-    """The config of a checkpoint with today's name for every `_target_` of deepdraw 0.1; all else as it is."""
+    """A checkpoint's config in which every `_target_` of deepdraw 0.1 has its current name. Nothing else changes."""
     if isinstance(config, list):
         return [with_current_names(part) for part in config]
     if not isinstance(config, dict):
@@ -43,5 +43,5 @@ def with_current_names(config: Any) -> Any:
     if isinstance(target, str) and target in OLD_NAMES:
         config["_target_"] = OLD_NAMES[target]
     if "fit" in config and isinstance(config["fit"], dict):
-        config["fit"].pop("_partial_", None)  # which deepdraw 0.1 wrote for a function that is a class today
+        config["fit"].pop("_partial_", None)  # deepdraw 0.1 wrote it, because fit was a function then
     return config

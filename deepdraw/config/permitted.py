@@ -1,6 +1,6 @@
-"""What the config of a checkpoint may say: plain values, and in each place the classes that `conf/` offers there.
+"""What the config of a checkpoint may hold: plain values, and in each place the classes that `conf/` offers there.
 
-A checkpoint may come from a stranger. Its config is checked before anything is imported or built on its behalf.
+A checkpoint may come from a stranger, so its config is checked before anything that it names is imported or built.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from deepdraw.config.roles import Role, inside, role_of
 
 MAX_DEPTH = 20  # levels of a config; deepdraw's own have five
-MAX_VALUES = 20_000  # values in a config; deepdraw's own have some hundred
+MAX_VALUES = 20_000  # values in a config; deepdraw's own have a few hundred
 MAX_LENGTH = 10_000  # characters of a text or digits of a number
 PLAIN_TYPES = (dict, list, str, int, float, bool, type(None))
 OWN_PACKAGES = ("deepdraw", "torch", "timm", "open_clip")
@@ -21,11 +21,11 @@ HYDRA_KEYS = {"_partial_": (True, False), "_convert_": ("none", "partial", "obje
 
 
 def check_config(config: Any, path: Path, trust: Collection[str] = ()) -> None:
-    """Raise ValueError, in one line, where the config of checkpoint `path` is not one that deepdraw wrote.
+    """Raise ValueError, in one line, if deepdraw cannot have written the config of the checkpoint `path`.
 
     In each place a `_target_` may be one of those that `conf/` offers there (`deepdraw.config.roles`), or a class of a
-    package in `trust` that is of the right kind for the place. All else is plain values: an interpolation could read
-    the environment, and OmegaConf makes dicts of more than dicts. Nothing is imported but from packages in `trust`.
+    package in `trust` that is of the right kind for the place. Everything else must be a plain value: an interpolation
+    could read the environment, and OmegaConf converts more than dicts. Only packages in `trust` are imported.
     """
     if not isinstance(config, dict):
         raise _unlike(path, f"is a {type(config).__name__}")
@@ -71,7 +71,7 @@ def _check_plain(value: Any, place: tuple[Any, ...], path: Path) -> None:
 
 
 def _values(config: Any, path: Path) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    """Every value below the config with the keys that lead to it, outermost first."""
+    """Every value in the config, each with the list of keys that lead to it from the top."""
     pending: list[tuple[tuple[Any, ...], Any]] = [((key,), value) for key, value in config.items()]
     while pending:
         place, value = pending.pop()
@@ -101,10 +101,10 @@ def _foreign(path: Path, where: str, target: str, trust: Collection[str]) -> Val
 
 
 def _check_trusted(role: Role, where: str, target: str, path: Path, trust: Collection[str]) -> None:
-    """Raise ValueError unless a name of a trusted package is what this place takes.
+    """Raise ValueError unless this name of a trusted package may stand in this place.
 
-    It must be a class that is defined in that package, of the role's own base where it has one. Where training takes
-    functions, and evaluation builds nothing (a freeze policy, a schedule ...), it may be a function: it is not called.
+    It must be a class that is defined in that package and has the base class of the role, if the role has one. It may
+    also be a function where training takes functions and evaluation only reads the name (a freeze policy, a schedule).
     """
     fault = f"{path}: its config names the _target_ {target[:200]!r} for {where}, which was not run: "
     if any(not part.isidentifier() or part.startswith("_") for part in target.split(".")):

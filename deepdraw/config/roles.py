@@ -1,7 +1,7 @@
-"""What a config may name, by role: the classes and functions that `conf/` offers, and what they are called with.
+"""Roles: the places in the config of train.py where a `_target_` stands, and what each of them may name.
 
-A role is a place in the config of train.py where a `_target_` stands. A place such as `logger.*` stands for every key
-below `logger`. A test holds `targets` and `keys` to the YAML files in `conf/`.
+A place such as `logger.*` means every key below `logger`. A test compares `targets` and `keys` with the YAML files in
+`conf/`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ class Role:
     """What may stand in one place of a config.
 
     targets: the classes and functions that `conf/` offers there.
-    keys: those of Hydra's own keys, beside `_target_`, that its YAML files have.
-    base: of the classes that `trust` adds from another package; None where evaluation never builds this part.
-    method: what such a class must have, where no base is asked for.
-    positional: how many arguments deepdraw itself gives by position (where `_partial_` may stand: if it is true).
-    named: which arguments it gives by name.
+    keys: Hydra's own keys, beside `_target_`, that its YAML files use.
+    base: the base class of a class that `trust` adds from another package; None if evaluation never builds this part.
+    method: the method that such a class must have, if no base class is required.
+    positional: how many arguments deepdraw itself passes by position (if `_partial_` may stand there: when it is true).
+    named: the arguments that deepdraw itself passes by name.
     """
 
     targets: tuple[str, ...]
@@ -38,7 +38,7 @@ class Role:
 
     @property
     def built(self) -> bool:
-        """Whether evaluation builds this part of a checkpoint's config; all other parts are only read as text."""
+        """Whether evaluation builds this part of a checkpoint's config. All other parts are only read as text."""
         return self.base is not None or self.method is not None
 
     @property
@@ -121,5 +121,5 @@ def role_of(place: str) -> Role | None:
 
 
 def inside(name: str, packages: Iterable[str]) -> bool:
-    """Whether a dotted name is that of one of the packages, or lies in one of them."""
+    """Whether a dotted name is one of the packages, or lies in one of them."""
     return any(name == package or name.startswith(f"{package}.") for package in packages)

@@ -1,4 +1,4 @@
-"""Whether the values of a config are of the types that the classes and functions take which it names."""
+"""Checks that the values of a config have the types that the classes and functions named in it expect."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from deepdraw.config.roles import role_of
 
-HYDRA_KEYS: dict[str, Any] = {  # the keys that Hydra itself reads in whatever names a `_target_`
+HYDRA_KEYS: dict[str, Any] = {  # the keys that Hydra itself reads beside a `_target_`
     "_target_": str,
     "_partial_": bool,
     "_recursive_": bool,
@@ -25,8 +25,8 @@ PLURAL_TYPE_NAMES = {int: "whole numbers", float: "numbers", str: "texts"}
 def check_value(key: str, value: Any, kind: Any) -> None:
     """Raise ValueError, in one line, unless a plain value is of the annotation `kind`: `head.width='x' must be ...`.
 
-    A whole number is a number too, true and false are none, and a text is never read as anything else. What names a
-    `_target_` is checked by what that takes.
+    A whole number counts as a number; true and false do not; a text is never converted. A mapping with a `_target_` is
+    checked against the parameters of that target.
     """
     if isinstance(value, Mapping) and "_target_" in value:
         return check_node(key, value)
@@ -42,7 +42,7 @@ def check_value(key: str, value: Any, kind: Any) -> None:
 
 
 def check_node(key: str, node: Any) -> None:
-    """Raise ValueError, in one line, unless the resolved config of `key` names what is here and takes its values."""
+    """Raise ValueError, in one line, unless the config of `key` names something importable that takes its values."""
     if not isinstance(node, Mapping) or not isinstance(node.get("_target_"), str):
         raise ValueError(
             f"{key}={_shown(node)} names no class: choose {key.partition('.')[0]}=... as --help lists them"
@@ -55,7 +55,7 @@ def check_node(key: str, node: Any) -> None:
     call = _found(key, target)
     positional, named = (role.positional, role.named) if role is not None else (0, ())
     if role is not None and "_partial_" in role.keys and not partial:
-        positional = 0  # it is called at once, with its options alone
+        positional = 0  # it is called at once, with its options only
     options = {name: value for name, value in node.items() if name not in HYDRA_KEYS}
     check_arguments(
         key, call, options, positional=positional + len(node.get("_args_", [])), named=named, partial=partial
@@ -71,14 +71,14 @@ def check_arguments(
     named: Sequence[str] = (),
     partial: bool = False,
 ) -> None:
-    """Raise ValueError, in one line, unless `call` takes the options below `key`, each of a type that it takes.
+    """Raise ValueError, in one line, unless `call` accepts the options below `key` and their types.
 
-    positional, named: how many arguments come by position, and which by name, besides the options.
+    positional, named: how many arguments are passed by position, and which by name, besides the options.
     partial: whether options may be missing.
     """
     try:
         parameters = inspect.signature(call).parameters.values()
-    except (ValueError, TypeError):  # what is written in C does not tell
+    except (ValueError, TypeError):  # a function written in C may have no signature
         return
     kinds = inspect.Parameter
     places = [p.name for p in parameters if p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)]
@@ -106,7 +106,7 @@ def check_arguments(
 
 
 def describe_type(kind: Any) -> str:
-    """What an annotation takes, in words."""
+    """A type annotation in words, for messages."""
     origin, inner = get_origin(kind), get_args(kind)
     if kind in TYPE_NAMES:
         return TYPE_NAMES[kind]
@@ -148,7 +148,7 @@ def _fits(value: Any, kind: Any) -> bool:
         return isinstance(value, Mapping) and (
             len(inner) < 2 or all(_fits(k, inner[0]) and _fits(one, inner[1]) for k, one in value.items())
         )
-    # Callables and objects: what names a _target_ stands for one, and no plain value does.
+    # Callables and other objects can only be given by a mapping with a _target_.
     return isinstance(value, Mapping) and "_target_" in value
 
 
@@ -158,7 +158,7 @@ def _is_list(kind: Any) -> bool:
 
 
 def _known(kind: Any) -> bool:
-    """Whether this is a type, and not such as a TypeVar, which takes anything."""
+    """Whether this is a type that can be checked; a TypeVar, for example, takes anything."""
     return kind is None or isinstance(kind, type) or get_origin(kind) is not None
 
 
@@ -174,7 +174,7 @@ def _plain(kind: Any) -> bool:
 
 
 def _hints(call: Callable[..., Any]) -> dict[str, Any]:
-    """The annotations of what `call` takes; none where they name what is imported for type checkers alone."""
+    """The annotations of the parameters of `call`; none if they name types that only type checkers import."""
     try:
         return get_type_hints(getattr(call, "__init__") if isinstance(call, type) else call)  # noqa: B009
     except (NameError, TypeError, AttributeError):
@@ -199,7 +199,7 @@ def _name(call: Callable[..., Any]) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A value as it is written in an override, cut short: a text in quotes only where it could be taken for another."""
+    """A value as one writes it in an override, shortened. A text has quotes only where it could be misread."""
     if isinstance(value, str) and re.fullmatch(r"(?!null$|true$|false$)[A-Za-z_./][\w./-]*", value):
         text = value
     elif value is None or type(value) is bool:

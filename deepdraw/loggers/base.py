@@ -1,4 +1,4 @@
-"""Where metrics go: metrics.csv, W&B and TensorBoard; a resumed run goes on in the same files and W&B run."""
+"""Loggers write metrics to metrics.csv, W&B and TensorBoard. A resumed run continues the same files and W&B run."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class Logger(Protocol):
 class CSVLogger:
     """One row for each call in `<run>/metrics.csv`; a metric that was not measured leaves an empty cell.
 
-    A row is on the disk before `log` returns, and so before a checkpoint counts it. Of the times, `images_per_second`
-    is kept and `epoch_time`, which says the same of whole epochs, left out.
+    A row is on the disk before `log` returns, and so before a checkpoint counts it. `epoch_time` is left out, because
+    `images_per_second` says the same.
     """
 
     def __init__(self, run_dir: Path, config: Mapping[str, Any]) -> None:
@@ -87,7 +87,7 @@ class CSVLogger:
         return list(dict.fromkeys(key for row in self._rows for key in row))
 
     def _read(self) -> list[dict[str, str]]:
-        """The rows from the first on that are whole: a kill may have cut the last one short."""
+        """All complete rows from the first on. The last row may be cut short if the process was killed."""
         fix = "put it back, or train again in another hydra.run.dir"
         text = read_text(self._path, largest=LARGEST["CSV"], fix=fix)
         lines = csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
@@ -123,9 +123,9 @@ def log_evaluation(
 ) -> None:
     """Add an evaluation's `split/name` metrics and pictures to the W&B run and the event files of the training.
 
-    loggers: by name, those that the evaluation's own config asks for; each takes the run directory and a config.
-    config: the training's. While the run directory has no `summary.json`, the training may still be writing there, and
-    nothing is added. `metrics.csv` is left as it is: a run can be resumed.
+    loggers: the loggers in the evaluation's own config, by name; each takes the run directory and a config.
+    config: the training's. If the run directory has no `summary.json`, the training may still be running, and nothing
+    is added. `metrics.csv` is never changed, so that the run can be resumed.
     """
     summary = run_dir / "summary.json"
     if not summary.exists():

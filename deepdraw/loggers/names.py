@@ -1,4 +1,4 @@
-"""Metrics as W&B and TensorBoard name them: as the original project did, so that its dashboards go on."""
+"""The names of metrics on W&B and TensorBoard: those of the original project, so that its dashboards keep working."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ Value = TypeVar("Value")
 
 
 def on_dashboard(metrics: Mapping[str, Value]) -> dict[str, Value]:
-    """The same values, each under the original project's name in the place of deepdraw's where it has one."""
+    """The same values, renamed to the original project's names where those differ from deepdraw's."""
     return {_RATES.get(key) or re.sub(r"/top1(?=$|_low$|_high$)", "/accuracy", key): metrics[key] for key in metrics}

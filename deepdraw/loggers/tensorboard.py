@@ -1,4 +1,4 @@
-"""TensorBoard: event files in the run directory, where a resumed run hides what it does again."""
+"""TensorBoard event files in the run directory. A resumed run hides the old rows of the steps that it repeats."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class TensorBoardLogger:
         if find_spec("tensorboard") is None:
             raise ValueError("logger=tensorboard needs TensorBoard: pip install 'deepdraw[tensorboard]'")
         self._folder, self._config = run_dir / "tensorboard", config
-        self._purge_step: int | None = 0  # a run begun anew hides all that is there
+        self._purge_step: int | None = 0  # a new run hides all old rows
         self._last_step = -1
         self._writer: Any = None
 
@@ -53,7 +53,7 @@ class TensorBoardLogger:
         self._start().close()
 
     def _start(self) -> Any:
-        """The writer, opened on first use: a refused run leaves nothing."""
+        """The writer. It is opened on first use, so that a refused run leaves no files."""
         if self._writer is None:
             from torch.utils.tensorboard import SummaryWriter
 

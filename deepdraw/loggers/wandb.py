@@ -1,4 +1,4 @@
-"""Weights & Biases: one W&B run for each run directory, whatever becomes of the process or of the network."""
+"""Weights & Biases: one W&B run for each run directory, even if the process is killed or the network fails."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ LONGEST = 128  # characters of a name or group
 class WandbLogger:
     """Metrics, pictures, config and summary in a W&B run, under the names of `on_dashboard`.
 
-    The run is online after `wandb login`, else offline, to be sent by `wandb sync`. Its id and name are kept in
-    `<run>/wandb.json`, so that a run that was killed, even before its first checkpoint, goes on as the same W&B run;
-    of an offline one W&B may have lost the last 32 KiB of rows, which it writes in blocks. What a resumed run does
-    again stays in twice, at the same `step`: the axis of all charts. W&B's own steps, which may never fall, are the
-    same but for that. Where W&B fails, training goes on without it.
+    The run is online after `wandb login`, else offline; `wandb sync` then uploads it. Its id and name are kept in
+    `<run>/wandb.json`, so that a run that was killed, even before its first checkpoint, continues the same W&B run. W&B
+    writes offline runs in blocks, so up to 32 KiB of rows may be lost. The steps that a resumed run repeats appear
+    twice at the same `step`, which is the axis of all charts; W&B's own step counter may never decrease and differs
+    from it only there. If W&B fails, training continues without it.
 
     name: by default the end of the run directory's path, in a sweep the number of the job and what it varies.
     group: by default none, in a sweep the end of its directory's path.
@@ -81,16 +81,16 @@ class WandbLogger:
         self._send(close)
 
     def _send(self, action: Callable[[Any], None]) -> None:
-        """Do it to the run, which is opened on first use: a refused run leaves nothing on W&B."""
+        """Apply `action` to the run. It is opened on first use, so that a refused run leaves nothing on W&B."""
         if self._failed:
             return
         try:
             if self._run is None:
                 self._run = self._open()
             action(self._run)
-        except Exception as error:  # of whatever kind: it is not worth the training it tells of
+        except Exception as error:  # no failure of logging may end the training
             self._failed = True
-            print(f"W&B fails and hears no more of this run ({_first_line(error)}); training goes on")
+            print(f"W&B failed and gets no more rows of this run ({_first_line(error)}); training goes on")
 
     def _add(self, run: Any, values: Mapping[str, Any], step: int) -> None:
         self._state["step"] = max(step, self._state["step"] + 1)
@@ -98,7 +98,7 @@ class WandbLogger:
         run.log({**values, "step": step}, step=self._state["step"], commit=True)
 
     def _save(self) -> None:
-        """Keep id and step, whole, for the process that goes on after this one is killed."""
+        """Save id and step for the process that resumes this run."""
         write_json(self._file, self._state)
 
     def _open(self) -> Any:
@@ -108,9 +108,9 @@ class WandbLogger:
             "id": self._state["id"],
             "group": self._state["group"],
             "name": self._state["name"],
-            "tags": self._tags or None,  # else those of WANDB_TAGS
+            "tags": self._tags or None,  # None: W&B reads WANDB_TAGS
             "resume": "allow",
-            "reinit": "create_new",  # beside what a failed job of the same sweep has left open
+            "reinit": "create_new",  # a failed job of the same sweep may have left its run open in this process
             "dir": str(self._run_dir),
             "config": self._config,
             "project": self._project,
@@ -122,8 +122,8 @@ class WandbLogger:
         except (wandb.Error, OSError) as error:
             if mode != "online":
                 raise
-            print(f"W&B does not take the run ({_first_line(error)}): it is kept offline, to be sent by wandb sync")
-            wandb.teardown()  # which frees the id
+            print(f"W&B refused the run ({_first_line(error)}): it is kept offline; `wandb sync` uploads it later")
+            wandb.teardown()  # frees the id for the offline run
             run = wandb.init(mode="offline", **options)
         run.define_metric("step", hidden=True)
         run.define_metric("*", step_metric="step")
@@ -132,7 +132,7 @@ class WandbLogger:
 
 
 class _State(TypedDict, total=False):
-    """What `wandb.json` says; config: a digest of the run's, under which the rest was written."""
+    """The content of `wandb.json`. config: a digest of the config of the run that wrote it."""
 
     id: str
     step: int
@@ -148,11 +148,11 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def labels(run_dir: Path) -> dict[str, str | None]:
-    """The group and name by which W&B lists the run, as its variables say or after the sweep and its job."""
+    """The run's group and name on W&B: from W&B's environment variables, else from the sweep and the job."""
     group, name = None, _end(run_dir)
     if HydraConfig.initialized() and (hydra := HydraConfig.get()).mode == RunMode.MULTIRUN:
         sweep = Path(hydra.sweep.dir)
-        typed = sweep / "multirun.yaml"  # by Hydra's own sweeper; others write none
+        typed = sweep / "multirun.yaml"  # only Hydra's own sweeper writes it
         common = OmegaConf.load(typed).hydra.overrides.task if typed.exists() else []
         swept = [override for override in hydra.overrides.task if override not in common]
         group, name = _end(sweep), " ".join([str(hydra.job.num), *swept])[:LONGEST]
@@ -160,7 +160,7 @@ def labels(run_dir: Path) -> dict[str, str | None]:
 
 
 def _end(directory: Path) -> str:
-    """As much of a path as tells runs of the default directories, named by day and time, apart."""
+    """The last two parts of a path (day and time in the default directories), which tell runs apart."""
     return "/".join(directory.resolve().parts[-2:])[-LONGEST:]
 
 

@@ -1,16 +1,16 @@
-"""The code that runs: where it lies and which commit it is."""
+"""The running code: the folder of the package and its git commit."""
 
 from __future__ import annotations
 
 import subprocess
 from pathlib import Path
 
-COMMIT = "commit.txt"  # beside a copy of the package: the commit that it is a copy of
+COMMIT = "commit.txt"  # lies beside a copied package and names the commit of the copy
 PACKAGE = Path(__file__).parents[1]
 
 
 def git_commit() -> str | None:
-    """The commit of the code that runs, with `-dirty` where files differ from it; None outside a clone."""
+    """The git commit of the running code, with `-dirty` if files differ from it; None outside a clone."""
     noted = PACKAGE.parent / COMMIT
     if noted.exists():
         return noted.read_text() or None

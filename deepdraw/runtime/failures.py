@@ -1,4 +1,4 @@
-"""What ends a command in one line: bad input, and what disk, memory, processes and the machine refuse."""
+"""Turns exceptions from bad input, the disk, memory, processes and the network into one-line messages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deepdraw.runtime.display import shown
 
 MEMORY = "use a smaller data.batch_size, fewer data.num_workers, or a machine with more memory"
 AGAIN = "and run the same command again"
-FIXES = {  # of what an operating system refuses, beside the file and the reason
+FIXES = {  # what the user can do about each error of the operating system
     errno.ENOSPC: f"free some space, or choose another disk, {AGAIN}",
     errno.EDQUOT: f"free some of your quota, or choose another disk, {AGAIN}",
     errno.EROFS: "choose a directory on a disk that can be written",
@@ -29,7 +29,7 @@ FIXES = {  # of what an operating system refuses, beside the file and the reason
 }
 NETWORK = (errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.ETIMEDOUT, errno.EHOSTUNREACH)
 FIXES |= dict.fromkeys((*NETWORK, errno.ENETUNREACH), f"check the network, {AGAIN}")
-PRINTING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF, errno.EFBIG)  # what stops it
+PRINTING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF, errno.EFBIG)  # errors that print() can raise
 
 OUT_OF_MEMORY = re.compile(
     r"(?i)out of memory|(can't|cannot|unable to) (allocate|mmap)|failed to (allocate|map segment)|insufficient memory|"
@@ -37,17 +37,17 @@ OUT_OF_MEMORY = re.compile(
 )
 NO_THREAD = re.compile(r"can't start new thread|Thread creation failed")
 LOADER = re.compile(r"DataLoader worker \(pid\S* (?P<pid>[\d, ]+)\) (is killed by signal: (?P<signal>[\w ]+)|exited)")
-PEER = re.compile(r"gloo/|NCCL")  # the libraries by which ranks talk
-PLACE = re.compile(r"\[[^\]]*\.cc:\d+\] ")  # in their source
-SENT = re.compile(r"^Caught \w+ in .*?\n(Original )?Traceback[^\n]*\n", re.DOTALL)  # by a worker process, as text
-LAST = re.compile(r"^(?P<kind>[A-Za-z_][\w.]*)(: (?P<text>.*))?\s*\Z", re.DOTALL | re.MULTILINE)  # of a traceback
-SYSTEM = re.compile(  # an OSError
+PEER = re.compile(r"gloo/|NCCL")  # errors of the libraries through which ranks communicate
+PLACE = re.compile(r"\[[^\]]*\.cc:\d+\] ")  # the position in the source of those libraries
+SENT = re.compile(r"^Caught \w+ in .*?\n(Original )?Traceback[^\n]*\n", re.DOTALL)  # a worker sent it as text
+LAST = re.compile(r"^(?P<kind>[A-Za-z_][\w.]*)(: (?P<text>.*))?\s*\Z", re.DOTALL | re.MULTILINE)  # end of a traceback
+SYSTEM = re.compile(  # the text of an OSError
     r"\[Errno (?P<number>\d+)\] (?P<reason>[^:]*)(: (['\"])(?P<file>.*?)\4( -> (['\"])(?P<other>.*?)\7)?)?$"
 )
 
 
 def failure_line(error: BaseException | None) -> str | None:
-    """What to say, in one line, of an exception that the user or the machine caused; None for a fault of the code."""
+    """The one-line message for an exception that the user or the machine caused; None for a bug in deepdraw."""
     error = _cause(error)
     if error is None:
         return None
@@ -67,12 +67,12 @@ def failure_line(error: BaseException | None) -> str | None:
 
 
 def keeps_tracebacks() -> bool:
-    """Whether HYDRA_FULL_ERROR asks for all of a traceback."""
+    """Whether HYDRA_FULL_ERROR asks for full tracebacks."""
     return os.environ.get("HYDRA_FULL_ERROR", "") not in ("", "0")
 
 
 def drop_stdout_that_fails() -> None:
-    """Send to nowhere what cannot be printed: Python would fail on it once more at its end."""
+    """If stdout cannot be written, redirect it to /dev/null; otherwise Python would fail again when it exits."""
     try:
         sys.stdout.flush()
     except (OSError, ValueError):
@@ -81,12 +81,12 @@ def drop_stdout_that_fails() -> None:
 
 
 def one_line(error: BaseException) -> str:
-    """What it says, in one line, without the traceback that a worker process sends ahead of it."""
+    """The message of an exception in one line, without the traceback that a worker process puts before it."""
     return shown(" ".join(_last(error)[1].split()))
 
 
 def _last(error: BaseException) -> tuple[str, str]:
-    """The kind of an exception and what it says, which a worker process may have sent as the end of a traceback."""
+    """The class name and message of an exception. A worker process may have sent both as the end of a traceback."""
     message = str(error)
     if sent := SENT.match(message):
         frame = message[sent.end() :].rpartition('\n  File "')[2]
@@ -96,7 +96,7 @@ def _last(error: BaseException) -> tuple[str, str]:
 
 
 def _cause(error: BaseException | None) -> BaseException | None:
-    """What another exception stands for: Hydra's, one that a worker process sent, or rich's where a pipe broke."""
+    """The original exception behind a wrapper of Hydra, of a worker process, or of rich (for a broken pipe)."""
     while _is_of(error, "hydra.errors", "InstantiationException"):
         error = error and error.__cause__
     if isinstance(error, SystemExit):
@@ -118,12 +118,12 @@ def _system_line(error: OSError, message: str) -> str:
 
 
 def _is_of(error: BaseException | None, module: str, name: str) -> bool:
-    """Whether it is of a class of a module that is slow to import, and so may not have been."""
+    """Whether the exception is an instance of a class. If its module was never imported, it cannot be."""
     return isinstance(error, getattr(sys.modules.get(module), name, ()))
 
 
 def _is_of_workers(error: BaseException) -> bool:
-    """Whether a pipe to another process, which multiprocessing started, has broken."""
+    """Whether the error comes from a broken pipe to a process that multiprocessing started."""
     frame = error.__traceback__ if isinstance(error, BrokenPipeError | ConnectionResetError | EOFError) else None
     while frame is not None:
         if str(frame.tb_frame.f_globals.get("__name__")).startswith("multiprocessing."):
@@ -133,18 +133,18 @@ def _is_of_workers(error: BaseException) -> bool:
 
 
 def _number(message: str) -> int | None:
-    """The error of the operating system that a library tells in words alone."""
+    """The errno behind the message of a library that gives only the operating system's words."""
     return next((number for number in FIXES if os.strerror(number) in message), None)
 
 
 def _is_of_stdout(number: int | None) -> bool:
-    """Whether an error that names no file comes of printing."""
+    """Whether an error that names no file was caused by printing."""
     if number not in PRINTING:
-        return number == errno.EPIPE  # rich, which met it, has sent stdout to nowhere
+        return number == errno.EPIPE  # rich met it and has redirected stdout to /dev/null
     try:
         sys.stdout.flush()
         os.write(sys.stdout.fileno(), b"\n")
-    except (OSError, ValueError):  # ValueError: it is closed
+    except (OSError, ValueError):  # ValueError: stdout is closed
         return True
     return False
 
@@ -153,7 +153,7 @@ def _is_memory(error: BaseException, message: str) -> bool:
     if isinstance(error, MemoryError):
         return True
     if isinstance(error, RuntimeError | ImportError) or type(error).__module__ == "cv2":
-        return bool(OUT_OF_MEMORY.search(message))  # torch.OutOfMemoryError is a RuntimeError, and says so
+        return bool(OUT_OF_MEMORY.search(message))  # torch.OutOfMemoryError is a RuntimeError with such a message
     return False
 
 

@@ -1,10 +1,10 @@
-"""The one place that writes files: a reader finds the old file or the new one, never a half.
+"""The one place that writes files. A reader finds the old file or the new one, never half of it.
 
-A file is written beside its place under a name that no other process uses, brought to the disk, and renamed. A process
-that is killed leaves such a part behind; the next one that writes the same file removes it, as its lock has died with
-its owner: processes that the owner has forked do not hold it. A link at the place of a file is replaced, never
-followed. A file that grows under its own name (`open_growing`, `append_text`) is no link either, has no second name,
-and is written by one process at a time.
+A file is first written as a part: beside its place, under a unique name, and locked. It is then flushed to the disk and
+renamed. A process that is killed leaves its part behind. The lock on the part ends with its owner (forked children do
+not keep it), so the next process that writes the same file knows the part as abandoned and removes it. A link at the
+place of a file is replaced, never followed. A file that grows under its own name (`open_growing`, `append_text`) must
+not be a link or have a second hard link, and one process at a time may write it.
 """
 
 from __future__ import annotations
@@ -24,22 +24,21 @@ from typing import Any, BinaryIO
 
 try:
     import fcntl
-except ImportError:  # Windows, where parts of killed processes stay
+except ImportError:  # on Windows, the parts of killed processes stay
     fcntl = None  # type: ignore[assignment]
 
 PART = re.compile(r"\..*\.[0-9a-f]{16}\.part")  # the name of a part
-PROBE = 1 << 16  # bytes that a folder must take to count as writable
-LONGEST = 200  # bytes of a file's own name within that of its part
+PROBE = 1 << 16  # bytes that are written to try whether a folder is writable
+LONGEST = 200  # bytes of a file's name that the name of its part repeats
 FLAGS = os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) if hasattr(os, "O_CLOEXEC") else 0
-_held: set[int] = set()  # the descriptors by which this process has files locked
+_held: set[int] = set()  # the file descriptors through which this process holds locks
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write bytes to, which takes the place of `path` once the block has ended well; folders are made.
+    """A file to write bytes to. It replaces `path` if the block ends without an exception. Missing folders are created.
 
-    Raises OSError, naming `path`, where the disk refuses. Then, as after any other exception, `path` is as it was and
-    nothing is left beside it.
+    Raises OSError, naming `path`, if the disk refuses. After any exception `path` is unchanged and no part is left.
     """
     path = Path(path)
     with _naming(path):
@@ -65,9 +64,9 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """A folder to write into, which takes the name `path` once the block has ended well, and else goes away.
+    """A folder to write into. It gets the name `path` if the block ends without an exception, else it is removed.
 
-    Raises OSError, naming `path`, where the disk refuses or `path` is there already and no empty folder.
+    Raises OSError, naming `path`, if the disk refuses, or if `path` exists and is not an empty folder.
     """
     path = Path(path)
     with _naming(path):
@@ -91,25 +90,25 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
-    """Write `content` in the place of what `path` held."""
+    """Replace the content of `path` by `content`."""
     with whole_file(path) as file:
         file.write(content)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8 in the place of what `path` held, its ends of line as they are."""
+    """Replace the content of `path` by `text` in UTF-8. Line ends are not changed."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: Path, mapping: Mapping[str, Any]) -> None:
-    """Write `mapping` with sorted keys. Raises ValueError for NaN and infinity, which JSON has no word for."""
+    """Write `mapping` with sorted keys. Raises ValueError for NaN and infinity, which JSON cannot hold."""
     write_text(path, json.dumps(mapping, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
 def copy_file(source: Path, path: Path) -> None:
-    """Copy a file with its mode and times in the place of what `path` held; nothing waits for the disk.
+    """Replace `path` by a copy of a file with its mode and times, without waiting for the disk.
 
-    For copies that can be made again, as a kill leaves half of one.
+    Use it only for copies that can be made again: a killed process may leave half a copy.
     """
     with open(source, "rb") as opened, _naming(path):
         path.unlink(missing_ok=True)
@@ -121,10 +120,9 @@ def copy_file(source: Path, path: Path) -> None:
 
 
 def append_text(path: Path, text: str) -> None:
-    """Add `text` as UTF-8 at the end of a file, in one write, and bring it to the disk.
+    """Append `text` in UTF-8 to a file, in one write, and flush it to the disk.
 
-    Whoever reads the file must expect the last line to be torn, as a power cut leaves it. Raises OSError as
-    `open_growing` does.
+    A reader must expect an incomplete last line, which a power cut can leave. Raises OSError as `open_growing` does.
     """
     with open_growing(path) as file, _naming(path):
         end, encoded = file.tell(), text.encode("utf-8")
@@ -138,11 +136,11 @@ def append_text(path: Path, text: str) -> None:
 
 
 def open_growing(path: Path, end: int | None = None) -> FileIO:
-    """A file that keeps its name while it grows, made if absent, open to be written on from byte `end` or its end.
+    """A file that grows under its own name, opened for appending. It is created if missing and cut off at byte `end`.
 
-    Each write reaches the operating system at once, and may write less than it is given only where the disk is full.
-    What lies after `end` is cut off. Raises OSError, naming `path`, for a link, for what is no regular file or has a
-    second name, and where another process is writing it.
+    Each write goes to the operating system at once; only a full disk makes it write less than it was given. Raises
+    OSError, naming `path`, for a link, for anything but a regular file, for a file with a second hard link, and if
+    another process is writing it.
     """
     path = Path(path)
     with _naming(path):
@@ -165,23 +163,22 @@ def open_growing(path: Path, end: int | None = None) -> FileIO:
 
 
 def name_grown(part: Path, path: Path) -> None:
-    """Give a file or folder that grew as `part`, and is whole and on the disk now, its name `path`."""
+    """Rename a file or folder from `part` to `path`. It must be complete and flushed to the disk."""
     with _naming(path):
         os.replace(part, path)
     _sync_folder(path.parent)
 
 
 def create_file(path: Path, mode: int = 0o666) -> BinaryIO:
-    """A new file to write bytes to, under its own name. FileExistsError where there is one, or a link."""
+    """A new file to write bytes to, under its own name. Raises FileExistsError if the name is taken, also by a link."""
     with _naming(path):
         return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | FLAGS, mode), "wb")
 
 
 def create_whole(path: Path, content: bytes, mode: int = 0o666) -> None:
-    """Create a file that is never seen without its content. FileExistsError where there is one, or anything else.
+    """Create a file that appears together with its content. Raises FileExistsError if the name is taken.
 
-    mode: its permissions, of which the umask takes some. On a file system without links the file may be seen empty,
-    for the moment of one write.
+    mode: its permissions, before the umask. On a file system without hard links the file may appear empty for a moment.
     """
     with _naming(path):
         _remove_abandoned(path)
@@ -196,11 +193,11 @@ def create_whole(path: Path, content: bytes, mode: int = 0o666) -> None:
 
 
 def _link(part: Path, path: Path, content: bytes, mode: int) -> None:
-    """Give a part its name, where there is no file of that name."""
+    """Link a part to its final name, if that name is free."""
     try:
         os.link(part, path)
     except FileExistsError:
-        if os.stat(part).st_nlink < 2:  # else a network file system did so, and was asked again as its answer was lost
+        if os.stat(part).st_nlink < 2:  # 2: the link was made, but a network file system lost its answer and retried
             raise
     except (OSError, NotImplementedError):  # a file system without links
         with create_file(path, mode) as file:
@@ -208,7 +205,7 @@ def _link(part: Path, path: Path, content: bytes, mode: int) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Make the folder and try to write there: better before hours of work than after. Raises OSError naming it."""
+    """Create the folder and try to write there, before hours of work are spent. Raises OSError naming the folder."""
     probe = folder / "writable"
     with _naming(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -223,7 +220,7 @@ def check_writable(folder: Path) -> None:
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove what killed processes left half written in this folder."""
+    """Remove the incomplete files that killed processes left in this folder."""
     for path in folder.iterdir() if folder.is_dir() else ():
         if PART.fullmatch(path.name):
             _remove_if_abandoned(path)
@@ -235,7 +232,7 @@ def _part_of(path: Path) -> Path:
 
 
 class _Locked(FileIO):
-    """A file that this process has locked for as long as it is open."""
+    """A file that this process holds locked while it is open."""
 
     def close(self) -> None:
         if not self.closed:
@@ -249,17 +246,17 @@ def _open_part(path: Path, mode: int = 0o666) -> tuple[_Locked, Path]:
         part = _part_of(path)
         file = _Locked(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | FLAGS, mode), "r+")
         _lock(file.fileno())
-        if os.fstat(file.fileno()).st_nlink:  # else another process took it for abandoned, before it was locked
+        if os.fstat(file.fileno()).st_nlink:  # 0: another process removed it as abandoned, before it was locked
             return file, part
         file.close()
 
 
 def _make_part(path: Path) -> tuple[int, Path]:
-    """A new folder as a part of `path`, and the descriptor by which it is locked until `_unlock`."""
+    """A new folder as a part of `path`, and the file descriptor that holds its lock until `_unlock`."""
     while True:
         part = _part_of(path)
         part.mkdir()
-        with suppress(FileNotFoundError):  # another process took it for abandoned, before it was locked
+        with suppress(FileNotFoundError):  # another process removed it as abandoned, before it was locked
             descriptor = os.open(part, os.O_RDONLY | FLAGS)
             _lock(descriptor)
             if part.is_dir():
@@ -268,13 +265,13 @@ def _make_part(path: Path) -> tuple[int, Path]:
 
 
 def _lock(descriptor: int, wait: bool = True) -> bool:
-    """Lock an open file for as long as it is open; False where another process has locked it and `wait` is not set."""
+    """Lock an open file until it is closed. Returns False if another process holds the lock and `wait` is False."""
     if fcntl is not None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             return False
-        except OSError:  # a file system without locks, where nothing counts as abandoned either
+        except OSError:  # on a file system without locks no part counts as abandoned, so none is needed
             pass
     _held.add(descriptor)
     return True
@@ -285,17 +282,17 @@ def _unlock(descriptor: int) -> None:
     os.close(descriptor)
 
 
-def _let_go() -> None:
-    """In a forked child: hold none of the parent's locks, which else outlast the parent that is killed."""
-    nothing = os.open(os.devnull, os.O_RDWR | FLAGS)
-    for descriptor in _held:  # whoever has it for a file may still close it
-        os.dup2(nothing, descriptor, inheritable=False)
-    os.close(nothing)
+def _drop_locks_of_parent() -> None:
+    """In a forked child, give up the parent's locks: they would otherwise stay when the parent is killed."""
+    null = os.open(os.devnull, os.O_RDWR | FLAGS)
+    for descriptor in _held:  # it must stay open, because a file object of the child may still close it
+        os.dup2(null, descriptor, inheritable=False)
+    os.close(null)
     _held.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go)
+    os.register_at_fork(after_in_child=_drop_locks_of_parent)
 
 
 def _remove_abandoned(path: Path) -> None:
@@ -307,7 +304,7 @@ def _remove_abandoned(path: Path) -> None:
 
 
 def _remove_if_abandoned(part: Path) -> None:
-    """Remove a part whose writer is gone, and its lock with it; a link of that name is left alone."""
+    """Remove a part if its lock is free, which means that its writer has ended. A link of that name is left alone."""
     if fcntl is None:
         return
     try:
@@ -317,7 +314,7 @@ def _remove_if_abandoned(part: Path) -> None:
         return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if folder:  # locked until it is gone: a writer that has just made it waits for that, and makes another
+        if folder:  # it stays locked until it is removed; a process that has just created it waits and creates another
             shutil.rmtree(part, ignore_errors=True)
         else:
             part.unlink()
@@ -329,7 +326,7 @@ def _remove_if_abandoned(part: Path) -> None:
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Let an OSError name the file that was asked for, not its part, and never no file."""
+    """Make every OSError in the block name the requested file, instead of its part or no file."""
     try:
         yield
     except OSError as error:
@@ -337,7 +334,7 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def _named(error: OSError, path: Path) -> OSError:
-    """The error with the name of the file; numpy tells of a full disk without its number."""
+    """The same error with the name of the file. numpy reports a full disk without an errno."""
     reason = "a link, which is not followed" if error.errno == errno.ELOOP else error.strerror or str(error)
     return OSError(error.errno or errno.EIO, reason or type(error).__name__, str(path))
 
@@ -351,5 +348,5 @@ def _sync(path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    with suppress(OSError):  # of file systems that bring no folder to the disk
+    with suppress(OSError):  # some file systems cannot flush a folder
         _sync(folder)

@@ -1,4 +1,4 @@
-"""A lock between processes of any machines that share a directory, which the death of its owner sets free."""
+"""A lock for processes on all machines that share a directory. It becomes free when its owner dies."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from deepdraw.runtime.files import create_whole
 from deepdraw.runtime.reading import parse_json, read_bytes
 
 BEAT = 5.0  # seconds between an owner's signs of life
-SILENCE = 60.0  # seconds without one after which it is taken for dead
-UNWRITTEN = 1.0  # seconds after which a lock that names no owner is taken for a dead one's
+SILENCE = 60.0  # seconds without a sign of life after which an owner counts as dead
+UNWRITTEN = 1.0  # seconds after which the owner of a lock that names none counts as dead
 LARGEST = 1 << 12  # bytes of a lock file
-LAST_PID = 2**31 - 1  # that any system gives a process
+LAST_PID = 2**31 - 1  # the largest process number on any system
 FIX = "remove it"
 
 
 @dataclass(frozen=True)
 class Owner:
-    """What a lock file says of the process that holds it; machine, started: as `_machine`, `_started` tell them."""
+    """The process that holds a lock, as the lock file describes it; machine, started: see `_machine`, `_started`."""
 
     host: str
     pid: int
@@ -40,13 +40,13 @@ class Owner:
 
 
 class Lock:
-    """A file that one process at a time can create, and touches for as long as it holds the lock.
+    """A lock file. One process at a time can create it, and touches it regularly while it holds the lock.
 
-    Creating a file where there is none and renaming one are what network file systems do in one step; fcntl's locks
-    are not passed on by all of them. The file appears with its content, so that one that names no owner is nobody's.
-    A dead owner is known by its silence, over `silence` seconds of the clock of whoever waits, and on its own machine
-    at once, by its process number and the time at which that process was started: there one that was only stopped
-    keeps its lock. One elsewhere that was stopped for so long finds `held` false when it goes on.
+    Network file systems create and rename files atomically, but not all of them support fcntl locks. The file appears
+    together with its content, so a file that names no owner belongs to nobody. A waiting process takes an owner for
+    dead if it gave no sign of life for `silence` seconds. If the owner ran on the same machine, its process number and
+    start time show at once whether it still runs; a process that is only stopped keeps its lock there. A process on
+    another machine that was stopped for so long finds `held` false when it continues.
     """
 
     def __init__(self, path: Path, *, beat: float = BEAT, silence: float = SILENCE) -> None:
@@ -63,12 +63,12 @@ class Lock:
                 "token": uuid.uuid4().hex,
             }
         )
-        self._sign: tuple[str, int] | None = None  # what the owner wrote and when it last touched it
+        self._sign: tuple[str, int] | None = None  # the content of the file and the time of its last touch
         self._sign_since = 0.0
         self._released = threading.Event()
 
     def acquire(self) -> bool:
-        """Take the lock if it is free or its owner dead, and say whether that went well; waits for nothing."""
+        """Take the lock if it is free or its owner is dead. Returns whether it was taken, without waiting."""
         if self.is_taken:
             return False
         self.clear()
@@ -82,14 +82,14 @@ class Lock:
         return True
 
     def release(self) -> None:
-        """Set the lock free, unless it was lost."""
+        """Free the lock, unless another process has taken it over."""
         self._released.set()
         self.held = False
         if self._read() == self._own:
             self.path.unlink()
 
     def clear(self) -> None:
-        """Remove the lock if its owner is dead, and those that were being removed when their remover died."""
+        """Remove the lock if its owner is dead. Also finish removals that a killed process had started."""
         sign = self._look()
         if sign is not None and self._is_dead(sign):
             self._clear_away(sign[0])
@@ -109,34 +109,34 @@ class Lock:
 
     @property
     def is_taken(self) -> bool:
-        """Whether another process holds the lock, which of one on another machine is not known at once."""
+        """Whether another process holds the lock. For an owner on another machine only waiting shows that it died."""
         sign = self._look()
         return sign is not None and not self._is_dead(sign)
 
     @property
     def owner_runs_here(self) -> bool:
-        """Whether the lock is held by a process that is known to run, as it is one of this machine."""
+        """Whether the owner of the lock is a running process of this machine."""
         owner = self._parse(self._read())
         return owner is not None and _is_here(owner)
 
     @property
     def owner(self) -> str:
-        """Who holds the lock, for messages."""
+        """The owner of the lock in words, for messages."""
         owner = self._parse(self._read())
         return f"process {owner.pid} on {shown(owner.host)}" if owner else "another process"
 
     def _keep_alive(self) -> None:
         while not self._released.wait(self._beat):
-            with suppress(OSError):  # a file server that is away for a moment
+            with suppress(OSError):  # the file server may be unreachable for a moment
                 if self._read() != self._own:
                     self.held = False
                     return
                 os.utime(self.path)
 
     def _look(self) -> tuple[str, int] | None:
-        """What the owner wrote, and the time of its last sign of life; None where the lock is free."""
+        """The content of the lock file and the time of the owner's last sign of life; None if the lock is free."""
         try:
-            content = _content(self.path)  # a network file system asks the server for the time when it opens a file
+            content = _content(self.path)  # opening makes a network file system fetch the current time of the file
             return content, os.lstat(self.path).st_mtime_ns
         except FileNotFoundError:
             return None
@@ -146,7 +146,7 @@ class Lock:
         return sign and sign[0]
 
     def _parse(self, content: str | None) -> Owner | None:
-        """What an owner wrote; None for what no owner writes."""
+        """The owner that a lock file names; None if the content is not that of a lock file."""
         try:
             owner = parse_json((content or "").encode(), Owner, path=self.path, fix=FIX)
         except ValueError:
@@ -163,28 +163,28 @@ class Lock:
         silence = self._silence
         if owner is None and sign[0] is not UNREADABLE:
             silence = min(silence, UNWRITTEN)
-            if time.time() - sign[1] / 1e9 > UNWRITTEN:  # by two clocks, where this is the one look that is taken
+            if time.time() - sign[1] / 1e9 > UNWRITTEN:  # compares two clocks, which is enough for a single look
                 return True
         return now - self._sign_since > silence
 
     def _clear_away(self, dead: str) -> None:
-        """Remove the lock of a dead owner, of which one only of those who wait may be the first to know."""
+        """Remove the lock of a dead owner. If several processes try this at once, only one of them succeeds."""
         aside = self.path.with_name(f"{self.path.name}.{uuid.uuid4().hex}")
-        with suppress(FileNotFoundError):  # another one was faster
+        with suppress(FileNotFoundError):  # another process has removed it already
             os.rename(self.path, aside)
             if _content(aside) == dead:
                 aside.unlink()
-            else:  # so much faster that this is its own lock
+            else:  # another process has already taken the lock, and this is its file: put it back
                 os.rename(aside, self.path)
 
 
-UNREADABLE = "{}"  # stands for what another user wrote, and keeps to itself
+UNREADABLE = "{}"  # stands for the content of another user's lock that may not be read
 
 
 def _content(path: Path) -> str:
-    """What a lock file says; nothing for what is no such file, and FileNotFoundError where there is none.
+    """The content of a lock file; empty if it is no regular file or too large.
 
-    Raises OSError for a folder of that name.
+    Raises FileNotFoundError if there is no such file, and OSError for a folder of that name.
     """
     status = os.lstat(path)
     if stat.S_ISDIR(status.st_mode):
@@ -202,7 +202,7 @@ def _content(path: Path) -> str:
 
 
 def _machine() -> str:
-    """What tells apart processes of the same number: this start of the machine, and the container's own numbering."""
+    """An id of this boot of the machine and of the container's process namespace: process numbers are unique in it."""
     try:
         return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.stat('/proc/self/ns/pid').st_ino}"
     except OSError:
@@ -210,7 +210,7 @@ def _machine() -> str:
 
 
 def _started(pid: int) -> str:
-    """When a process of this machine was started, in ticks after the machine; nothing where that is not told."""
+    """The start time of a process of this machine, in clock ticks after boot; empty if the system does not say."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError, ValueError):
@@ -218,14 +218,14 @@ def _started(pid: int) -> str:
 
 
 def _is_gone(owner: Owner) -> bool:
-    """Whether it was a process of this machine that runs no more; another one may have its number by now."""
+    """Whether the owner was a process of this machine that has ended. A new process may have the same number."""
     if owner.machine != _machine():
         return False
     return not _is_running(owner.pid) or _started(owner.pid) != (owner.started or _started(owner.pid))
 
 
 def _is_here(owner: Owner) -> bool:
-    """Whether it is a process of this machine that runs."""
+    """Whether the owner is a running process of this machine."""
     return owner.machine == _machine() and bool(owner.started) and not _is_gone(owner)
 
 

@@ -1,4 +1,4 @@
-"""Memory that the process has freed stays with it, for the next step to use."""
+"""Makes the process keep the memory that it frees, so that the next step can use it again."""
 
 import ctypes
 import sys
@@ -7,11 +7,11 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # of mallopt(3)
 
 
 def keep_freed_memory() -> None:
-    """Have glibc's malloc keep what is freed; does nothing where the C library is another.
+    """Make glibc's malloc keep freed memory. With another C library this does nothing.
 
-    By default large buffers, such as activations, go back to the system after each use, which hands them out anew
-    zeroed and page by page: a quarter of the time of a small network's step on a CPU. The process then holds the
-    most that it ever needed.
+    By default, large buffers such as activations go back to the system after each use, and the system clears them page
+    by page before it hands them out again. That takes a quarter of a small network's step on a CPU. The price is that
+    the process keeps as much memory as it ever needed.
     """
     if not sys.platform.startswith("linux"):
         return

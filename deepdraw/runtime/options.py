@@ -1,4 +1,4 @@
-"""The `key=value` options of a command: a dataclass says which there are, of what type, and what they mean."""
+"""The `key=value` options of a command. A dataclass defines their names, types, defaults and help."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Options = TypeVar("Options")
 
 @dataclass
 class CheckpointOptions:
-    """What every command accepts that uses a trained classifier."""
+    """The options of every command that uses a trained classifier."""
 
     ckpt: str = field(default=MISSING, metadata={"help": "a best.pt or last.pt of train.py"})
     device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1"})
@@ -35,9 +35,9 @@ class CheckpointOptions:
 
 
 def parse(options: type[Options], arguments: Sequence[str]) -> Options:
-    """The dataclass `options` made of `key=value` arguments; a field whose default is MISSING must be given.
+    """Make the dataclass `options` from `key=value` arguments. A field whose default is MISSING must be given.
 
-    Raises ValueError, in one line, for an unknown key or a value that does not fit, as does its `__post_init__`.
+    Raises ValueError, in one line, for an unknown key or a value of a wrong type. So does its `__post_init__`.
     """
     keys = _names(options)
     pairs = [argument.partition("=") for argument in arguments]
@@ -60,7 +60,7 @@ def parse(options: type[Options], arguments: Sequence[str]) -> Options:
 
 
 def usage(options: type[Any], line: str) -> str:
-    """The text of --help: the line that shows the command, then every option, what it means and its default."""
+    """The text of --help: a line that shows the command, then every option with its meaning and default."""
     lines = [f"usage: {line}"]
     defaults = {field.name: field.default for field in fields(options)}
     for key, meaning in _names(options).items():
@@ -72,9 +72,9 @@ def usage(options: type[Any], line: str) -> str:
 
 @contextmanager
 def one_line_end(interrupted: str) -> Iterator[None]:
-    """End the command with one line where input or machine are at fault, and with `interrupted` on Ctrl-C or SIGTERM.
+    """Replace tracebacks by one line: for errors of the input or the machine, and `interrupted` on Ctrl-C or SIGTERM.
 
-    The exit status is then 1, or 130 after an interruption; HYDRA_FULL_ERROR=1 keeps the traceback.
+    The exit status is 1, or 130 after an interruption. HYDRA_FULL_ERROR=1 keeps the traceback.
     """
     try:
         with interruptible():
@@ -92,5 +92,5 @@ def one_line_end(interrupted: str) -> Iterator[None]:
 
 
 def _names(options: type[Any]) -> dict[str, str]:
-    """Every option and what it means, in order."""
+    """Every option and its meaning, in order."""
     return {field.name: field.metadata["help"] for field in fields(options)}

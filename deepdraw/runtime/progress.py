@@ -1,4 +1,4 @@
-"""A live bar in a terminal, a line now and then where the output is none, and early on what the whole will take."""
+"""Progress: a live bar in a terminal, a line now and then elsewhere, and an early estimate of the training time."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from deepdraw.runtime.display import cell, shown
 
-LINE_EVERY = 10.0  # seconds between lines where there is no terminal
-WARM_UP = 3  # steps that compile, allocate and start workers, and tell nothing of the others
-MEASURED = 10.0, 10  # a forecast is made of at least so many seconds and steps
+LINE_EVERY = 10.0  # seconds between lines if the output is no terminal
+WARM_UP = 3  # the first steps compile, allocate and start workers, so they are not measured
+MEASURED = 10.0, 10  # the least seconds and steps that a forecast is based on
 
 Item = TypeVar("Item")
 
 
 class Bar:
-    """Progress over `total` steps of `images` drawings each: rate, time left and the latest values.
+    """Progress over `total` steps of `images` drawings each: speed, time left and the latest values.
 
-    first: steps done before, by the run that is resumed.
+    first: steps that were done before this run was resumed.
     """
 
     def __init__(self, title: str, total: int, images: int, first: int = 0, console: Console | None = None) -> None:
@@ -48,7 +48,7 @@ class Bar:
         return self
 
     def show(self, values: Mapping[str, float]) -> None:
-        """Show these values from now on, without the prefix of their names."""
+        """Show these values from now on. Names lose their prefix: `train/loss` becomes `loss`."""
         self._values = "  ".join(f"{name.rpartition('/')[2]} {value:.3g}" for name, value in values.items())
 
     def advance(self) -> None:
@@ -76,7 +76,7 @@ class Bar:
 
 
 def with_progress_bar(items: Iterable[Item], title: str, total: int, images: int) -> Iterator[Item]:
-    """The items, with a bar that counts how many of `total` the caller is done with, `images` drawings each."""
+    """The items, while a bar counts how many of `total` the caller has finished, each of `images` drawings."""
     with Bar(title, total, images) as bar:
         for item in items:
             yield item
@@ -84,10 +84,10 @@ def with_progress_bar(items: Iterable[Item], title: str, total: int, images: int
 
 
 class Forecast:
-    """What `steps` steps of `images` drawings each will take, told once, after the first of them.
+    """Prints once, after the first steps, how long `steps` steps of `images` drawings each will take.
 
-    It counts training alone, without validation. On a GPU the loop runs ahead of the device by a few steps, of which
-    there are enough for the rate to be right.
+    Only training is counted, without validation. On a GPU the loop runs a few steps ahead of the device; enough steps
+    are measured for this not to matter.
     """
 
     def __init__(self, steps: int, images: int, console: Console | None = None) -> None:
@@ -97,7 +97,7 @@ class Forecast:
         self._start = self._waited = 0.0
 
     def watch(self, batches: Iterable[Item]) -> Iterator[Item]:
-        """The batches, while the time that they are waited for is with_progress_bar."""
+        """The batches, while the time spent waiting for them is measured."""
         iterator = iter(batches)
         while True:
             start = time.perf_counter()
@@ -125,7 +125,7 @@ class Forecast:
             f"{measured * self._images / elapsed:,.0f} images/s, {share:.0%} of it waiting for drawings{hint}"
         )
         self._console.print(cell(line), soft_wrap=True)
-        self._steps = 0  # told
+        self._steps = 0  # the line is printed only once
 
 
 def duration(seconds: float) -> str:

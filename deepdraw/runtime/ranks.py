@@ -20,9 +20,9 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those that train one model: `number` of `size`, 0 of 1 where it is alone.
+    """This process among those that train one model: `number` of `size`, which is 0 of 1 for a single process.
 
-    Rank 0 alone writes files, logs and prints. All ranks must call the other methods, in the same order.
+    Only rank 0 writes files, logs and prints. All ranks must call the other methods, in the same order.
     """
 
     number: int = 0
@@ -30,10 +30,10 @@ class Ranks:
 
     @classmethod
     def join(cls) -> Ranks:
-        """The ranks of torchrun, or the tasks of a SLURM step, once all of them are there; else this process alone.
+        """Join the ranks of torchrun or the tasks of a SLURM step, and wait for all of them; else one process alone.
 
-        Tensors on GPUs go by nccl, those on the CPU by gloo. Each rank takes the GPU of its number on its node, and
-        what all but rank 0 print is dropped.
+        Tensors on GPUs are sent with nccl, those on the CPU with gloo. Each rank uses the GPU of its number on its
+        node. Only rank 0 prints.
         """
         if int(os.environ.get("WORLD_SIZE", 1)) > 1:
             number, size, number_on_node = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
@@ -48,7 +48,8 @@ class Ranks:
             return cls()
         backend = "gloo"
         if torch.cuda.is_available():
-            torch.cuda.set_device(number_on_node % torch.cuda.device_count())  # with --gpus-per-task it sees its own
+            # With --gpus-per-task a rank sees only its own GPU.
+            torch.cuda.set_device(number_on_node % torch.cuda.device_count())
             backend = "cpu:gloo,cuda:nccl"
         distributed.init_process_group(backend, init_method=meeting, rank=number, world_size=size, timeout=TIMEOUT)
         if number > 0:
@@ -56,17 +57,17 @@ class Ranks:
         return cls(number, size)
 
     def leave(self) -> None:
-        """End the communication, after the last call that takes all ranks."""
+        """End the communication between the ranks."""
         if self.size > 1 and distributed.is_initialized():
             distributed.destroy_process_group()
 
     @property
     def is_first(self) -> bool:
-        """Whether this is rank 0, which alone writes results."""
+        """Whether this is rank 0. Only rank 0 writes results."""
         return self.number == 0
 
     def broadcast_from_rank0(self, find: Callable[[], Value]) -> Value:
-        """What `find` gives on rank 0, on all: two nodes may see a shared disk as it was at different times."""
+        """The result of `find` on rank 0, for all ranks: two nodes may see different states of a shared disk."""
         if self.size == 1:
             return find()
         found = [find() if self.is_first else None]
@@ -82,7 +83,7 @@ class Ranks:
         return values
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is set on any rank; it goes between the CPUs, so that no GPU is waited for."""
+        """Whether the flag is set on any rank. It is sent between CPUs, so that nothing waits for a GPU."""
         if self.size == 1:
             return flag
         number = torch.tensor(int(flag))
@@ -90,7 +91,7 @@ class Ranks:
         return number.item() > 0
 
     def sum(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """The sums over all ranks, on the CPU; a rank that has counted nothing may hold its zeros on any device."""
+        """The sums over all ranks, on the CPU. The tensors of each rank may be on any device."""
         sums = [tensor.to("cpu", copy=True) for tensor in tensors]
         if self.size > 1:
             for tensor in sums:
@@ -98,10 +99,10 @@ class Ranks:
         return sums
 
     def replicate(self, model: nn.Module) -> nn.Module:
-        """The model; among several ranks, one that leaves the mean of all ranks' gradients after a backward pass.
+        """The model, wrapped for several ranks so that a backward pass leaves the mean gradient of all ranks.
 
-        It starts with the weights of rank 0, and is to be made anew when other parameters train. Batch norms must have
-        been made to see the drawings of all ranks (`synchronize_batch_norms`).
+        All ranks get the weights of rank 0. Call it again when other parameters train. Apply `synchronize_batch_norms`
+        to the model before, so that batch norms see the drawings of all ranks.
         """
         if self.size == 1:
             return model

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from deepdraw.data import loader as loader_module
 from deepdraw.data.doodles.source import SEEN, draw_all
 from deepdraw.data.interfaces import Batch
 from deepdraw.data.loader import Loader
@@ -199,7 +198,7 @@ def test_training_alone_is_augmented(train, monkeypatch):
             augmented.append((options["shuffle"], options["augment"]))
             super().__init__(*arguments, **options)
 
-    monkeypatch.setattr(loader_module, "Loader", Recorded)
+    monkeypatch.setattr("deepdraw.experiment.Loader", Recorded)
     train("augment=sketch", "train.limit_steps=1")
     assert augmented == [(True, option("sketch")), (False, None), (False, None)]
 

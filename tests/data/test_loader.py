@@ -48,7 +48,7 @@ def epoch(loader, number=0, first=0):
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=12), st.integers(1, 5), st.integers(0, 9))
 def test_an_epoch_holds_every_drawing_once(sizes, window, number):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loader_module, "WINDOW", window)
+        patch.setattr("deepdraw.data.order.WINDOW", window)
         split, order = Numbers(*sizes), Order(np.array(sizes), seed=0, epoch=number, shuffle=True)
         images = np.empty((sum(sizes), 8, 8), np.uint16)
         parts = [split.read(*part, None, images[: len(part[1])])[0] for part in order.take(0, sum(sizes))]

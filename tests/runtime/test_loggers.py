@@ -318,7 +318,7 @@ def test_where_wandb_cannot_be_reached_the_run_is_kept_offline(tmp_path, monkeyp
     logger = wandb_logger(tmp_path)
     logger.log({"train/loss": 1.5}, epoch=1, step=5)
     logger.finish({})
-    assert "W&B does not take the run" in capsys.readouterr().out
+    assert "W&B refused the run" in capsys.readouterr().out
     assert [row["train/loss"] for row in kept(tmp_path).rows] == [1.5]
 
 
@@ -335,7 +335,7 @@ def test_training_goes_on_when_wandb_fails_in_its_middle(tmp_path, monkeypatch, 
     logger.log_pictures({"plots/curves": picture}, step=10)
     logger.finish({})
     said = capsys.readouterr().out.splitlines()
-    assert said == ["W&B fails and hears no more of this run (Connection lost); training goes on"]
+    assert said == ["W&B failed and gets no more rows of this run (Connection lost); training goes on"]
 
 
 def events(run: Path) -> Any:

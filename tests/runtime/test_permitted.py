@@ -182,7 +182,12 @@ def test_hydras_own_keys_are_refused_where_no_yaml_has_them(place, key, value):
 
 
 @pytest.mark.parametrize(
-    ("place", "key", "value"), [("backbone", "_convert_", "x"), ("fit", "_partial_", "yes"), ("fit", "_partial_", [])]
+    ("place", "key", "value"),
+    [
+        ("backbone", "_convert_", "x"),
+        ("optimizer.algorithm", "_partial_", "yes"),
+        ("optimizer.algorithm", "_partial_", []),
+    ],
 )
 def test_hydras_own_keys_take_their_own_values_alone(place, key, value):
     assert f"for a {key} in {place}" in refusal(nested(place, {"_target_": ROLES[place].targets[0], key: value}))

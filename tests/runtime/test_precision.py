@@ -57,6 +57,6 @@ def test_the_device_is_found_or_refused_in_one_line(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert find_device("auto") == CPU
     for absent in ("cuda:99", "gpu", "cpu:x", ""):
-        with pytest.raises(ValueError, match=r"^device=.* is not to be had here \(.*\): use device=auto or") as refused:
+        with pytest.raises(ValueError, match=r"^device=.* is not available \(.*\): use device=auto or") as refused:
             find_device(absent)
         assert "\n" not in str(refused.value)
