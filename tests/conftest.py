@@ -23,6 +23,14 @@ torch.cpu._is_amx_tile_supported = lambda: False  # precision=auto is fp32 on an
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start with it ignored
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests marked gpu skip where there is no GPU."""
+    skip = pytest.mark.skip(reason="no CUDA device")
+    for item in items:
+        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+            item.add_marker(skip)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def config_home(tmp_path_factory) -> None:
     """Where the key is kept that sweeps are signed with: not in the home of whoever runs the tests."""

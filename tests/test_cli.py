@@ -59,6 +59,7 @@ def test_questions_are_answered_without_heavy_imports(command, answer):
     assert packages & HEAVY == set()
 
 
+@pytest.mark.slow
 def test_a_timm_backbone_never_imports_open_clip(polygon_root, tmp_path):
     packages, _ = imported(
         "train.py",
@@ -242,6 +243,7 @@ def test_an_image_that_does_not_decode_is_refused(train_tars, tmp_path):
     assert "does not decode: fetch the tar anew or repack it without" in refusal(train_tars)
 
 
+@pytest.mark.slow
 def test_bad_input_that_a_worker_meets_is_one_line_too_and_ends_the_command(tmp_path):
     root = image_tars(tmp_path / "tars", ["circle", "square"] * 80, b"\x89PNG no image")
     done = subprocess.run(

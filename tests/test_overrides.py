@@ -182,8 +182,9 @@ def test_a_value_of_a_wrong_type_is_refused_in_one_line_that_names_its_key(comma
     configs: dict[str, DictConfig] = {}
     faults = []
     for choice, key, value in wrong(command):
-        config = configs.setdefault(choice, composed(command, choice))
-        message = line_for(command, config, f"{key}={value}")
+        if choice not in configs:
+            configs[choice] = composed(command, choice)
+        message = line_for(command, configs[choice], f"{key}={value}")
         if message is None or "\n" in message or key not in message or len(message) > 300:
             faults.append((choice, f"{key}={value}", message))
     print(f"{len(wrong(command))} wrong values of {command}.py")

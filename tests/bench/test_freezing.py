@@ -89,6 +89,7 @@ def test_the_command_shows_its_table_and_writes_the_same_figures(in_this_process
         assert text in shown
 
 
+@pytest.mark.slow
 def test_a_measurement_has_a_process_and_a_peak_to_itself(options: Options):
     assert in_fresh_process(os.getpid) != os.getpid()
     figures = in_fresh_process(measure, options, "original")

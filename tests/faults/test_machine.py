@@ -13,7 +13,10 @@ import pytest
 from tests.faults.machine import FAULTS
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits, /dev/full and /proc are Linux's")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits, /dev/full and /proc are Linux's"),
+]
 
 
 def can_mount() -> bool:

@@ -92,6 +92,7 @@ def ended(tmp_path_factory) -> tuple[Path, int, str]:
     return folder, process.returncode, output
 
 
+@pytest.mark.slow
 def test_a_failing_job_ends_no_other_and_fails_the_sweep(ended):
     folder, status, output = ended
     assert status == 1
@@ -107,6 +108,7 @@ def test_a_failing_job_ends_no_other_and_fails_the_sweep(ended):
     assert [row.split(",")[1] for row in rows] == ["+x", "4", "1", "2", "3"]
 
 
+@pytest.mark.slow
 def test_each_job_has_a_gpu_of_its_own_among_those_that_are_visible(ended):
     folder, *_ = ended
     told = [json.loads((folder / f"elsewhere/sweep/{number}/told.json").read_text()) for number in (0, 3)]
@@ -115,6 +117,7 @@ def test_each_job_has_a_gpu_of_its_own_among_those_that_are_visible(ended):
     assert {each["OMP_NUM_THREADS"] for each in told} == {str(max(1, len(os.sched_getaffinity(0)) // 2))}
 
 
+@pytest.mark.slow
 def test_resume_runs_again_only_what_has_no_good_result(ended):
     folder, *_ = ended
     first = (folder / "elsewhere/sweep/0/told.json").read_bytes()
@@ -135,6 +138,7 @@ def wait_for(folder: Path, wanted: list[str]) -> None:
     pytest.fail(f"not {wanted}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ended_by", ["Ctrl-C", "cancel"])
 def test_a_stopped_sweep_ends_its_jobs_and_says_how_to_go_on(tmp_path, ended_by):
     process = launch(tmp_path, "+x=0", "+y=1,2,3", "hydra.launcher.n_jobs=2", CUDA_VISIBLE_DEVICES="")
@@ -150,6 +154,7 @@ def test_a_stopped_sweep_ends_its_jobs_and_says_how_to_go_on(tmp_path, ended_by)
     assert f"python -m deepdraw.sweep resume {tmp_path / 'elsewhere/sweep'}" in output
 
 
+@pytest.mark.slow
 def test_jobs_whose_launcher_was_killed_are_still_known(tmp_path):
     process = launch(tmp_path, "+x=0", "+y=1,2", "hydra.launcher.n_jobs=1", CUDA_VISIBLE_DEVICES="")
     wait_for(tmp_path, ["RUNNING", "PENDING"])
@@ -160,6 +165,7 @@ def test_jobs_whose_launcher_was_killed_are_still_known(tmp_path):
     wait_for(tmp_path, ["STOPPED", "STOPPED"])
 
 
+@pytest.mark.slow
 def test_jobs_whose_launcher_was_killed_go_on_and_resume_runs_the_others(tmp_path):
     process = launch(tmp_path, "+x=5,1,4", "hydra.launcher.n_jobs=1", CUDA_VISIBLE_DEVICES="")
     wait_for(tmp_path, ["RUNNING", "PENDING", "PENDING"])
@@ -176,6 +182,7 @@ def test_jobs_whose_launcher_was_killed_go_on_and_resume_runs_the_others(tmp_pat
     assert (tmp_path / "elsewhere/sweep/0/told.json").read_bytes() == first
 
 
+@pytest.mark.slow
 def test_a_launcher_that_was_killed_before_it_had_jobs_leaves_its_directory_free(tmp_path):
     sweep = tmp_path / "elsewhere/sweep"
     process = launch(tmp_path, "+x=1,4")
@@ -216,6 +223,7 @@ def test_a_job_that_would_write_elsewhere_is_refused(tmp_path):
     assert not (tmp_path / "elsewhere/sweep/sweep.json").exists()
 
 
+@pytest.mark.slow
 def test_a_directory_with_a_sweep_is_refused(ended):
     folder, *_ = ended
     again = launch(folder, "+x=1,2")
@@ -225,6 +233,7 @@ def test_a_directory_with_a_sweep_is_refused(ended):
     assert "Traceback" not in output
 
 
+@pytest.mark.slow
 def test_optuna_maximises_what_the_jobs_return(tmp_path):
     search = ["hydra/sweeper=optuna", "hydra.sweeper.direction=maximize", "hydra.sweeper.sampler.seed=1"]
     process = launch(tmp_path, *search, "hydra.sweeper.n_trials=4", "hydra.sweeper.n_jobs=2", "+x=interval(4,9)")

@@ -51,6 +51,7 @@ ranks.leave()
 """
 
 
+@pytest.mark.slow
 def test_two_tasks_of_a_slurm_step_find_each_other_and_normalize_as_one(tmp_path):
     (tmp_path / "task.py").write_text(TASK)
     step = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_JOB_NODELIST": "localhost", "SLURM_JOB_NUM_NODES": "1"}

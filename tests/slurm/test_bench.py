@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from benchmarks.__main__ import main
 from tests.slurm.conftest import run
+
+pytestmark = pytest.mark.slow
 
 
 def test_every_job_is_collected_and_none_is_left(cluster, tmp_path, capsys):

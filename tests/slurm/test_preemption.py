@@ -8,6 +8,8 @@ import pytest
 
 from tests.slurm.conftest import disturb, wait_for
 
+pytestmark = pytest.mark.slow
+
 DISTURBANCES = [("requeue", "main"), ("usr2", "main"), ("high", "main"), ("high", "grace")]
 
 

@@ -18,6 +18,8 @@ import pytest
 
 from tests.slurm.conftest import HERE, ROOT, Submitted, run
 
+pytestmark = pytest.mark.slow
+
 
 def test_good_results_are_kept_beside_jobs_that_raise_or_are_killed(submit):
     sweep = submit("lr=0.1,0.2", "does=return,raise,kill")

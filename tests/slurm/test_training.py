@@ -15,6 +15,8 @@ import torch
 
 from tests.slurm.conftest import ROOT, Submit, Submitted, disturb, run, wait_for
 
+pytestmark = pytest.mark.slow
+
 SMALL = ["device=cpu", "precision=fp32", "data.source.per_class=25", "data.num_workers=0"]
 SMALL += ["backbone.image_size=32", "backbone.options.channels=[8,8,16,16]", "train.log_every=5"]
 JOB = ["hydra/launcher=slurm", "hydra.launcher.gpus_per_node=0", "hydra.launcher.mem_gb=2"]

@@ -19,6 +19,8 @@ import torch
 
 from deepdraw.evaluation.predictions import Predictions
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 VIT = ["backbone=timm", "backbone.name=test_vit", "backbone.pretrained=false", "backbone.image_size=32"]
 TRAIN = """

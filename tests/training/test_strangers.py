@@ -19,6 +19,7 @@ from deepdraw.training.checkpoint import load_checkpoint, save_checkpoint
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_every_callable_is_refused_in_every_place_but_where_conf_offers_it(tmp_path):
     done = subprocess.run(
         [sys.executable, str(ROOT / "tests/training/walk.py")],
