@@ -160,7 +160,8 @@ class Experiment:
         start = time.perf_counter()
         self._predictions = PredictionsBuilder(self.data.classes)
         self.metrics = self._evaluate("test", self._predictions)
-        self.state.log({**self.metrics, "test/epoch_time": time.perf_counter() - start})
+        times = {"test/epoch_time": time.perf_counter() - start}
+        self.state.log(self.metrics | times, epoch=int(self.state.best["val/epoch"]))
         return self.metrics
 
     def report(self) -> None:

@@ -21,6 +21,7 @@ from deepdraw.drawings.raster import Rasterizer
 from deepdraw.evaluation.classify import score
 from deepdraw.evaluation.predictions import Predictions
 from deepdraw.models.classifier import Classifier
+from deepdraw.report.page import write_report
 from deepdraw.runtime.precision import Precision
 from deepdraw.training.checkpoint import load_checkpoint
 
@@ -424,3 +425,15 @@ def test_no_code_in_the_weights_that_a_checkpoint_names_is_run(fine_tuned, evalu
     content["config"]["backbone"]["pretrained"] = str(tmp_path / "pickled.pth")
     torch.save(content, best)
     assert "no file of plain weights" in refusal(evaluate, best, "interpolate=[0]")
+
+
+def test_a_trial_on_some_batches_leaves_the_results_of_whole_splits_alone(trained, evaluate):
+    checkpoint = trained / "checkpoints/best.pt"
+    evaluate(checkpoint)
+    files = [*(trained / "evaluations").rglob("test*"), trained / "report.html"]
+    before = {file: file.read_bytes() for file in files if file.is_file()}
+    evaluate(checkpoint, "limit_batches=1", "data.batch_size=4", "pictures=true")
+    assert {file: file.read_bytes() for file in before} == before
+    assert found(trained, "test.limited")["test.limited/drawings"] == 4
+    write_report(trained)
+    assert "limited" not in (trained / "report.html").read_text()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deepdraw.evaluation import read_metrics, read_summary
+from deepdraw.evaluation import TRIAL, read_metrics, read_summary
 from deepdraw.runtime import MAY_DIFFER, read_yaml
 
 _HYDRA_KEYS = ("_partial_", "_convert_", "_recursive_")
@@ -98,7 +98,7 @@ def differing(settings: Sequence[Mapping[str, Any]]) -> dict[str, list[str | Non
 
 
 def _evaluated(directory: Path) -> set[str]:
-    return {path.stem for path in (directory / "evaluations").glob("*.json")}
+    return {path.stem for path in (directory / "evaluations").glob("*.json") if not path.stem.endswith(TRIAL)}
 
 
 class _Target(str):

@@ -2,7 +2,7 @@ from .calibration import Reliability
 from .classify import sample, score
 from .evaluation import Evaluation, Stacking
 from .intervals import mcnemar
-from .metric_files import lower_is_better, read_metrics, read_summary
+from .metric_files import TRIAL, lower_is_better, read_metrics, read_summary
 from .predictions import Predictions, PredictionsBuilder
 from .protocols import Auto, Head, Text
 from .session import Session
@@ -10,6 +10,7 @@ from .splits import open_split, redraw
 from .task import Task
 
 __all__ = [
+    "TRIAL",
     "Auto",
     "Evaluation",
     "Head",

@@ -11,6 +11,7 @@ from deepdraw.runtime import read_json
 
 LONGEST_NAME = 200  # characters of a metric's
 LARGEST_NUMBER = 2**53
+TRIAL = ".limited"  # ends the name of results on a part of a split, which no report shows
 _LOWER_IS_BETTER = re.compile(r"(.*_)?(loss|ece|aurc|stderr)(_scaled)?")
 FIX = "delete it, and train or evaluate the run again"
 

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from deepdraw.config import check_evaluation, make
 from deepdraw.data import Epochs, Joined, JoinedLoader, Loader, Split
 from deepdraw.evaluation.evaluation import Evaluation
+from deepdraw.evaluation.metric_files import TRIAL
 from deepdraw.evaluation.splits import open_split, result_name, seen_drawings
 from deepdraw.evaluation.task import Task
 from deepdraw.features import Encoder, FeatureLoader, FeatureOptions, cached_features
@@ -55,10 +56,23 @@ class Session:
         self._seen = None if seen_is_asked else seen_drawings(source, self.trained.classes, config.seen_per_class)
 
     @property
+    def is_trial(self) -> bool:
+        """Whether a part of the split is scored only, so that the results must not pass for those of all."""
+        return self.config.limit_batches is not None
+
+    @property
+    def result_name(self) -> str:
+        """What the results are filed under: the split's name, of a trial with a suffix of its own."""
+        return f"{self.name}{TRIAL}" if self.is_trial else self.name
+
+    @property
     def title(self) -> str:
         """What is evaluated, for a table."""
         number = int(self.split.block_sizes.sum())
-        return f"{self.config.ckpt}, {self.name}: {number:,} drawings of {len(self.split.classes)} classes"
+        drawings = f"{number:,} drawings of {len(self.split.classes)} classes"
+        if self.is_trial:
+            drawings = f"a trial on {self.config.limit_batches} batches of the {drawings}"
+        return f"{self.config.ckpt}, {self.name}: {drawings}"
 
     @property
     def training_config(self) -> dict[str, Any]:
@@ -83,6 +97,8 @@ class Session:
             found = self._evaluate()
             if self.keeps_features:
                 del found.metrics["images_per_second"]  # of reading what was computed before
+            if self.is_trial:
+                found.metrics["drawings"] = len(found.predictions)
             yield None, found
             return
         weights = {name: tensor.clone() for name, tensor in trained.model.state_dict().items()}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from deepdraw.drawings import NO_IMAGE, check_size, image_size
-from deepdraw.evaluation import read_metrics, read_summary
+from deepdraw.evaluation import TRIAL, read_metrics, read_summary
 from deepdraw.report.pictures import ORDER
 from deepdraw.report.tables import Line, lines
 from deepdraw.runtime import LARGEST, read_bytes, read_text, read_yaml, write_text
@@ -103,7 +103,8 @@ def _image(path: Path) -> Image:
 
 def _sections(run: Path, summary: Mapping[str, Any]) -> Iterator[Section]:
     evaluations = run / "evaluations"
-    metrics_of = {path.stem: read_metrics(path) for path in sorted(evaluations.glob("*.json"))}
+    files = [path for path in sorted(evaluations.glob("*.json")) if not path.stem.endswith(TRIAL)]
+    metrics_of = {path.stem: read_metrics(path) for path in files}
     tested = {key: value for key, value in summary.items() if key.startswith("test/")}
     if tested:
         metrics_of.setdefault("test", tested)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepdraw.evaluation import Evaluation, Predictions, Session, read_metrics, redraw
+from deepdraw.evaluation import TRIAL, Evaluation, Predictions, Session, read_metrics, redraw
 from deepdraw.loggers import log_evaluation
 from deepdraw.report import curves, sheets
 from deepdraw.report.page import write_report
@@ -48,7 +48,7 @@ def write_session(session: Session, versions: Mapping[float | None, Evaluation])
 
     versions: as `Session.versions` yields them; pictures and page are of the trained weights alone.
     """
-    run, name = session.directory, session.name
+    run, name = session.directory, session.result_name
     if None not in versions:
         metrics_of = {f"{alpha:g}": found.metrics for alpha, found in versions.items()}
         print_comparison(session.title, "alpha", metrics_of)
@@ -66,7 +66,7 @@ def write_session(session: Session, versions: Mapping[float | None, Evaluation])
 
 
 def write_evaluation(run: Path, name: str, found: Evaluation, draw: Draw | None) -> dict[str, Path]:
-    """Write what was found on split `name` into `<run>/evaluations/` and `<run>/report.html`.
+    """Write what was found on split `name` into `<run>/evaluations/` and, unless it is a trial, `<run>/report.html`.
 
     draw: positions in the stored order of the split, int64 [n], and a size to uint8 [n, size, size]; None for no
     pictures. Returns the pictures' paths.
@@ -80,7 +80,8 @@ def write_evaluation(run: Path, name: str, found: Evaluation, draw: Draw | None)
             pictures = write_pictures(
                 found, draw if at is None else lambda rows, size: draw(at[rows], size), run / "evaluations" / name
             )
-        print(f"report: {write_report(run)}")
+        if not name.endswith(TRIAL):
+            print(f"report: {write_report(run)}")
     return pictures
 
 

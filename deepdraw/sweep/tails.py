@@ -18,7 +18,7 @@ TAIL = 1 << 16  # bytes that are looked at
 def latest(metrics_csv: Path, names: Sequence[str]) -> dict[str, float]:
     """The latest finite value of each of these columns, of those that have one near the end of the file.
 
-    The row of the test, which is logged as an epoch after the last one, is passed over, and so is what is no whole row
+    The row of the test, which bears the epoch of the best weights, is passed over, and so is what is no whole row
     of numbers. Nothing where there is no such file, or a link.
     """
     try:

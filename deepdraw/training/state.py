@@ -90,7 +90,7 @@ class State:
         if self.recent.is_cuda and own["rng"]["cuda"] is not None:
             torch.cuda.set_rng_state(own["rng"]["cuda"])
 
-    def log(self, metrics: Mapping[str, float]) -> None:
-        """Hand one row to every logger."""
+    def log(self, metrics: Mapping[str, float], epoch: int | None = None) -> None:
+        """Hand one row to every logger. epoch: counts from 1; by default the one that is under way."""
         for logger in self.loggers.values():
-            logger.log(metrics, epoch=self.epoch + 1, step=self.step)
+            logger.log(metrics, epoch=self.epoch + 1 if epoch is None else epoch, step=self.step)

@@ -55,8 +55,8 @@ def interrupted(monkeypatch, train):
     def run(step: int, *overrides: str, run_dir: Path) -> None:
         log = State.log
 
-        def fail(self, metrics):
-            log(self, metrics)
+        def fail(self, metrics, epoch=None):
+            log(self, metrics, epoch)
             if self.step >= step:
                 raise Interrupted
 
@@ -87,6 +87,8 @@ def test_a_run_leaves_what_the_design_promises_and_learns(train):
     answers = Predictions.load(run / "evaluations/test.predictions.npz")
     assert answers.right.mean() == pytest.approx(found["test/top1"])
     assert found["test/top1"] > 0.6
+    assert rows(run)[-1]["test/top1"] and rows(run)[-1]["epoch"] == str(found["val/epoch"])
+    assert max(int(row["epoch"]) for row in rows(run)) == 6
     assert found["seed"] == 42
     assert found["trainable_parameters"] == found["parameters"]
     assert torch.__version__.startswith(found["versions"]["torch"])
