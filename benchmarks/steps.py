@@ -21,7 +21,7 @@ from deepdraw.models.freezing import freeze, thaw
 from deepdraw.runtime import find_device
 from deepdraw.training import Recipe, State, average, train_step
 
-CONF = Path(__file__).parents[2] / "conf"
+CONF = Path(__file__).parents[1] / "conf"
 FLOPS_IMAGES = 2  # images of which FLOPs are counted, by forward() because compiled calls hide them
 
 

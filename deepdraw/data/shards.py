@@ -203,9 +203,11 @@ class _Shard:
         return labels
 
     def _array(self, member: str, name: str) -> NDArray[Any]:
+        if member not in self._members:
+            raise self._broken(member)
+        _, offset, size = self._members[member]
+        header = io.BytesIO(self._bytes[offset : offset + min(size, 256)].tobytes())
         try:
-            _, offset, size = self._members[member]
-            header = io.BytesIO(self._bytes[offset : offset + min(size, 256)].tobytes())
             shape, is_fortran, dtype = read_npy_header(header)
         except NO_ARRAY as error:
             raise self._broken(member) from error

@@ -5,6 +5,7 @@ Every reader either returns what it says it does or raises one ValueError that n
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import stat
@@ -34,6 +35,7 @@ LARGEST = {
     "npz": 8192 * MB,  # predictions of 50 million drawings have 1.4 GB
 }
 # What numpy and zipfile raise on bytes that are no array or no archive of arrays.
+OF_THE_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)  # what no other file would mend
 NO_ARRAY = (OSError, EOFError, LookupError, MemoryError, RuntimeError, SyntaxError, TypeError, ValueError)
 DEEPEST = 100  # mappings and lists within each other in a YAML file
 NPY = b"\x93NUMPY\x01\x00"  # how a file of an array begins
@@ -44,12 +46,14 @@ LARGEST_HEADER = 10_000  # bytes of the text in an npy file that tells its shape
 def open_regular(path: Path, *, largest: int | None = None, fix: str = "correct the path") -> Iterator[BinaryIO]:
     """A regular file, open for reading bytes: no pipe, device or folder is ever waited for or read.
 
-    largest: bytes that it may have. Raises ValueError, naming the file, for another kind of file, a larger one, or one
+    largest: bytes that it may have. Raises OSError where the machine is at fault; ValueError, naming the file, for another kind of file, a larger one, or one
     that is not there or cannot be read.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        if getattr(error, "errno", None) in OF_THE_MACHINE:
+            raise
         reason = getattr(error, "strerror", None) or str(error)
         raise ValueError(f"{path} cannot be read ({reason}): {fix}") from error
     status = os.fstat(descriptor)
@@ -68,6 +72,8 @@ def read_bytes(path: Path, *, largest: int, fix: str = "correct the path") -> by
         try:
             content = file.read(largest + 1)
         except OSError as error:
+            if error.errno in OF_THE_MACHINE:
+                raise OSError(error.errno, error.strerror, str(path)) from error
             raise ValueError(f"{path} cannot be read ({error.strerror}): {fix}") from error
     if len(content) > largest:  # it has grown
         raise ValueError(f"{path} has more than the {largest:,} bytes that it may have: {fix}")

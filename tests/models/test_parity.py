@@ -79,7 +79,7 @@ def built(option: str, file: str, **overrides) -> Backbone:
 def library_model(option: str, file: str | None = None, size: int | None = None) -> nn.Module:
     """What timm or open_clip makes of an option's name: random weights, or those in `file` at a `size`."""
     cfg = composed(option)
-    if "open_clip" in cfg._target_:
+    if "OpenClip" in cfg._target_:
         return open_clip.create_model(cfg.name, pretrained=file, force_image_size=size).eval()
     arguments = dict(cfg.get("options", {}))
     if file is not None:

@@ -20,6 +20,7 @@ from deepdraw.data.shards import Shards
 from deepdraw.drawings.augment import Augment
 from deepdraw.drawings.raster import Rasterizer
 from deepdraw.features import cache as features_module
+from deepdraw.features import encoder as encoder_module
 from deepdraw.features.cache import FeatureOptions, cached_features
 from deepdraw.features.encoder import Encoder
 from deepdraw.features.loader import FeatureLoader
@@ -291,9 +292,9 @@ def test_the_key_changes_with_all_that_changes_a_feature(tmp_path, monkeypatch):
     assert is_new(split=Grays(shift=1)), "drawn in another way"
     for change in ({}, {"augment": replace(AUGMENT, flip=0.0)}, {"views": 3}, {"seed": 1}):
         assert is_new(**{"augment": AUGMENT, "views": 2, **change}), change
-    for name in features_module.LIBRARIES:
+    for name in encoder_module.LIBRARIES:
         with monkeypatch.context() as patch:
-            patch.setattr(features_module, "version", lambda library, other=name: f"{library == other}")
+            patch.setattr(encoder_module, "version", lambda library, other=name: f"{library == other}")
             assert is_new(), name
 
 

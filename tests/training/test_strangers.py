@@ -64,7 +64,7 @@ HOSTILE = {
     "embed": ("backbone", {"_target_": "deepdraw.inference.embed.main", "arguments": ["ckpt=x", "output=made"]}),
     "quickdraw": ("data.source", {"_target_": "deepdraw.data.quickdraw.__main__.main", "arguments": ["root=made"]}),
     "a copy": ("head", {"_target_": "deepdraw.sweep.snapshot.copy_code", "directory": "made"}),
-    "a sweep": ("freeze", {"_target_": "deepdraw.sweep.__main__.main", "arguments": ["cancel", "made"]}),
+    "a writer": ("freeze", {"_target_": "deepdraw.runtime.write_text", "path": "made", "text": ""}),
     "a logger": ("logger.csv", {"_target_": "deepdraw.sweep.slurm._ask", "_args_": ["touch", "made"]}),
     "an optimizer": ("optimizer.algorithm", {"_target_": "subprocess.run", "args": ["touch", "made"]}),
     "rendering": ("render", {"_target_": "deepdraw.sweep.slurm._ask", "_args_": ["touch", "made"]}),
@@ -81,7 +81,7 @@ def test_what_a_checkpoint_names_is_refused_by_evaluate_and_load(trained, evalua
         evaluate(best)
     with pytest.raises(ValueError, match=r"best\.pt: its config [^\n]*$"):
         deepdraw.load(best)
-    if case != "a sweep":  # where training takes functions, trust admits one, which is not called
+    if case != "a writer":  # where training takes functions, trust admits one, which is not called
         with pytest.raises(ValueError, match=r"best\.pt: its config [^\n]*$"):
             deepdraw.load(best, trust=["deepdraw", "subprocess", "os"])
     else:

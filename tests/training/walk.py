@@ -56,7 +56,9 @@ def callables() -> tuple[set[str], set[str]]:
     for package in (deepdraw, torch.optim, timm.optim):
         found = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
         for module in [package.__name__, *(one.name for one in found if not one.name.endswith("__main__"))]:
-            for key, value in vars(importlib.import_module(module)).items():
+            offered = importlib.import_module(module)
+            for key in {*vars(offered), *dir(offered)}:  # a face tells what it offers by dir()
+                value = getattr(offered, key)
                 if callable(value):
                     names.add(f"{module}.{key}")
                 if isinstance(value, type):
