@@ -46,8 +46,8 @@ LARGEST_HEADER = 10_000  # bytes of the text in an npy file that tells its shape
 def open_regular(path: Path, *, largest: int | None = None, fix: str = "correct the path") -> Iterator[BinaryIO]:
     """A regular file, open for reading bytes: no pipe, device or folder is ever waited for or read.
 
-    largest: bytes that it may have. Raises OSError where the machine is at fault; ValueError, naming the file, for another kind of file, a larger one, or one
-    that is not there or cannot be read.
+    largest: bytes that it may have. Raises ValueError, naming the file, for another kind of file, a larger one, or one
+    that is not there or cannot be read; OSError where the machine is at fault, such as for too many open files.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
