@@ -19,6 +19,7 @@ _MAIN = re.compile(
 )
 _BESIDE = ("harmonic", "seen", "unseen", "top1", "top5", "mean_class_accuracy", "loss", "ece")
 _ENDINGS = (*_BESIDE, "top10", "map3", "macro_f1", "loss_scaled", "ece_scaled", "aurc", "temperature")
+OTHER_CLASSES = "other classes"  # the remark of a run that is not ranked with the others
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ class Comparison:
 def compare(directories: Sequence[Path], split: str = "test", metric: str | None = None) -> Comparison:
     """Put two or more runs in order by `metric`, without the split's prefix; by default the split's main one.
 
+    Runs that were evaluated on other classes than most are listed last.
+
     The predictions of each are paired with those of the best run that kept its own, on the drawings that both
     evaluated. Raises ValueError where a run has no such results.
     """
@@ -70,16 +73,48 @@ def compare(directories: Sequence[Path], split: str = "test", metric: str | None
     for run in runs:
         _check_metric(run, metric)
     runs.sort(key=lambda run: run.metrics[metric], reverse=not lower_is_better(metric))
+    ranked, others = _of_the_same_classes(runs)
+    runs = [*ranked, *others]
     columns = differing([run.settings for run in runs])
     rows = []
     for i, name in enumerate(short_names([run.directory for run in runs])):
         settings = {key: text for key, texts in columns.items() if (text := texts[i]) is not None}
-        rows.append(Row(name, runs[i], settings))
+        rows.append(Row(name, runs[i], settings, remark=OTHER_CLASSES if runs[i] in others else ""))
     beside = [*(_prefix(metric) + name for name in _BESIDE), "images_per_second", "trainable_parameters"]
     found = {name for run in runs for name in run.metrics}
     shown = [metric, *(name for name in beside if name in found and name != metric)]
     rows, paired_metric, notes = _with_differences(rows, metric)
     return Comparison(split, metric, paired_metric, shown, list(columns), rows, notes)
+
+
+def _of_the_same_classes(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
+    """The runs evaluated on the most usual classes, or on unknown ones, and the others."""
+    classes_of = [_classes(run) for run in runs]
+    known = [classes for classes in classes_of if classes is not None]
+    usual = max(dict.fromkeys(known), key=known.count, default=None)
+    paired = list(zip(runs, classes_of, strict=True))
+    return [run for run, own in paired if own in (None, usual)], [
+        run for run, own in paired if own not in (None, usual)
+    ]
+
+
+def _classes(run: Run) -> frozenset[str] | None:
+    return frozenset(Predictions.load(run.predictions_file).classes) if run.predictions_file.exists() else None
+
+
+def _note_on_classes(rows: Sequence[Row]) -> list[str]:
+    """In one line, which runs are not ranked with the others, as they chose among other classes."""
+    others = [row for row in rows if row.remark == OTHER_CLASSES]
+    usual = next((own for row in rows if row not in others and (own := _classes(row.run))), frozenset())
+    told = []
+    for row in others:
+        own = _classes(row.run) or frozenset()
+        told.append(f"{row.name} ({len(own)}, of which {len(own & usual)} are the same)")
+    if not told:
+        return []
+    return [
+        f"Listed last and not ranked, as the other runs have {len(usual)} classes and these others: {', '.join(told)}."
+    ]
 
 
 def _with_differences(rows: Sequence[Row], metric: str) -> tuple[list[Row], str, list[str]]:
@@ -89,6 +124,9 @@ def _with_differences(rows: Sequence[Row], metric: str) -> tuple[list[Row], str,
     compared, notes = [], []
     for row in rows:
         again = command(row.run.directory, row.run.split)
+        if row.remark == OTHER_CLASSES:
+            compared.append(replace(row, num_drawings=len(Predictions.load(row.run.predictions_file))))
+            continue
         if not row.run.predictions_file.exists():
             compared.append(replace(row, remark="no predictions"))
             notes.append(f"run {row.name} kept no predictions to compare: {again}")
@@ -114,6 +152,12 @@ def _with_differences(rows: Sequence[Row], metric: str) -> tuple[list[Row], str,
             else:
                 found = difference(right[at], (best[1].ranks < depth)[best_at])
                 compared.append(replace(row, num_drawings=found.num_drawings, difference=found))
+                if found.num_drawings < max(len(predictions), len(best[1])):
+                    notes.append(
+                        f"run {row.name} was evaluated on {len(predictions):,} drawings and run {best[0].name} on "
+                        f"{len(best[1]):,}, of which {found.num_drawings:,} are the same: only these are paired"
+                    )
+    notes += _note_on_classes(rows)
     paired_metric = f"top{depth}"
     p_values = [row.difference.p_value for row in compared if row.difference]
     if best is None or not p_values:

@@ -65,7 +65,7 @@ def read_run(directory: Path, split: str) -> Run:
         others = f", only of {', '.join(there)}" if there else ""
         raise ValueError(f"{directory} has no results of split {split}{others}: {again}")
     size = {"trainable_parameters": summary["trainable_parameters"]} if "trainable_parameters" in summary else {}
-    return Run(directory, split, dict(_flat(config)), metrics | size)
+    return Run(directory, split, dict(_flat(config)) | _options(directory, config), metrics | size)
 
 
 def command(directory: Path, split: str) -> str:
@@ -83,7 +83,8 @@ def short_names(directories: Sequence[Path]) -> list[str]:
 def differing(settings: Sequence[Mapping[str, Any]]) -> dict[str, list[str | None]]:
     """The keys whose values are not the same everywhere, each with its values as text; None: a run has no such key.
 
-    A group goes by the last word of its `_target_`, or by all of it where two would read the same.
+    A group goes by the option that was chosen of it; where no record tells, by the last word of its `_target_`, or by
+    all of it where two would read the same.
     """
     columns = {}
     for key in dict.fromkeys(key for setting in settings for key in setting):
@@ -99,6 +100,17 @@ def differing(settings: Sequence[Mapping[str, Any]]) -> dict[str, list[str | Non
 
 def _evaluated(directory: Path) -> set[str]:
     return {path.stem for path in (directory / "evaluations").glob("*.json") if not path.stem.endswith(TRIAL)}
+
+
+def _options(directory: Path, config: Mapping[str, Any]) -> dict[str, str]:
+    """The option that the command chose of each group, such as freeze: all; none where Hydra's record is not there."""
+    try:
+        record = read_yaml(directory / ".hydra" / "hydra.yaml", fix="train the run again")
+        choices = record["hydra"]["runtime"]["choices"].items()
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    chosen = {key: option for key, option in choices if key in config and key not in MAY_DIFFER}
+    return {key: option for key, option in chosen.items() if isinstance(option, str) and option.isprintable()}
 
 
 class _Target(str):

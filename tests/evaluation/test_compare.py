@@ -187,6 +187,24 @@ def test_a_group_goes_by_the_last_word_of_its_target(tmp_path):
     assert settings == {"freeze": ["first", "nothing"], "freeze.num": ["4", None], "augment": ["null", "Augment"]}
 
 
+def test_a_group_goes_by_the_word_that_was_typed_where_hydra_has_kept_it(tmp_path):
+    runs = [write_run(tmp_path / "a", freeze={"_target_": "deepdraw.models.freezing.everything"})]
+    runs.append(write_run(tmp_path / "b"))
+    for run, freeze in zip(runs, ("all", "none"), strict=True):
+        record = {"hydra": {"runtime": {"choices": {"freeze": freeze, "hydra/launcher": "local", "experiment": None}}}}
+        (run / ".hydra").mkdir()
+        (run / ".hydra/hydra.yaml").write_text(json.dumps(record))
+    assert differing([read_run(run, "test").settings for run in runs]) == {"freeze": ["all", "none"]}
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", "hydra: 3", "hydra: {runtime: {choices: [1]}}"])
+def test_a_damaged_record_of_options_leaves_the_target_to_tell(tmp_path, damage):
+    run = write_run(tmp_path / "a")
+    (run / ".hydra").mkdir()
+    (run / ".hydra/hydra.yaml").write_text(damage)
+    assert read_run(run, "test").settings["freeze"] == "deepdraw.models.freezing.nothing"
+
+
 def test_targets_that_end_alike_are_named_in_full(tmp_path):
     runs = [write_run(tmp_path / name, head={"_target_": f"{name}.Linear"}) for name in ("a", "b")]
     assert differing([read_run(run, "test").settings for run in runs]) == {"head": ["a.Linear", "b.Linear"]}
@@ -276,6 +294,23 @@ def test_other_drawings_are_said_to_be_not_comparable_and_some_in_common_are_cou
     assert rows["0"].remark == "not comparable" and rows["0"].difference is None
     assert "run 0 is not comparable with run 2: they have no drawing in common" in found.notes
     assert rows["1"].num_drawings == rows["1"].difference.num_drawings == 100
+
+
+def test_runs_on_other_classes_are_listed_last_and_not_ranked(sweep):
+    write_run(sweep / "3", predictions(0.9, classes=[*CLASSES, "kid"]))
+    found = compare(runs_of(sweep))
+    assert [row.name for row in found.rows] == ["2", "0", "1", "3"]
+    assert (found.rows[-1].remark, found.rows[-1].difference) == ("other classes", None)
+    (note,) = [note for note in found.notes if "not ranked" in note]
+    assert note.endswith("the other runs have 10 classes and these others: 3 (11, of which 10 are the same).")
+    assert "3 pairs of 3 runs" in found.notes[0]
+
+
+def test_that_runs_have_only_some_drawings_in_common_is_said(sweep):
+    write_run(sweep / "1", predictions(0.5, keys=np.arange(N) + 300))
+    assert "run 1 was evaluated on 400 drawings and run 2 on 400, of which 100 are the same: only these are paired" in (
+        compare(runs_of(sweep)).notes
+    )
 
 
 def test_the_same_run_twice_is_one(sweep):
