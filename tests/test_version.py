@@ -27,3 +27,9 @@ def test_the_changelog_begins_with_this_version():
     versions = re.findall(r"^## \[(\S+)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert versions[0] == deepdraw.__version__
     assert len(set(versions)) == len(versions)
+
+
+def test_files_that_the_changelog_and_the_guide_name_exist():
+    for page in ("CHANGELOG.md", "CONTRIBUTING.md"):
+        named = re.findall(r"`((?:deepdraw|conf|docs|tests|\.ci)/[\w./]*)`", (ROOT / page).read_text())
+        assert not [name for name in named if not (ROOT / name).exists()], page
