@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from deepdraw.runtime import failure_line, one_line_end, read_yaml, shown
-from deepdraw.sweep import processes, slurm
+from deepdraw.sweep import slurm
 from deepdraw.sweep import table as results
+from deepdraw.sweep.backends import BACKENDS
 from deepdraw.sweep.record import Job, JobState, Sweep, is_own, read_sweep, states, write_sweep
 from deepdraw.sweep.reports import readable_report
 from deepdraw.sweep.signature import forget_compiled
@@ -61,19 +62,27 @@ def resume(sweep: Sweep, chosen: argparse.Namespace) -> int:
     parameters = _parameters(sweep, again[0], chosen.settings)
     print(shown(f"running {sweep.task}, by the code in {code if code.is_dir() else 'this deepdraw'}"), flush=True)
     forget_compiled(sweep.directory)
-    if sweep.launcher == "local":
-        from deepdraw.sweep import launch_local as local
+    return SUBMIT[sweep.launcher](sweep, again, parameters)
 
-        limits = {name: parameters.get(name) for name in ("n_jobs", "threads")}
-        undisturbed = local.run_jobs(sweep, again, **limits)
-        bad = {job.number for job in results.conclude(sweep.directory) if not job.is_good}
-        return 130 if not undisturbed else int(bool(bad))
-    ids = slurm.submit(sweep.directory, again, parameters)
-    again = [replace(job, ids=[*job.ids, new]) for job, new in zip(again, ids, strict=True)]
-    write_sweep(sweep.directory, sweep.launcher, sweep.objective, again)
-    print(f"submitted {len(again)} jobs again ({ids[0]} to {ids[-1]})")
+
+def _submit_locally(sweep: Sweep, jobs: Sequence[Job], parameters: Mapping[str, Any]) -> int:
+    from deepdraw.sweep.launch_local import run_jobs
+
+    undisturbed = run_jobs(sweep, jobs, n_jobs=parameters.get("n_jobs"), threads=parameters.get("threads"))
+    all_good = all(job.is_good for job in results.conclude(sweep.directory))
+    return int(not all_good) if undisturbed else 130
+
+
+def _submit_on_slurm(sweep: Sweep, jobs: Sequence[Job], parameters: Mapping[str, Any]) -> int:
+    ids = slurm.submit(sweep.directory, jobs, parameters)
+    jobs = [replace(job, ids=[*job.ids, new]) for job, new in zip(jobs, ids, strict=True)]
+    write_sweep(sweep.directory, sweep.launcher, sweep.objective, jobs)
+    print(f"submitted {len(jobs)} jobs again ({ids[0]} to {ids[-1]})")
     print(f"    python -m deepdraw.sweep status {sweep.directory}")
     return 0
+
+
+SUBMIT = {"slurm": _submit_on_slurm, "local": _submit_locally}  # by launcher; returns an exit status
 
 
 def _parameters(sweep: Sweep, job: Job, settings: Sequence[str]) -> Mapping[str, Any]:
@@ -116,13 +125,10 @@ def _form(launcher: str) -> Any:
 def cancel(sweep: Sweep, chosen: argparse.Namespace) -> int:
     """end what runs and waits; local jobs save first, and all can be resumed"""
     alive = [job for job in states(sweep) if job.is_alive]
-    ids = {job.number: job.ids[-1] for job in sweep.jobs if job.ids}
-    how = ""
-    if sweep.launcher == "local":
-        reports = {job.number: readable_report(job.directory) for job in alive}
-        how = processes.interrupt(sweep.directory, {number: report for number, report in reports.items() if report})
-    else:
-        slurm.cancel([ids[job.number] for job in alive if job.number in ids])
+    latest = {job.number: job.ids[-1] for job in sweep.jobs if job.ids}
+    ids = [latest[job.number] for job in alive if job.number in latest]
+    reports = {job.number: report for job in alive if (report := readable_report(job.directory))}
+    how = BACKENDS[sweep.launcher].cancel(sweep.directory, ids, reports)
     print(": ".join(filter(None, [f"cancelled {_list(alive)}", how])) if alive else "nothing runs or waits")
     return 0
 

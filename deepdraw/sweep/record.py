@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from deepdraw.evaluation import lower_is_better
 from deepdraw.runtime import MB, Lock, read_json, shown, write_json
-from deepdraw.sweep import processes, slurm
+from deepdraw.sweep.backends import BACKENDS
 from deepdraw.sweep.reports import Report, read_report
 from deepdraw.sweep.signature import is_signed, sign
 from deepdraw.sweep.tails import last_lines, latest
@@ -261,13 +261,8 @@ def states(sweep: Sweep) -> list[JobState]:
     """
     ids = [job.ids[-1] for job in sweep.jobs if job.ids]
     reports = [_report(job) for job in sweep.jobs]
-    account: Mapping[str, tuple[str, str]] = {}
-    queue: Mapping[str, str] | None
-    if sweep.launcher == "local":
-        written = {job.number: report for job, report in zip(sweep.jobs, reports, strict=True) if report}
-        queue = processes.queue_states(sweep.directory, ids, written)
-    else:
-        queue, account = slurm.queue_states(ids), slurm.account_states(ids)
+    written = {job.number: report for job, report in zip(sweep.jobs, reports, strict=True) if report}
+    queue, account = BACKENDS[sweep.launcher].queue(sweep.directory, ids, written)
     logs = _logs(sweep.directory)
     return [_state(job, sweep, report, queue, account, logs) for job, report in zip(sweep.jobs, reports, strict=True)]
 
@@ -311,7 +306,7 @@ def _state(
     default = sweep.directory / "logs" / f"{number}_log{suffix}"
     log = next((log for log in own_logs if log.suffix == suffix), own_logs[0] if own_logs else default)
     if state == "FAILED" and not report.error and (cause == "SIGKILL" or not cause.isupper()):
-        cause = slurm.cause_in(last_lines(log, 20)) or cause
+        cause = BACKENDS[sweep.launcher].cause(last_lines(log, 20)) or cause
     error = report.error if state in ("COMPLETED", "FAILED") else ""
     if state == "FAILED" and not error:
         error = "".join(last_lines(log, 1))
