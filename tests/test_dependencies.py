@@ -14,7 +14,8 @@ from packaging.requirements import Requirement
 tomllib = pytest.importorskip("tomllib", reason="Python 3.10 reads no TOML")
 
 ROOT = Path(__file__).parents[1]
-SOURCES = [*(ROOT / "deepdraw").rglob("*.py"), *(ROOT / "hydra_plugins").rglob("*.py"), *ROOT.glob("*.py")]
+SOURCES = [*(ROOT / "deepdraw").rglob("*.py"), *(ROOT / "hydra_plugins").rglob("*.py")]
+SOURCES += [ROOT / "train.py", ROOT / "evaluate.py"]
 NOT_IMPORTED = {
     "torchvision",  # timm and open_clip import it; the doctor checks that it was built for this torch
     "hydra-submitit-launcher",  # whose options hydra/launcher=slurm takes over

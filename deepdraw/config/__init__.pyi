@@ -1,4 +1,5 @@
 from .compose_errors import one_line_compose_errors
+from .composing import compose_config
 from .making import check_evaluation, check_training, make
 from .old_names import with_current_names
 from .permitted import check_config
@@ -9,6 +10,7 @@ __all__ = [
     "check_config",
     "check_evaluation",
     "check_training",
+    "compose_config",
     "make",
     "one_line_compose_errors",
     "with_current_names",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from traceback import extract_tb
@@ -55,15 +55,18 @@ def _in_one_line(call: Callable[[], Any]) -> Any:
         sys.exit(f"error: {line}")
 
 
-def compose_line(error: Exception, raised_in: str) -> str | None:
-    """The one-line message for an exception raised while Hydra composed the config; None for a bug in deepdraw."""
+def compose_line(error: Exception, raised_in: str, words: Sequence[str] | None = None) -> str | None:
+    """The one-line message for an exception raised while Hydra composed the config; None for a bug in deepdraw.
+
+    raised_in: the file of the code that raised it; words: the overrides, those of the command by default.
+    """
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, option = error.missing_cfg_file.rpartition("/")
         if error.missing_cfg_file in EXTRAS:
             return f"{group}={option} is not installed: pip install 'deepdraw[{EXTRAS[error.missing_cfg_file]}]'"
         near = get_close_matches(option, error.options, n=1, cutoff=0)[0]
         return f"there is no {group}={option}: did you mean {near}? Choose one of {', '.join(error.options)}"
-    culprits = " ".join(_unreadable(sys.argv[1:]))
+    culprits = " ".join(_unreadable(sys.argv[1:] if words is None else words))
     if isinstance(error, HydraException | OmegaConfBaseException):
         message = str(error)
         if isinstance(error.__cause__, OmegaConfBaseException):
@@ -76,7 +79,7 @@ def compose_line(error: Exception, raised_in: str) -> str | None:
     return failure_line(error)
 
 
-def _unreadable(words: list[str]) -> list[str]:
+def _unreadable(words: Sequence[str]) -> list[str]:
     """The overrides that Hydra cannot parse, or that do not choose an option of a group by its name."""
     parser, found = OverridesParser.create(), []
     for word in words:

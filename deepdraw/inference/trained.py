@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from deepdraw.data.tars import is_remote
 from deepdraw.drawings import Rasterizer
 from deepdraw.models import Classifier, ModelPlan
 from deepdraw.models.freezing import merged
-from deepdraw.runtime import Precision, find_device
+from deepdraw.runtime import Precision, best_checkpoint, find_device
 from deepdraw.training import load_checkpoint
 
 DRAWS = "deepdraw.data.doodles.open_doodles"  # which writes where there is nothing yet
@@ -55,7 +56,7 @@ class Trained:
 
 
 def rebuild(
-    path: str | Path,
+    path: str | os.PathLike[str],
     *,
     device: str = "auto",
     precision: str = "auto",
@@ -66,7 +67,7 @@ def rebuild(
     """The classifier of a checkpoint, with its adapters merged into its weights.
 
     Args:
-        path: a best.pt or last.pt of train.py.
+        path: a best.pt or last.pt of train.py, or the directory of a run, whose best.pt is meant.
         device: auto, cpu, cuda, cuda:1 ...
         precision: auto, bf16, fp16 or fp32.
         trust: packages, beside deepdraw's own libraries, whose classes the checkpoint may name.
@@ -77,7 +78,7 @@ def rebuild(
         ValueError: in one line, where there is no such checkpoint, it is damaged or names foreign code, or its network
             cannot be built here.
     """
-    path = Path(path).expanduser()
+    path = best_checkpoint(path)
     checkpoint = load_checkpoint(path)
     check_config(checkpoint["config"], path, trust)
     config = _sections(checkpoint["config"], path)

@@ -43,10 +43,11 @@ def write_training(
     return pictures
 
 
-def write_session(session: Session, versions: Mapping[float | None, Evaluation]) -> None:
+def write_session(session: Session, versions: Mapping[float | None, Evaluation]) -> dict[str, float]:
     """Print what an evaluation found and write it into the directory of its run.
 
-    versions: as `Session.versions` yields them; pictures and page are of the trained weights alone.
+    versions: as `Session.versions` yields them; pictures and page are of the trained weights alone. Returns the metrics
+    under the names they have in `<run>/evaluations/<split>.json`.
     """
     run, name = session.directory, session.result_name
     if None not in versions:
@@ -54,7 +55,7 @@ def write_session(session: Session, versions: Mapping[float | None, Evaluation])
         print_comparison(session.title, "alpha", metrics_of)
         metrics = {f"interpolate_{alpha}_{key}": x for alpha, of in metrics_of.items() for key, x in of.items()}
         write_metrics(run, name, metrics)
-        return
+        return {f"{name}/{metric}": value for metric, value in metrics.items()}
     found, rasterizer = versions[None], session.trained.rasterizer
     print_table(session.title, found.metrics)
     pictures = write_evaluation(
@@ -63,6 +64,7 @@ def write_session(session: Session, versions: Mapping[float | None, Evaluation])
     shown = {f"{name}/{picture}": path for picture, path in pictures.items()}
     metrics = {f"{name}/{metric}": value for metric, value in found.metrics.items()}
     log_evaluation(run, session.loggers, session.training_config, metrics, shown)
+    return metrics
 
 
 def write_evaluation(run: Path, name: str, found: Evaluation, draw: Draw | None) -> dict[str, Path]:

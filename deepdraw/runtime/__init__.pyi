@@ -1,4 +1,4 @@
-from .code import COMMIT, PACKAGE, git_commit
+from .code import COMMIT, PACKAGE, git_commit, scripts_folder
 from .display import cell, csv_cell, csv_heading, shown
 from .failures import failure_line, keeps_tracebacks
 from .files import (
@@ -39,12 +39,21 @@ from .run import (
     describe_run,
     ends_in_one_line,
     evaluation_left,
+    hydra_config,
     hydra_run_directory,
     one_line_errors,
+    one_line_values,
     open_run,
     run_directory_for_rank0_only,
 )
-from .run_directory import NewDirectory, check_folders, results_writer, sole_writer
+from .run_directory import (
+    NewDirectory,
+    best_checkpoint,
+    check_folders,
+    choose_directory,
+    results_writer,
+    sole_writer,
+)
 from .seals import check_seal, write_sealed
 from .signals import Preempted, StopSignal, interruptible, preemptible, signals_held
 from .workers import prepare_worker
@@ -69,10 +78,12 @@ __all__ = [
     "Ranks",
     "StopSignal",
     "append_text",
+    "best_checkpoint",
     "cell",
     "check_folders",
     "check_seal",
     "check_writable",
+    "choose_directory",
     "copy_file",
     "create_file",
     "create_whole",
@@ -85,6 +96,7 @@ __all__ = [
     "failure_line",
     "find_device",
     "git_commit",
+    "hydra_config",
     "hydra_run_directory",
     "interruptible",
     "keep_freed_memory",
@@ -92,6 +104,7 @@ __all__ = [
     "name_grown",
     "one_line_end",
     "one_line_errors",
+    "one_line_values",
     "open_growing",
     "open_regular",
     "open_run",
@@ -107,6 +120,7 @@ __all__ = [
     "read_yaml",
     "results_writer",
     "run_directory_for_rank0_only",
+    "scripts_folder",
     "shown",
     "signals_held",
     "sole_writer",

@@ -9,11 +9,19 @@ COMMIT = "commit.txt"  # lies beside a copied package and names the commit of th
 PACKAGE = Path(__file__).parents[1]
 
 
+def scripts_folder() -> Path:
+    """The folder of train.py, evaluate.py and conf/: of the clone, or of the copies that were installed."""
+    installed = PACKAGE / "scripts"
+    return installed if installed.is_dir() else PACKAGE.parent
+
+
 def git_commit() -> str | None:
     """The git commit of the running code, with `-dirty` if files differ from it; None outside a clone."""
     noted = PACKAGE.parent / COMMIT
     if noted.exists():
         return noted.read_text() or None
+    if not (PACKAGE.parent / ".git").exists():  # a repository further up is another project's
+        return None
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         done = subprocess.run(command, cwd=PACKAGE, capture_output=True, text=True, check=True)

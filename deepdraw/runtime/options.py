@@ -23,7 +23,9 @@ Options = TypeVar("Options")
 class CheckpointOptions:
     """The options of every command that uses a trained classifier."""
 
-    ckpt: str = field(default=MISSING, metadata={"help": "a best.pt or last.pt of train.py"})
+    ckpt: str = field(
+        default=MISSING, metadata={"help": "a best.pt or last.pt of train.py, or a run directory for its best.pt"}
+    )
     device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1"})
     precision: str = field(default="auto", metadata={"help": "auto, bf16, fp16 or fp32"})
     trust: str = field(default="", metadata={"help": "packages, with commas, whose classes ckpt may name"})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import os
 import platform
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,11 +18,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.types import RunMode
-from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
+from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
 
 from deepdraw.runtime.code import git_commit
 from deepdraw.runtime.failures import drop_stdout_that_fails, failure_line, keeps_tracebacks
 from deepdraw.runtime.files import write_text
+from deepdraw.runtime.run_directory import best_checkpoint
 from deepdraw.runtime.signals import interruptible
 
 if TYPE_CHECKING:
@@ -59,6 +63,34 @@ def run_directory_for_rank0_only(main: Callable[[], None]) -> Callable[[], None]
 def hydra_run_directory() -> Path:
     """The directory that Hydra chose for this job."""
     return Path(HydraConfig.get().runtime.output_dir)
+
+
+@contextmanager
+def hydra_config(config: DictConfig, directory: Path) -> Iterator[DictConfig]:
+    """Yield a config without Hydra's own part, which HydraConfig has meanwhile, as for a run in `directory`."""
+    with read_write(config.hydra), open_dict(config.hydra):
+        config.hydra.run.dir = str(directory)
+        config.hydra.runtime.output_dir = str(directory.absolute())
+    task = copy.deepcopy(config)
+    with read_write(task), open_dict(task):
+        del task["hydra"]
+    before = HydraConfig.instance().cfg
+    HydraConfig.instance().set_config(config)
+    try:
+        yield task
+    finally:
+        HydraConfig.instance().cfg = before
+
+
+@contextmanager
+def one_line_values() -> Iterator[None]:
+    """Raise ValueError, in one line, for what Hydra and OmegaConf refuse by exceptions of their own."""
+    try:
+        yield
+    except (InstantiationException, OmegaConfBaseException) as error:
+        if (line := _line_for(error)) is None:
+            raise
+        raise ValueError(line) from error
 
 
 def open_run(
@@ -143,7 +175,7 @@ def ends_in_one_line(interrupted: Callable[[DictConfig, float], str]) -> Callabl
 
 def evaluation_left(config: DictConfig, since: float) -> str:
     """What an evaluation that was interrupted has written since then, a time in seconds."""
-    run = Path(config.ckpt).parent.parent
+    run = best_checkpoint(config.ckpt).parent.parent
     files = [*(run / "evaluations").rglob("*"), run / "report.html"]
     written = [str(file) for file in files if file.is_file() and file.stat().st_mtime >= since]
     return f"interrupted: {', '.join(sorted(written)) or 'nothing'} was written; the same command starts anew"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -104,12 +105,24 @@ class NewDirectory(WritableDirectory):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Make the directory before Hydra does, and tell Hydra its name."""
-        run = config.hydra.run
-        asked_for = any(override.startswith("hydra.run.dir=") for override in config.hydra.overrides.hydra)
-        if not asked_for and "${now:" in OmegaConf.to_container(run, resolve=False)["dir"]:  # type: ignore[call-overload,index]
-            with suppress(OSError), read_write(config), open_dict(config):
-                run.dir = str(_make_new(Path(run.dir)))
+        with suppress(OSError), read_write(config), open_dict(config):
+            config.hydra.run.dir = str(choose_directory(config))
         super().on_run_start(config)
+
+
+def choose_directory(config: DictConfig) -> Path:
+    """The directory of the run of a config with Hydra's own part: as `NewDirectory` says. May raise OSError."""
+    run = config.hydra.run
+    asked_for = any(override.startswith("hydra.run.dir=") for override in config.hydra.overrides.hydra)
+    if asked_for or "${now:" not in OmegaConf.to_container(run, resolve=False)["dir"]:  # type: ignore[call-overload,index]
+        return Path(run.dir)
+    return _make_new(Path(run.dir))
+
+
+def best_checkpoint(run_or_checkpoint: str | os.PathLike[str]) -> Path:
+    """The checkpoint that is meant: the `best.pt` of a run where its directory is given, else the file itself."""
+    path = Path(run_or_checkpoint).expanduser()
+    return path / "checkpoints" / "best.pt" if path.is_dir() else path
 
 
 def _make_new(directory: Path) -> Path:

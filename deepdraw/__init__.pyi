@@ -1,0 +1,10 @@
+from .api import Run, evaluate, load, train
+
+__version__: str
+
+__all__ = [
+    "Run",
+    "evaluate",
+    "load",
+    "train",
+]
