@@ -67,9 +67,21 @@ def roof(top: int) -> list[str]:
     return [
         f'<path d="M{LEFT - 24} {top + ROOF} L{LEFT + 90} {top} H{RIGHT - 90} L{RIGHT + 24} {top + ROOF} Z"'
         ' fill="#b5523b" stroke="#7d3526"/>',
-        text(middle, top + 32, "train.py, evaluate.py, deepdraw.load(...)", "code roof", "middle"),
-        text(middle, top + 60, "deepdraw/experiment.py: one training, step by step", "roof", "middle"),
-        text(middle, top + 90, "python -m deepdraw.{sweep,predict,embed,compare,doctor}", "code roof", "middle"),
+        text(middle, top + 32, "train.py, evaluate.py; deepdraw.train(), .evaluate(), .load()", "code roof", "middle"),
+        text(
+            middle,
+            top + 60,
+            "deepdraw/api.py: called from Python; deepdraw/experiment.py: one training, step by step",
+            "roof",
+            "middle",
+        ),
+        text(
+            middle,
+            top + 90,
+            "deepdraw train | evaluate | sweep | predict | embed | compare | doctor",
+            "code roof",
+            "middle",
+        ),
     ]
 
 
