@@ -21,9 +21,17 @@ import torch
 from omegaconf import DictConfig
 
 from deepdraw.config import check_training, make
-from deepdraw.data import Epochs, Loader, Split
-from deepdraw.drawings import Augment, Rasterizer
-from deepdraw.evaluation import PredictionsBuilder, sample, score
+from deepdraw.data import Epochs, Loader, Source, Split
+from deepdraw.drawings import Augmentation, Rasterizer
+from deepdraw.evaluation import (
+    Metric,
+    PredictionsBuilder,
+    compute_metrics,
+    read_descriptions,
+    sample,
+    score,
+    write_descriptions,
+)
 from deepdraw.features import Encoder, FeatureLoader, FeatureOptions, cached_features
 from deepdraw.models import ModelPlan
 from deepdraw.models.freezing import freeze, print_layers
@@ -56,7 +64,7 @@ class Data:
 
     splits: dict[str, Split]
     rasterizer: Rasterizer
-    augment: Augment | None
+    augment: Augmentation | None
     loading: dict[str, Any]  # what all loaders are given: batch size, device, seed, rank
     num_workers: Any
     loaders: dict[str, Epochs] = field(default_factory=dict)
@@ -64,10 +72,12 @@ class Data:
     @classmethod
     def of(cls, config: DictConfig, device: torch.device, ranks: Ranks) -> Data:
         """Open the data source of a config and check all its splits."""
-        augment = make(config.augment, "augment")
-        if augment is not None and not config.data.get("strokes", True):
-            raise ValueError(f"data.root={config.data.root} holds images, which have no strokes: set augment=none")
-        source = make(config.data.source, "data.source")
+        augment: Augmentation | None = make(config.augment, "augment")
+        source: Source = make(config.data.source, "data.source")
+        if augment is not None and not source.has_strokes:
+            raise ValueError(
+                f"data.root={config.data.get('root')} holds images, which have no strokes: set augment=none"
+            )
         splits = {name: source.split(name) for name in SPLITS}
         loading = {"batch_size": config.data.batch_size, "device": device, "seed": config.seed}
         loading |= {"rank": ranks.number, "world_size": ranks.size}
@@ -96,7 +106,7 @@ class Data:
             **self.loading,
         )
 
-    def _augment(self, name: str) -> Augment | None:
+    def _augment(self, name: str) -> Augmentation | None:
         return self.augment if name == "train" else None
 
 
@@ -137,6 +147,8 @@ class Experiment:
         if encodes_once(self.model, self.recipe, self.data.augment, self._caching):
             self.data.encode_once(self._encoder(), self._caching)
         self.checkpoints = Checkpoints(checkpoints.folder, self._metadata(), ranks)
+        chosen = config.get("metric", {})
+        self.own_metrics: list[Metric] = [make(chosen[key], f"metric.{key}") for key in chosen]
         self.metrics: dict[str, float] = {}
 
     def fit(self) -> None:
@@ -171,10 +183,12 @@ class Experiment:
         state, recipe = self.state, self.recipe
         progress = {"ranks": self.ranks.size, "steps": state.step} | state.speed | state.best
         summary = describe_run(self.config, self.model) | progress | self.metrics
+        write_descriptions(self.directory, self.own_metrics)
         drawings = sample(
             state.eval_model, self._drawn_test, self.precision, num_batches=min(recipe.limit_steps or 8, 8)
         )
-        print_table(f"test, by the weights of epoch {state.best['val/epoch']}, the best on validation", self.metrics)
+        title = f"test, by the weights of epoch {state.best['val/epoch']}, the best on validation"
+        print_table(title, self.metrics, described=read_descriptions(self.directory))
         rows = self.directory / "metrics.csv" if "csv" in state.loggers else None
         predictions = self._predictions.build(self.data.splits["test"].complexity())
         pictures = write_training(self.directory, summary, predictions, drawings, rows)
@@ -190,7 +204,7 @@ class Experiment:
     def _start(self, config: DictConfig, saved: Mapping[str, Any] | None) -> State:
         """The state of a new run, or of the one that wrote `saved`."""
         recipe, train = self.recipe, self.data.loaders["train"]
-        pretrained = bool(config.backbone.pretrained)
+        pretrained = bool(config.backbone.get("pretrained"))
         optimizer = make(config.optimizer, "optimizer", self.model, _convert_="all", pretrained=pretrained)
         loggers = config.get("logger", {}) if self.ranks.is_first else {}
         state = State(
@@ -211,6 +225,8 @@ class Experiment:
         return state
 
     def _evaluate(self, split: str, predictions: PredictionsBuilder | None = None) -> dict[str, float]:
+        if predictions is None and self.own_metrics:
+            predictions = PredictionsBuilder(self.data.classes)
         metrics = score(
             self.state.eval_model.eval(),
             self.data.loaders[split],
@@ -220,6 +236,8 @@ class Experiment:
             predictions=predictions,
             ranks=self.ranks,
         )
+        if predictions is not None and self.own_metrics:
+            metrics |= compute_metrics(self.own_metrics, predictions.build(self.data.splits[split].complexity()))
         return {f"{split}/{name}": value for name, value in metrics.items()}
 
     def _encoder(self) -> Encoder:

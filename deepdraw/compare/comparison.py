@@ -11,7 +11,7 @@ from pathlib import Path
 from deepdraw.compare.paired import Difference, NotComparable, common, difference, holm
 from deepdraw.compare.runs import Run, command, differing, read_run, short_names
 from deepdraw.evaluation import Predictions, lower_is_better
-from deepdraw.report import title
+from deepdraw.report import NONE, Described, description, title
 
 _METHODS = ("text", "whitened", "prototype", "tip", "knn")  # in the order in which they are preferred
 _MAIN = re.compile(
@@ -45,7 +45,8 @@ class Comparison:
     """A table of runs, best first by `metric`.
 
     paired_metric: the metric of the differences; shown: the metrics to show, `metric` first; keys: of the settings in
-    which the runs differ; notes: lines that belong below the table.
+    which the runs differ; notes: lines that belong below the table; described: by name, how the metrics of
+    conf/metric are shown.
     """
 
     split: str
@@ -55,6 +56,7 @@ class Comparison:
     keys: list[str]
     rows: list[Row]
     notes: list[str]
+    described: Described
 
 
 def compare(directories: Sequence[Path], split: str = "test", metric: str | None = None) -> Comparison:
@@ -72,7 +74,10 @@ def compare(directories: Sequence[Path], split: str = "test", metric: str | None
     metric = _main_metric(runs, split) if metric is None else metric.removeprefix(f"{split}/")
     for run in runs:
         _check_metric(run, metric)
-    runs.sort(key=lambda run: run.metrics[metric], reverse=not lower_is_better(metric))
+    described = {name: of for run in runs for name, of in run.described.items()}
+    own = description(metric, described)
+    less_is_better = own.better == "lower" if own else lower_is_better(metric)
+    runs.sort(key=lambda run: run.metrics[metric], reverse=not less_is_better)
     ranked, others = _of_the_same_classes(runs)
     runs = [*ranked, *others]
     columns = differing([run.settings for run in runs])
@@ -80,11 +85,12 @@ def compare(directories: Sequence[Path], split: str = "test", metric: str | None
     for i, name in enumerate(short_names([run.directory for run in runs])):
         settings = {key: text for key, texts in columns.items() if (text := texts[i]) is not None}
         rows.append(Row(name, runs[i], settings, remark=OTHER_CLASSES if runs[i] in others else ""))
-    beside = [*(_prefix(metric) + name for name in _BESIDE), "images_per_second", "trainable_parameters"]
+    prefix = _prefix(metric, described)
+    beside = [*(prefix + name for name in (*_BESIDE, *described)), "images_per_second", "trainable_parameters"]
     found = {name for run in runs for name in run.metrics}
     shown = [metric, *(name for name in beside if name in found and name != metric)]
     rows, paired_metric, notes = _with_differences(rows, metric)
-    return Comparison(split, metric, paired_metric, shown, list(columns), rows, notes)
+    return Comparison(split, metric, paired_metric, shown, list(columns), rows, notes, described)
 
 
 def _of_the_same_classes(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
@@ -208,9 +214,9 @@ def _check_metric(run: Run, metric: str) -> None:
         raise ValueError(f"{run.directory} has no {run.split}/{metric}: {hint}{command(run.directory, run.split)}")
 
 
-def _prefix(metric: str) -> str:
+def _prefix(metric: str, described: Described = NONE) -> str:
     """The protocol ahead of the metric's own name: "text_" of text_top1."""
-    for name in sorted(_ENDINGS, key=len, reverse=True):
+    for name in sorted((*_ENDINGS, *described), key=len, reverse=True):
         if metric == name or metric.endswith(f"_{name}"):
             return metric.removesuffix(name)
     return ""

@@ -12,7 +12,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from deepdraw.compare.comparison import Comparison, Row
-from deepdraw.report import Line, lines, title
+from deepdraw.report import Described, Line, lines, title
 from deepdraw.runtime import cell, csv_cell, csv_heading, shown
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ class Column(NamedTuple):
 
 def heading(comparison: Comparison) -> str:
     """What the table is about."""
-    return f"{len(comparison.rows)} runs by {title(comparison.metric)} on split {comparison.split}"
+    return (
+        f"{len(comparison.rows)} runs by {title(comparison.metric, comparison.described)} on split {comparison.split}"
+    )
 
 
 def columns(comparison: Comparison, most_settings: int | None = None) -> list[Column]:
@@ -155,11 +157,11 @@ def _stacked(settings: list[Column]) -> Column:
 
 def _results(comparison: Comparison) -> list[Column]:
     """The metric that orders the runs, how far they are from the best, and what else they found."""
-    read = [_read(row.run.metrics, comparison.shown) for row in comparison.rows]
+    read = [_read(row.run.metrics, comparison.shown, comparison.described) for row in comparison.rows]
     first, *others = comparison.shown
     apart = [row.difference for row in comparison.rows]
     return [
-        Column(title(first), [lines_of[first].value for lines_of in read]),
+        Column(title(first, comparison.described), [lines_of[first].value for lines_of in read]),
         Column("95 % interval", [lines_of[first].interval for lines_of in read]),
         Column(f"{title(comparison.paired_metric)} difference", [_difference(row) for row in comparison.rows]),
         Column("p", [_p_value(row.p_value) for row in comparison.rows]),
@@ -168,14 +170,17 @@ def _results(comparison: Comparison) -> list[Column]:
             [f"{100 * of.low:+.2f} to {100 * of.high:+.2f}" if of else "" for of in apart],
         ),
         Column("drawings", [f"{row.num_drawings:,}" if row.num_drawings else "" for row in comparison.rows]),
-        *(Column(title(name), [of[name].value if name in of else "" for of in read]) for name in others),
+        *(
+            Column(title(name, comparison.described), [of[name].value if name in of else "" for of in read])
+            for name in others
+        ),
     ]
 
 
-def _read(metrics: Mapping[str, float], names: Sequence[str]) -> dict[str, Line]:
+def _read(metrics: Mapping[str, float], names: Sequence[str], described: Described) -> dict[str, Line]:
     """The metrics of these names that there are, as a table of one run has them."""
     return {
-        name: lines({key: metrics[key] for key in (name, *_companions(name)) if key in metrics})[0]
+        name: lines({key: metrics[key] for key in (name, *_companions(name)) if key in metrics}, described)[0]
         for name in names
         if name in metrics
     }

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deepdraw.evaluation import TRIAL, read_metrics, read_summary
+from deepdraw.evaluation import TRIAL, read_descriptions, read_metrics, read_summary
+from deepdraw.report import Described
 from deepdraw.runtime import MAY_DIFFER, read_yaml
 
 _HYDRA_KEYS = ("_partial_", "_convert_", "_recursive_")
@@ -19,13 +20,15 @@ _HYDRA_KEYS = ("_partial_", "_convert_", "_recursive_")
 class Run:
     """A run and what it found on a split.
 
-    settings: its config by dotted keys; metrics: without the split's prefix, and the number of trainable_parameters.
+    settings: its config by dotted keys; metrics: without the split's prefix, and the number of trainable_parameters;
+    described: by name, how those of conf/metric are shown.
     """
 
     directory: Path
     split: str
     settings: dict[str, Any]
     metrics: dict[str, float]
+    described: Described = field(default_factory=dict)
 
     @property
     def predictions_file(self) -> Path:
@@ -65,7 +68,8 @@ def read_run(directory: Path, split: str) -> Run:
         others = f", only of {', '.join(there)}" if there else ""
         raise ValueError(f"{directory} has no results of split {split}{others}: {again}")
     size = {"trainable_parameters": summary["trainable_parameters"]} if "trainable_parameters" in summary else {}
-    return Run(directory, split, dict(_flat(config)) | _options(directory, config), metrics | size)
+    settings = dict(_flat(config)) | _options(directory, config)
+    return Run(directory, split, settings, metrics | size, described=read_descriptions(directory))
 
 
 def command(directory: Path, split: str) -> str:

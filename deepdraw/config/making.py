@@ -12,7 +12,7 @@ from deepdraw.config.values import check_arguments, check_node, check_value
 
 ABSENT = object()
 DATA_TYPES: dict[str, Any] = {"data.batch_size": int, "data.num_workers": int | Literal["auto"]}
-TRAIN_TYPES: dict[str, Any] = {"seed": int, "device": str, "data.root": str, "data.strokes": bool, **DATA_TYPES}
+TRAIN_TYPES: dict[str, Any] = {"seed": int, "device": str, "data.root": str, **DATA_TYPES}
 EVALUATE_TYPES: dict[str, Any] = {
     "ckpt": str,
     "split": str,
@@ -78,11 +78,12 @@ def _check(
         check_node(key, None if (node := _at(plain, key)) is ABSENT else node)
     for key, call in groups.items():
         check_arguments(key, call, plain[key])
-    loggers = plain.get("logger") or {}
-    if not isinstance(loggers, Mapping):
-        raise ValueError(f"logger={loggers} names no loggers: choose such as logger=[csv,wandb]")
-    for name, logger in loggers.items():
-        check_node(f"logger.{name}", logger)
+    for several, example in (("logger", "csv,wandb"), ("metric", "kappa")):
+        parts = plain.get(several) or {}
+        if not isinstance(parts, Mapping):
+            raise ValueError(f"{several}={parts} names no {several}s: choose such as {several}=[{example}]")
+        for name, part in parts.items():
+            check_node(f"{several}.{name}", part)
 
 
 def _at(config: Any, key: str) -> Any:

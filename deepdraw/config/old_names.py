@@ -42,6 +42,8 @@ def with_current_names(config: Any) -> Any:
     target = config.get("_target_")
     if isinstance(target, str) and target in OLD_NAMES:
         config["_target_"] = OLD_NAMES[target]
+    if isinstance(data := config.get("data"), dict) and "source" in data:
+        data.pop("strokes", None)  # which the source says itself today
     if "fit" in config and isinstance(config["fit"], dict):
         config["fit"].pop("_partial_", None)  # deepdraw 0.1 wrote it, because fit was a function then
     return config

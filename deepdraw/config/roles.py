@@ -101,6 +101,7 @@ ROLES = {
     ),
     "fit.algorithm": Role(ALGORITHMS, keys=("_partial_",), positional=1),
     "fit.schedule": Role(SCHEDULES, keys=("_partial_",), positional=2),
+    "metric.*": Role(("deepdraw.evaluation.Kappa",)),
     "precision": Role(("deepdraw.runtime.Precision",), named=("device",)),
     "logger.*": Role(
         (

@@ -1,6 +1,7 @@
 from .folders import open_folder
 from .interfaces import Batch, Epochs, Source, Split
 from .loader import Loader
+from .memory import MemorySplit
 from .order import Order, Share
 from .shards import Shards, ShardSplit, write_shards
 from .subset import Joined, JoinedLoader, Relabeled, Subset
@@ -11,6 +12,7 @@ __all__ = [
     "Joined",
     "JoinedLoader",
     "Loader",
+    "MemorySplit",
     "Order",
     "Relabeled",
     "ShardSplit",

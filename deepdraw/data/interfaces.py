@@ -13,9 +13,20 @@ from deepdraw.drawings import Complexity, Rasterizer
 
 
 class Source(Protocol):
-    """What a config of `conf/data` opens."""
+    """What a config of `conf/data` opens: splits by name, train, val and test for training.
 
-    splits: list[str]
+    Evaluation also knows zeroshot, a split of classes that are never trained on.
+    """
+
+    @property
+    def splits(self) -> list[str]:
+        """The names of the splits there are."""
+        ...
+
+    @property
+    def has_strokes(self) -> bool:
+        """Whether every drawing is strokes, as augmentation needs them, and none is an image."""
+        ...
 
     def split(self, name: str) -> Split:
         """One of `splits`."""

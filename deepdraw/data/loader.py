@@ -23,14 +23,16 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from deepdraw.data.interfaces import Batch, Split
 from deepdraw.data.order import Order, Share
-from deepdraw.drawings import Augment, AugmentingRasterizer, Rasterizer
+from deepdraw.drawings import Augmentation, AugmentingRasterizer, Rasterizer
 from deepdraw.runtime import signals_held
 
 
 class Batches(Dataset[Batch]):
     """All batches of a split, by (epoch, position of the first drawing, position after the last)."""
 
-    def __init__(self, split: Split, rasterizer: Rasterizer, augment: Augment | None, seed: int, shuffle: bool) -> None:
+    def __init__(
+        self, split: Split, rasterizer: Rasterizer, augment: Augmentation | None, seed: int, shuffle: bool
+    ) -> None:
         self._split, self._rasterizer, self._augment = split, rasterizer, augment
         self._seed, self._shuffle = seed, shuffle
         self._order: tuple[int, Order] | None = None
@@ -67,7 +69,7 @@ class Loader:
         batch_size: int,
         shuffle: bool,
         device: torch.device,
-        augment: Augment | None = None,
+        augment: Augmentation | None = None,
         num_workers: int | Literal["auto"] = "auto",
         seed: int = 0,
         rank: int = 0,

@@ -87,6 +87,8 @@ class Shards:
     Raises ValueError, in one line that names the fix, where the index is missing or of another format.
     """
 
+    has_strokes = True
+
     def __init__(self, root: str) -> None:
         self.root = Path(root)
         self.index, self._entries = read_index(self.root)

@@ -1,4 +1,4 @@
-from .augment import Augment, AugmentingRasterizer, nothing
+from .augment import Augment, Augmentation, AugmentingRasterizer, nothing
 from .files import MAX_LENGTH, SUFFIXES, Broken, Sketch, read_sketches
 from .image_headers import JPEG_SIGNATURE, NO_IMAGE, PNG_SIGNATURE, check_size, image_size
 from .images import decode, draw_image, fit_to_square, is_light_on_dark, read_image
@@ -14,6 +14,7 @@ __all__ = [
     "PNG_SIGNATURE",
     "SUFFIXES",
     "Augment",
+    "Augmentation",
     "AugmentingRasterizer",
     "Broken",
     "Complexity",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,20 @@ RANGES = {
     "jitter": (0, 0.25),
     "line_width": (1, 4),
 }
+
+
+class Augmentation(Protocol):
+    """What changes drawings before they are drawn, in training; `Augment` is one.
+
+    Make it a dataclass of plain values: features of augmented drawings are kept under its fields.
+    """
+
+    def __call__(self, drawings: Drawings, salt: str) -> tuple[Drawings, NDArray[np.float32]]:
+        """The changed drawings, points uint8 or float32, and the factors on their line widths, float32 [N].
+
+        The same salt gives the same change, another one another; it stands for the seed and the epoch.
+        """
+        ...
 
 
 def nothing() -> None:
@@ -85,7 +100,7 @@ class Augment:
 class AugmentingRasterizer(Rasterizer):
     """Draws as `rasterizer` does, but drawings that `augment` changed by `salt`."""
 
-    def __init__(self, rasterizer: Rasterizer, augment: Augment, salt: str) -> None:
+    def __init__(self, rasterizer: Rasterizer, augment: Augmentation, salt: str) -> None:
         super().__init__(rasterizer.size, rasterizer.line_width, rasterizer.margin, rasterizer.polarity)
         self._augment, self._salt = augment, salt
 

@@ -2,7 +2,16 @@ from .calibration import Reliability
 from .classify import sample, score
 from .evaluation import Evaluation, Stacking
 from .intervals import mcnemar
-from .metric_files import TRIAL, lower_is_better, read_metrics, read_summary
+from .metric import Kappa, Metric, compute_metrics
+from .metric_files import (
+    TRIAL,
+    Description,
+    lower_is_better,
+    read_descriptions,
+    read_metrics,
+    read_summary,
+    write_descriptions,
+)
 from .predictions import Predictions, PredictionsBuilder
 from .protocols import Auto, Head, Text
 from .session import Session
@@ -12,8 +21,11 @@ from .task import Task
 __all__ = [
     "TRIAL",
     "Auto",
+    "Description",
     "Evaluation",
     "Head",
+    "Kappa",
+    "Metric",
     "Predictions",
     "PredictionsBuilder",
     "Reliability",
@@ -21,12 +33,15 @@ __all__ = [
     "Stacking",
     "Task",
     "Text",
+    "compute_metrics",
     "lower_is_better",
     "mcnemar",
     "open_split",
+    "read_descriptions",
     "read_metrics",
     "read_summary",
     "redraw",
     "sample",
     "score",
+    "write_descriptions",
 ]

@@ -1,18 +1,24 @@
-"""summary.json and evaluations/<split>.json, as whoever reads a run finds them."""
+"""summary.json, evaluations/<split>.json and metrics.json, as whoever reads a run finds them."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from deepdraw.runtime import read_json
+from deepdraw.runtime import read_json, write_json
+
+if TYPE_CHECKING:
+    from deepdraw.evaluation.metric import Metric
 
 LONGEST_NAME = 200  # characters of a metric's
 LARGEST_NUMBER = 2**53
 TRIAL = ".limited"  # ends the name of results on a part of a split, which no report shows
 _LOWER_IS_BETTER = re.compile(r"(.*_)?(loss|ece|aurc|stderr)(_scaled)?")
+DESCRIPTIONS = "metrics.json"  # in a run directory: how the metrics of conf/metric are shown that were computed there
 FIX = "delete it, and train or evaluate the run again"
 
 
@@ -26,6 +32,15 @@ class Facts(TypedDict, total=False):
     device: str
     versions: dict[str, str]
     git_commit: str | None
+
+
+@dataclass(frozen=True)
+class Description:
+    """How a metric is shown; see `Metric`."""
+
+    title: str
+    unit: str
+    better: Literal["higher", "lower"]
 
 
 def read_summary(run: Path) -> dict[str, Any]:
@@ -65,6 +80,26 @@ def lower_is_better(metric: str) -> bool:
     metric: its name, with or without a protocol and a split, such as text_loss or val/loss.
     """
     return bool(_LOWER_IS_BETTER.fullmatch(metric.rpartition("/")[2]))
+
+
+def write_descriptions(run: Path, metrics: Iterable[Metric]) -> None:
+    """Add how these metrics are shown to what the run directory says of others."""
+    if new := {metric.name: asdict(Description(metric.title, metric.unit, metric.better)) for metric in metrics}:
+        known = {name: asdict(description) for name, description in read_descriptions(run).items()}
+        write_json(run / DESCRIPTIONS, known | new)
+
+
+def read_descriptions(run: Path) -> Mapping[str, Description]:
+    """How the metrics of conf/metric are shown, by name. Raises ValueError for a file that is damaged."""
+    path = run / DESCRIPTIONS
+    if not path.exists():
+        return {}
+    found = read_json(path, dict[str, Description], fix=FIX)
+    for name, description in found.items():
+        for text in (name, description.title, description.unit):
+            if len(text) > 200 or not text.isprintable():
+                raise ValueError(f"{path} describes a metric by what cannot be shown: {FIX}")
+    return found
 
 
 def _check(metrics: dict[str, Any], path: Path, fix: str) -> None:

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from deepdraw.config import check_evaluation, make
 from deepdraw.data import Epochs, Joined, JoinedLoader, Loader, Split
 from deepdraw.evaluation.evaluation import Evaluation
+from deepdraw.evaluation.metric import Metric, compute_metrics
 from deepdraw.evaluation.metric_files import TRIAL
 from deepdraw.evaluation.splits import open_split, result_name, seen_drawings
 from deepdraw.evaluation.task import Task
@@ -49,6 +50,8 @@ class Session:
             FeatureOptions(**config.features),
         )
         self.loggers = {key: make(logger, f"logger.{key}") for key, logger in config.get("logger", {}).items()}
+        chosen = config.get("metric", {})
+        self.own_metrics: list[Metric] = [make(chosen[key], f"metric.{key}") for key in chosen]
         source = self.trained.source()
         self.name = result_name(config.split, source)
         self.split: Split = open_split(config.split, source, self.trained.classes)
@@ -131,7 +134,11 @@ class Session:
             temperature=None if config.interpolate else trained.temperature,
             limit_batches=config.limit_batches,
         )
-        return self._protocol(task)
+        found: Evaluation = self._protocol(task)
+        prefix = "" if found.protocol == "classifier" else f"{found.protocol}_"
+        for name, value in compute_metrics(self.own_metrics, found.predictions).items():
+            found.metrics[prefix + name] = value
+        return found
 
     def _load(self, name: str, split: Split, encoder: Encoder) -> Epochs:
         data, device = self.config.data, self.trained.precision.device

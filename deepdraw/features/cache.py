@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from deepdraw.data import Batch, Loader, Split
-from deepdraw.drawings import Augment
+from deepdraw.drawings import Augmentation
 from deepdraw.features.encoder import Encoder
 from deepdraw.features.store import BLOCK, Features, FeatureStore, FeatureWriter, disk_errors
 from deepdraw.runtime import DTYPES, LINE_EVERY, Bar, Lock, check_writable
@@ -43,7 +43,7 @@ def cached_features(
     split: Split,
     encoder: Encoder,
     options: FeatureOptions,
-    augment: Augment | None = None,
+    augment: Augmentation | None = None,
     seed: int = 0,
 ) -> Features:
     """The features of split `name`, read from `options.dir` or, where none of the same key are there, computed first.

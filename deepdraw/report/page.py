@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from deepdraw.drawings import NO_IMAGE, check_size, image_size
-from deepdraw.evaluation import TRIAL, read_metrics, read_summary
+from deepdraw.evaluation import TRIAL, read_descriptions, read_metrics, read_summary
 from deepdraw.report.pictures import ORDER
 from deepdraw.report.tables import Line, lines
 from deepdraw.runtime import LARGEST, read_bytes, read_text, read_yaml, write_text
@@ -102,7 +102,7 @@ def _image(path: Path) -> Image:
 
 
 def _sections(run: Path, summary: Mapping[str, Any]) -> Iterator[Section]:
-    evaluations = run / "evaluations"
+    evaluations, described = run / "evaluations", read_descriptions(run)
     files = [path for path in sorted(evaluations.glob("*.json")) if not path.stem.endswith(TRIAL)]
     metrics_of = {path.stem: read_metrics(path) for path in files}
     tested = {key: value for key, value in summary.items() if key.startswith("test/")}
@@ -110,7 +110,7 @@ def _sections(run: Path, summary: Mapping[str, Any]) -> Iterator[Section]:
         metrics_of.setdefault("test", tested)
     for split in sorted(metrics_of, key=lambda split: (_place(split, _SPLITS), split)):
         pictures = sorted((evaluations / split).glob("*.png"), key=lambda path: (_place(path.stem, ORDER), path.stem))
-        found = lines(metrics_of[split])
+        found = lines(metrics_of[split], described)
         if found:
             groups = {group: list(members) for group, members in groupby(found, key=lambda line: line.group)}
             yield Section(re.sub(r"\W+", "-", split), split, _headline(found), groups, embed(pictures))

@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from deepdraw.evaluation import Description
 from deepdraw.runtime import cell
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-GROUPS = ("accuracy", "calibration", "accuracy by complexity", "speed")
+Described = Mapping[str, Description]  # by name, how the metrics of conf/metric are shown
+NONE: Described = {}
+GROUPS = ("accuracy", "own metrics", "calibration", "accuracy by complexity", "speed")
 
 _TITLES = {  # of metrics, which a protocol's name may precede: text_map3
     "top1": "top-1",
@@ -50,15 +53,17 @@ class Line:
     interval: str
 
 
-def lines(metrics: Mapping[str, float]) -> list[Line]:
+def lines(metrics: Mapping[str, float], described: Described = NONE) -> list[Line]:
     """The lines of a table of `metrics`: group by group, protocol by protocol, the most telling first.
 
     Keys may carry a split ("test/top1"). Accuracies and calibration errors (0..1) are in percent. `..._low` and
-    `..._high` become the interval of the metric they belong to, `..._stderr` stands beside its value.
+    `..._high` become the interval of the metric they belong to, `..._stderr` stands beside its value. Metrics of
+    conf/metric are shown as they are `described`.
     """
     plain = {key.rpartition("/")[2]: value for key, value in metrics.items()}
     found = [
-        Line(_group(name), title(name), _value(name, value, plain), _interval(name, plain))
+        _own_line(name, value, described)
+        or Line(_group(name), title(name), _value(name, value, plain), _interval(name, plain))
         for name, value in sorted(plain.items(), key=lambda item: _place(item[0]))
         if not _belongs_to_another(name, plain)
     ]
@@ -82,8 +87,25 @@ def _place(name: str) -> tuple[int, ...]:
     )
 
 
-def title(name: str) -> str:
+def description(name: str, described: Described) -> Description | None:
+    """Of a metric of conf/metric, which a protocol's name may precede; None for a built-in one."""
+    own = [key for key in described if name == key or name.endswith(f"_{key}")]
+    return described[max(own, key=len)] if own else None
+
+
+def _own_line(name: str, value: float, described: Described) -> Line | None:
+    own = description(name, described)
+    if own is None:
+        return None
+    shown = f"{100 * value:.2f} %" if own.unit == "%" else f"{value:.4f} {own.unit}".strip()
+    return Line("own metrics", title(name, described), shown, "")
+
+
+def title(name: str, described: Described = NONE) -> str:
     """What a reader calls the metric `name`: "top-1", "text MAP@3", "prototype 5-shot top-1"."""
+    for key in sorted(described, key=len, reverse=True):
+        if name == key or name.endswith(f"_{key}"):
+            return f"{_words(name.removesuffix(key))} {described[key].title}".strip()
     if match := _COMPLEXITY.fullmatch(name):
         unit = match["unit"].removesuffix("s") if match["bounds"] == "1" else match["unit"]
         return f"{title(match['metric'])}, {match['bounds']} {unit}"
@@ -93,11 +115,13 @@ def title(name: str) -> str:
     return _words(name)
 
 
-def print_table(title: str, metrics: Mapping[str, float], console: Console | None = None) -> None:
+def print_table(
+    title: str, metrics: Mapping[str, float], console: Console | None = None, described: Described = NONE
+) -> None:
     """Print one metric per line, a rule between groups; `lines` says which keys are understood."""
     from rich.table import Table
 
-    shown = lines(metrics)
+    shown = lines(metrics, described)
     with_intervals = any(line.interval for line in shown)
     table = Table("metric", show_header=with_intervals)
     table.add_column("value", justify="right")

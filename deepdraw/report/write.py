@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepdraw.evaluation import TRIAL, Evaluation, Predictions, Session, read_metrics, redraw
+from deepdraw.evaluation import (
+    TRIAL,
+    Evaluation,
+    Predictions,
+    Session,
+    read_descriptions,
+    read_metrics,
+    redraw,
+    write_descriptions,
+)
 from deepdraw.loggers import log_evaluation
 from deepdraw.report import curves, sheets
 from deepdraw.report.page import write_report
@@ -50,6 +59,9 @@ def write_session(session: Session, versions: Mapping[float | None, Evaluation])
     under the names they have in `<run>/evaluations/<split>.json`.
     """
     run, name = session.directory, session.result_name
+    if session.own_metrics:
+        with results_writer(run):
+            write_descriptions(run, session.own_metrics)
     if None not in versions:
         metrics_of = {f"{alpha:g}": found.metrics for alpha, found in versions.items()}
         print_comparison(session.title, "alpha", metrics_of)
@@ -57,7 +69,7 @@ def write_session(session: Session, versions: Mapping[float | None, Evaluation])
         write_metrics(run, name, metrics)
         return {f"{name}/{metric}": value for metric, value in metrics.items()}
     found, rasterizer = versions[None], session.trained.rasterizer
-    print_table(session.title, found.metrics)
+    print_table(session.title, found.metrics, described=read_descriptions(run))
     pictures = write_evaluation(
         run, name, found, redraw(session.split, rasterizer) if session.config.pictures else None
     )

@@ -31,7 +31,15 @@ if TYPE_CHECKING:
     from torch import nn
 
 # do not change the result, but for rounding
-MAY_DIFFER = ("train.log_every", "train.checkpoint_every", "data.num_workers", "features.dir", "logger", "slurm")
+MAY_DIFFER = (
+    "train.log_every",
+    "train.checkpoint_every",
+    "data.num_workers",
+    "features.dir",
+    "metric",
+    "logger",
+    "slurm",
+)
 LIBRARIES = (
     "deepdraw",
     "torch",

@@ -47,7 +47,7 @@ def run(directory: Path, number: int, job_id: str, rank: int = 0) -> Any:
         with interruptible():  # an import that Ctrl-C breaks is no failure of the job
             config = load_config(directory / "jobs" / f"{number}.yaml")
             os.chdir(config.hydra.runtime.cwd)
-            check_code(task, sweep.code["digest"])
+            check_code(task, sweep.code["digest"], sweep.code["packages"])
             if rank:
                 config.hydra.output_subdir = None
             result = _call(_load_main(task), config)

@@ -41,6 +41,7 @@ class _Entry:
 class _Code:
     digest: str = ""
     commit: str | None = None
+    packages: list[str] = field(default_factory=list)  # the user's own, by name
 
 
 @dataclass

@@ -3,38 +3,61 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import sysconfig
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from deepdraw.runtime import COMMIT, PACKAGE, copy_file, git_commit, write_text
 
+LIBRARIES = ("stdlib", "platstdlib", "purelib", "platlib")  # where Python and installed packages lie
 
-def copy_code(task: Path, directory: Path) -> Path:
-    """Copy the code that runs here, `task` (such as train.py) and its conf/ into `directory`: the copy of `task`."""
+
+def copy_code(task: Path, directory: Path, packages: Sequence[str] = (), configs: Sequence[Path] = ()) -> Path:
+    """Copy the code that runs here, `task` (such as train.py) and its conf/ into `directory`: the copy of `task`.
+
+    packages: of the user's own, by name; configs: config directories of the user's own, into `directory`/own_conf.
+    """
     write_text(directory / COMMIT, git_commit() or "")  # the first file, by which a copy is known that was not ended
-    for name, file in [*_files(task), *_compiled()]:
+    own_configs = [
+        (f"own_conf/{number}/{file.relative_to(config).as_posix()}", file)
+        for number, config in enumerate(configs)
+        for file in sorted(config.rglob("*.yaml"))
+    ]
+    for name, file in [*_files(task, packages), *_compiled(), *own_configs]:
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
         copy_file(file, directory / name)  # with its time, by which numba knows what it has compiled
     return directory / task.name
 
 
-def digest(task: Path) -> str:
-    """What changes with any module, option or the task."""
+def own_packages(configs: Iterable[Any]) -> list[str]:
+    """The packages and modules of the user's own that the `_target_`s of these plain configs name.
+
+    That is whatever lies neither in deepdraw nor where libraries are installed.
+    """
+    names = {target.partition(".")[0] for config in configs for target in _targets(config)}
+    return sorted(name for name in names if (place := _place(name)) is not None and not _is_library(place))
+
+
+def digest(task: Path, packages: Sequence[str] = ()) -> str:
+    """What changes with any module, option, the task, or the user's own packages."""
     found = hashlib.sha256()
-    for name, file in _files(task):
+    for name, file in _files(task, packages):
         content = file.read_bytes()
         found.update(f"{name} {len(content)}\n".encode() + content)
     return found.hexdigest()[:16]
 
 
-def check_code(task: Path, submitted: str) -> None:
+def check_code(task: Path, submitted: str, packages: Sequence[str] = ()) -> None:
     """Raise ValueError where the code is no longer that of digest `submitted`."""
-    if digest(task) != submitted:
+    if digest(task, packages) != submitted:
+        places = ", ".join([f"{PACKAGE.parent} or {task.parent}", *packages])
         raise ValueError(
-            f"the code in {PACKAGE.parent} or {task.parent} has changed since this job was submitted: "
+            f"the code in {places} has changed since this job was submitted: "
             "put it back and resume the sweep, or submit with hydra.launcher.snapshot=true, which keeps a copy"
         )
 
@@ -53,7 +76,35 @@ def check_import(code: Path) -> None:
         )
 
 
-def _files(task: Path) -> Iterator[tuple[str, Path]]:
+def _targets(node: Any) -> Iterator[str]:
+    """Every `_target_` in a plain config."""
+    for below in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from _targets(below)
+    if isinstance(node, dict) and isinstance(node.get("_target_"), str):
+        yield node["_target_"]
+
+
+def _place(name: str) -> Path | None:
+    """The folder of a package, or the file of a module, as an import would find it; None where it is neither."""
+    try:
+        found = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return None
+    if found is None:
+        return None
+    if found.submodule_search_locations:
+        return Path(next(iter(found.submodule_search_locations))).resolve()
+    return Path(found.origin).resolve() if found.has_location and found.origin else None
+
+
+def _is_library(place: Path) -> bool:
+    """Whether it is deepdraw's own, Python's, or lies where packages are installed."""
+    roots = [PACKAGE, PACKAGE.parent / "hydra_plugins", *map(Path, map(sysconfig.get_path, LIBRARIES))]
+    installed = {"site-packages", "dist-packages"} & set(place.parts)
+    return bool(installed) or any(place.is_relative_to(root.resolve()) for root in roots)
+
+
+def _files(task: Path, packages: Sequence[str] = ()) -> Iterator[tuple[str, Path]]:
     """Every file that a job may read code or options from, with its path in a copy, in an order of its own."""
     yield task.name, task
     plugins = sorted((PACKAGE.parent / "hydra_plugins").glob("deepdraw_*"))
@@ -61,6 +112,10 @@ def _files(task: Path) -> Iterator[tuple[str, Path]]:
         for file in sorted(folder.rglob("*")):
             if file.is_file() and file.parent.name != "__pycache__":
                 yield file.relative_to(root).as_posix(), file
+    for place in filter(None, map(_place, packages)):
+        for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
+            if file.is_file() and "__pycache__" not in file.parts:
+                yield file.relative_to(place.parent).as_posix(), file
     for file in sorted((task.parent / "conf").rglob("*.yaml")):
         yield file.relative_to(task.parent).as_posix(), file
 

@@ -13,13 +13,15 @@ from typing import Any
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from hydra.errors import CompactHydraException
 from hydra.types import HydraContext
-from omegaconf import DictConfig, read_write
+from omegaconf import DictConfig, OmegaConf, read_write
 
 from deepdraw.evaluation import lower_is_better
 from deepdraw.runtime import COMMIT, PACKAGE, Lock, git_commit
 from deepdraw.sweep.composing import QuickLoader, write_config
 from deepdraw.sweep.record import Job, JobState, Sweep, claim, inside, write_sweep
-from deepdraw.sweep.snapshot import check_import, copy_code, digest
+from deepdraw.sweep.snapshot import check_import, copy_code, digest, own_packages
+
+OWN_CONFIGS = ("command-line", "hydra.searchpath in command-line", "hydra.searchpath in main")  # as Hydra calls them
 
 
 def open_sweep(config: DictConfig, context: HydraContext) -> Lock:
@@ -67,23 +69,39 @@ def write_jobs(
     setup_globals()
     directory = Path(config.hydra.sweep.dir)
     task = Path(inspect.getfile(inspect.unwrap(task_function))).absolute()
-    jobs = []
+    jobs, parts = [], []
     for number, overrides in enumerate(job_overrides, first):
         composed = context.config_loader.load_sweep_config(config, list(overrides))
         job = Job(number, list(overrides), write_config(directory, composed, number))
         if not inside(directory, job.directory):
             raise ValueError(f"{job.directory} is not in {directory}: choose a hydra.sweep.subdir that is")
         jobs.append(job)
+        parts.append({key: part for key, part in _plain(composed).items() if key != "hydra"})
+    packages = own_packages(parts)
     if snapshot:
         if first == 0:
             _forget_code(directory / "code")
-        task = copy_code(task, directory / "code") if first == 0 else directory / "code" / task.name
+            copy_code(task, directory / "code", packages, _own_configs(config))
+        task = directory / "code" / task.name
     if first == 0:
         check_import(directory / "code" if snapshot else PACKAGE.parent)
-    code = {"commit": git_commit(), "digest": digest(task)}
+    code = {"commit": git_commit(), "digest": digest(task, packages), "packages": packages}
     sweep = write_sweep(directory, launcher, objective, jobs, task=str(task), code=code)
     claimed.release()
     return sweep, jobs
+
+
+def _plain(config: DictConfig) -> dict[Any, Any]:
+    plain = OmegaConf.to_container(config)
+    assert isinstance(plain, dict)
+    return plain
+
+
+def _own_configs(config: DictConfig) -> list[Path]:
+    """The directories that `--config-dir` and `hydra.searchpath` name."""
+    sources = [(source.provider, source.schema, source.path) for source in config.hydra.runtime.config_sources]
+    own = [path for provider, schema, path in sources if schema == "file" and provider in OWN_CONFIGS]
+    return [Path(path) for path in own]
 
 
 def _forget_code(code: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deepdraw.data import Epochs
-from deepdraw.drawings import Augment
+from deepdraw.drawings import Augmentation
 from deepdraw.features import FeatureOptions
 from deepdraw.models import Classifier
 from deepdraw.models.freezing import will_train
@@ -54,7 +54,7 @@ class Recipe:
         return steps if self.limit_steps is None else min(steps, self.limit_steps)
 
 
-def encodes_once(model: Classifier, recipe: Recipe, augment: Augment | None, options: FeatureOptions) -> bool:
+def encodes_once(model: Classifier, recipe: Recipe, augment: Augmentation | None, options: FeatureOptions) -> bool:
     """Whether the features of a drawing are the same, or one of a few views', throughout the run.
 
     Where the backbone is frozen a line says so, or what is in the way.

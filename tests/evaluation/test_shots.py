@@ -232,6 +232,8 @@ def test_the_pictures_of_both_kinds_are_of_calibrated_answers():
 class Watched:
     """A method that notes which drawings are known and which are asked about, told by their first feature."""
 
+    needs_seen = False
+
     def __init__(self) -> None:
         self.overlaps: list[set[float]] = []
 

@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from deepdraw.config.permitted import check_config
-from deepdraw.config.roles import ROLES, Role
+from deepdraw.config.roles import ROLES, Role, role_of
 
 CONF = Path(__file__).parents[2] / "conf"
 BEST = Path("best.pt")
@@ -51,7 +51,7 @@ def offered() -> tuple[dict[str, set[str]], dict[str, set[str]]]:
             targets.setdefault(place, set()).add(node["_target_"])
             keys.setdefault(place, set()).update(key for key in node if key[0] == "_" and key != "_target_")
         for key, below in node.items():
-            name = "*" if place == "logger" else key
+            name = "*" if place in ("logger", "metric") else key
             if place or key != "hydra":
                 look(below, f"{place}.{name}" if place else name)
 
@@ -190,7 +190,8 @@ def test_hydras_own_keys_are_refused_where_no_yaml_has_them(place, key, value):
     ],
 )
 def test_hydras_own_keys_take_their_own_values_alone(place, key, value):
-    assert f"for a {key} in {place}" in refusal(nested(place, {"_target_": ROLES[place].targets[0], key: value}))
+    (target, *_) = role_of(place).targets
+    assert f"for a {key} in {place}" in refusal(nested(place, {"_target_": target, key: value}))
 
 
 @pytest.mark.parametrize("target", [["os.system"], {"_target_": "os.system"}, 3, None, True])

@@ -36,6 +36,8 @@ class ImageTars:
     root: a folder, or the address of its tars behind http://, https:// or pipe: (see `deepdraw.data.tars.remote`).
     """
 
+    has_strokes = False
+
     def __init__(self, root: str) -> None:
         self.root = fetch(root) if is_remote(root) else Path(root).expanduser()
         if not self.root.is_dir():

@@ -1,9 +1,12 @@
 from .generalized import by_kind
-from .methods import NearestNeighbors, Prototypes, TipAdapter
-from .protocol import FewShot
+from .methods import Comparison, Fit, NearestNeighbors, Prototypes, TipAdapter
+from .protocol import FewShot, Method
 
 __all__ = [
+    "Comparison",
     "FewShot",
+    "Fit",
+    "Method",
     "NearestNeighbors",
     "Prototypes",
     "TipAdapter",

@@ -47,6 +47,11 @@ class Prototypes:
     whiten: bool
     shrinkage: float
 
+    @property
+    def needs_seen(self) -> bool:
+        """Whether there is a spread to learn."""
+        return self.whiten
+
     def fits(self, task: Task) -> dict[str, Fit]:
         """`prototype`, and `whitened` ahead of it."""
         fits = {"prototype": plain(prototypes)}
@@ -65,6 +70,7 @@ class NearestNeighbors:
 
     k: int
     temperature: float
+    needs_seen = False
 
     def __post_init__(self) -> None:
         if self.k < 1 or self.temperature <= 0:
@@ -82,6 +88,7 @@ class TipAdapter:
     alpha: float
     beta: float
     prompts: str | Sequence[str]
+    needs_seen = False
 
     def fits(self, task: Task) -> dict[str, Fit]:
         """`tip`. Raises ValueError without a text tower."""

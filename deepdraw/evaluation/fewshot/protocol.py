@@ -24,7 +24,14 @@ REPORTED_METRICS = ("top1", "top5", "mean_class_accuracy", "macro_f1")  # what s
 
 
 class Method(Protocol):
-    """One of `deepdraw.evaluation.fewshot.methods`."""
+    """A way to tell classes from labelled drawings, an entry of `methods` in conf/protocol.
+
+    needs_seen: whether it learns from drawings of seen classes where the classes asked about are new; where there are
+    none, its fits are given no drawing.
+    """
+
+    @property
+    def needs_seen(self) -> bool: ...
 
     def fits(self, task: Task) -> dict[str, Fit]:
         """By name, what becomes of drawings of seen classes."""
@@ -56,6 +63,7 @@ class FewShot:
     def __call__(self, task: Task) -> Evaluation:
         known, asked = list(task.classes), task.loader.classes
         fits = {name: fit for method in self.methods.values() for name, fit in method.fits(task).items()}
+        needs_seen = any(method.needs_seen for method in self.methods.values())
         if task.seen is None and (task.generalized or asked == known):
             raise ValueError(
                 "these are classes that were trained on, and there are no other drawings of them to serve as support: "
@@ -67,7 +75,7 @@ class FewShot:
             first = len(known) if task.generalized else 0
             counts = np.bincount(task.labels, minlength=len(asked))
             check_supply(counts[first:], asked[first:], max(self.shots))
-        seen = task.seen_labelled() if task.generalized or asked == known or "whitened" in fits else None
+        seen = task.seen_labelled() if task.generalized or asked == known or needs_seen else None
         queries = task.labelled()
         if asked == known:
             assert seen is not None

@@ -34,14 +34,15 @@ class LayerGroup:
 class Backbone(nn.Module, ABC):
     """An image encoder: normalized images [B, 3, H, W] to features [B, num_features].
 
-    The constructor builds the architecture with random weights and reads nothing, so that impossible options
-    are refused before any download; `load_pretrained` then brings the weights that `pretrained` names.
+    A subclass owes `name`, `num_features`, `image_size` and `forward`; all else has a default. Its constructor builds
+    the architecture with random weights and reads nothing, so that impossible options are refused before any
+    download; `load_pretrained` then brings the pretrained weights, where there are any.
 
     Attributes:
         name: the architecture, as its library calls it.
         num_features: D, the width of the features.
         image_size: height and width in pixels of the images that `forward` is made for.
-        mean, std: the encoder's own normalization, per RGB channel of images in 0..1.
+        mean, std: the encoder's own normalization, per RGB channel of images in 0..1; by default to -1..1.
         poolings: which of `POOLINGS` it can do beside its own; none where it has no tokens.
         frozen: the layer groups that `freezing.freeze` froze; they stay in eval mode through `train()`.
     """
@@ -49,8 +50,8 @@ class Backbone(nn.Module, ABC):
     name: str
     num_features: int
     image_size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
     poolings: tuple[str, ...] = ()
 
     def __init__(self) -> None:
@@ -72,20 +73,21 @@ class Backbone(nn.Module, ABC):
         """
         raise ValueError(f"{self.name} has no tokens: use a vision transformer, such as backbone=dinov2")
 
-    @abstractmethod
     def load_pretrained(self) -> None:
-        """Replace the random weights by those that `pretrained` names.
+        """Replace the random weights by the pretrained ones; by default there are none, and this does nothing.
 
         Raises:
             ValueError: the weights cannot be downloaded or read, or belong to another architecture.
         """
 
-    @abstractmethod
     def layer_groups(self) -> list[LayerGroup]:
         """What lies below block 0, each block in turn, and what lies above the last (in a ResNet: nothing).
 
-        Every parameter is in exactly one group.
+        Every parameter is in exactly one group. By default the whole encoder is block 0; `group_layers` makes the
+        groups of an encoder by the names of its parameters.
         """
+        whole = LayerGroup("block 0", list(self.children()), list(self.parameters()))
+        return [LayerGroup("embeddings"), whole, LayerGroup("final layers")]
 
     def checkpoint_activations(self) -> None:
         """Keep no activations inside of blocks for the backward pass, but compute them again (arXiv 1604.06174).
