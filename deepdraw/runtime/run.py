@@ -24,7 +24,6 @@ from omegaconf.errors import OmegaConfBaseException
 from deepdraw.runtime.code import git_commit
 from deepdraw.runtime.failures import drop_stdout_that_fails, failure_line, keeps_tracebacks
 from deepdraw.runtime.files import write_text
-from deepdraw.runtime.run_directory import best_checkpoint
 from deepdraw.runtime.signals import interruptible
 
 if TYPE_CHECKING:
@@ -183,6 +182,8 @@ def ends_in_one_line(interrupted: Callable[[DictConfig, float], str]) -> Callabl
 
 def evaluation_left(config: DictConfig, since: float) -> str:
     """What an evaluation that was interrupted has written since then, a time in seconds."""
+    from deepdraw.runtime.run_directory import best_checkpoint  # which evaluate.py --help does not need
+
     run = best_checkpoint(config.ckpt).parent.parent
     files = [*(run / "evaluations").rglob("*"), run / "report.html"]
     written = [str(file) for file in files if file.is_file() and file.stat().st_mtime >= since]
