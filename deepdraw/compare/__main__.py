@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deepdraw.runtime import one_line_end, parse, shown, usage
+from deepdraw.runtime import run_command, shown
 
 USAGE = "python -m deepdraw.compare.__main__ RUN RUN ... | SWEEP [key=value ...]"
 
@@ -59,15 +59,18 @@ def run(directories: Sequence[Path], options: Options) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; bad input ends it with one line."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if {"-h", "--help"} & set(arguments):
-        print(usage(Options, USAGE))
-        return
-    # A sweep's directories may be called lr=0.1.
-    directories = [argument for argument in arguments if "=" not in argument or Path(argument).is_dir()]
-    with one_line_end("interrupted; nothing was written that is not whole"):
-        options = parse(Options, [argument for argument in arguments if argument not in directories])
-        run([Path(directory) for directory in directories], options)
+    paths: list[str] = []
+    options: list[str] = []
+    for argument in sys.argv[1:] if arguments is None else arguments:
+        is_option = argument in ("-h", "--help") or ("=" in argument and not Path(argument).is_dir())
+        (options if is_option else paths).append(argument)  # a sweep's directories may be called lr=0.1
+    run_command(
+        Options,
+        USAGE,
+        lambda chosen: run([Path(path) for path in paths], chosen),
+        options,
+        interrupted="interrupted; nothing was written that is not whole",
+    )
 
 
 if __name__ == "__main__":

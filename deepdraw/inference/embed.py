@@ -8,7 +8,6 @@ if __name__ == "__main__":
 import csv
 import os
 import shutil
-import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -23,10 +22,8 @@ from deepdraw.runtime import (
     check_writable,
     create_file,
     csv_cell,
-    one_line_end,
-    parse,
+    run_command,
     shown,
-    usage,
     whole_folder,
 )
 
@@ -115,37 +112,37 @@ def embed(trained: Trained, loader: Loader, folder: Path, dtype: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; bad input ends it with one line."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if {"-h", "--help"} & set(arguments):
-        print(usage(Options, "python -m deepdraw.embed ckpt=CKPT data=SPLIT|FOLDER out=DIR [key=value ...]"))
-        return
-    with one_line_end("interrupted: nothing was written"):
-        options = parse(Options, arguments)
-        from deepdraw.data import Loader
-        from deepdraw.inference.trained import rebuild
+    line = "python -m deepdraw.embed ckpt=CKPT data=SPLIT|FOLDER out=DIR [key=value ...]"
+    run_command(Options, line, run, arguments, interrupted="interrupted: nothing was written")
 
-        trained = rebuild(
-            options.ckpt,
-            device=options.device,
-            precision=options.precision,
-            trust=options.trusted,
-            root=options.root,
-        )
-        loader = Loader(
-            open_data(options.data, trained),
-            trained.rasterizer,
-            batch_size=options.batch_size,
-            shuffle=False,
-            device=trained.precision.device,
-            num_workers="auto" if options.num_workers is None else options.num_workers,
-        )
-        out = Path(options.out)
-        try:
-            check_writable(out.parent)
-        except OSError as error:
-            raise ValueError(f"out={out} cannot be written ({error.strerror}): choose another directory") from error
-        with closing(loader), whole_folder(out) as folder:
-            embed(trained, loader, folder, options.dtype)
+
+def run(options: Options) -> None:
+    """Write the features that the options ask for."""
+    from deepdraw.data import Loader
+    from deepdraw.inference.trained import rebuild
+
+    trained = rebuild(
+        options.ckpt,
+        device=options.device,
+        precision=options.precision,
+        trust=options.trusted,
+        root=options.root,
+    )
+    loader = Loader(
+        open_data(options.data, trained),
+        trained.rasterizer,
+        batch_size=options.batch_size,
+        shuffle=False,
+        device=trained.precision.device,
+        num_workers="auto" if options.num_workers is None else options.num_workers,
+    )
+    out = Path(options.out)
+    try:
+        check_writable(out.parent)
+    except OSError as error:
+        raise ValueError(f"out={out} cannot be written ({error.strerror}): choose another directory") from error
+    with closing(loader), whole_folder(out) as folder:
+        embed(trained, loader, folder, options.dtype)
     print(f"{loader.num_drawings:,} drawings of {len(loader.classes)} classes in {shown(options.out)}")
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from omegaconf import MISSING
 
-from deepdraw.runtime import CheckpointOptions, csv_cell, name_grown, one_line_end, open_growing, parse, usage
+from deepdraw.runtime import CheckpointOptions, csv_cell, name_grown, open_growing, run_command
 
 if TYPE_CHECKING:
     from deepdraw.drawings import Rasterizer
@@ -149,22 +149,23 @@ def _json_lines(column: str, rows: Iterable[tuple[str, list[Guess]]]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; bad input ends it with one line, before anything is written."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if {"-h", "--help"} & set(arguments):
-        print(usage(Options, "python -m deepdraw.predict ckpt=CKPT input=FILE [output=FILE.csv] [key=value ...]"))
-        return
-    with one_line_end("interrupted: the rows of all drawings so far are on stdout, or in the output's .part"):
-        options = parse(Options, arguments)
-        from deepdraw.inference.recognizer import Recognizer
-        from deepdraw.inference.trained import rebuild
+    line = "python -m deepdraw.predict ckpt=CKPT input=FILE [output=FILE.csv] [key=value ...]"
+    interrupted = "interrupted: the rows of all drawings so far are on stdout, or in the output's .part"
+    run_command(Options, line, run, arguments, interrupted=interrupted)
 
-        trained = rebuild(options.ckpt, device=options.device, precision=options.precision, trust=options.trusted)
-        inputs = open_inputs(Path(options.input), trained.rasterizer)
-        output = Path(options.output) if options.output else None
-        try:
-            predict(Recognizer(trained), inputs, output, options.top, options.batch_size)
-        except BrokenPipeError:  # whoever reads the rows has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+def run(options: Options) -> None:
+    """Predict as the options say."""
+    from deepdraw.inference.recognizer import Recognizer
+    from deepdraw.inference.trained import rebuild
+
+    trained = rebuild(options.ckpt, device=options.device, precision=options.precision, trust=options.trusted)
+    inputs = open_inputs(Path(options.input), trained.rasterizer)
+    output = Path(options.output) if options.output else None
+    try:
+        predict(Recognizer(trained), inputs, output, options.top, options.batch_size)
+    except BrokenPipeError:  # whoever reads the rows has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

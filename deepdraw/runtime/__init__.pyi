@@ -17,7 +17,7 @@ from .files import (
 )
 from .lock import Lock
 from .memory import keep_freed_memory
-from .options import CheckpointOptions, one_line_end, parse, usage
+from .options import CheckpointOptions, one_line_end, parse, run_command, usage
 from .precision import DTYPES, Precision, find_device
 from .progress import LINE_EVERY, Bar, Forecast, duration, with_progress_bar
 from .ranks import ALONE, Ranks
@@ -119,6 +119,7 @@ __all__ = [
     "read_text",
     "read_yaml",
     "results_writer",
+    "run_command",
     "run_directory_for_rank0_only",
     "scripts_folder",
     "shown",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -70,6 +70,26 @@ def usage(options: type[Any], line: str) -> str:
         text = meaning if has_default_in_text else f"{meaning}; default: {defaults[key]}"
         lines.append(fill(text, 100, initial_indent=f"  {key}=".ljust(16), subsequent_indent=" " * 16))
     return "\n".join(lines)
+
+
+def run_command(
+    options: type[Options],
+    line: str,
+    run: Callable[[Options], None],
+    arguments: Sequence[str] | None = None,
+    *,
+    interrupted: str,
+) -> None:
+    """Run a command of `key=value` options: --help prints its usage, bad input ends it with one line.
+
+    line: how the command is typed; arguments: by default those of the process; interrupted: what to say on Ctrl-C.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if {"-h", "--help"} & set(arguments):
+        print(usage(options, line))
+        return
+    with one_line_end(interrupted):
+        run(parse(options, arguments))
 
 
 @contextmanager
