@@ -1,4 +1,4 @@
-"""A split given as a path: a folder of images with one sub-folder per class, or one of shards or image tars."""
+"""Opens a split by its path: a folder of images with one sub-folder per class, or one of shards or image tars."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-BLOCK = 16  # images; so small that shuffled blocks mix what is stored by class
+BLOCK = 16  # images; small, so that shuffling blocks mixes the classes, which are stored one after another
 SUFFIXES = (".png", ".jpg", ".jpeg", ".svg")
 LEFT_BY_SYSTEMS = {"Thumbs.db", "desktop.ini", "__MACOSX"}
 SPECIMENS = 16  # images looked at for their polarity
 
 
 def open_folder(path: Path) -> Split:
-    """The split at `path`: one of these.
+    """The split at `path`, which may be:
 
     - ROOT/<split> of shards (a ROOT with an index.json), or ROOT itself where it has only one split;
     - ROOT/<split> of image tars (see `deepdraw.data.tars`), or ROOT itself where it has only one split;
     - a folder with one sub-folder of PNG, JPEG and SVG files for each class, named as the class is.
 
-    Raises ValueError, naming file or folder and the fix, where it is none of these or not in order.
+    Raises ValueError, naming file or folder and the fix, if it is none of these or has an error.
     """
     split = _opened(path.expanduser())
     if not split.block_sizes.sum():
@@ -56,11 +56,11 @@ def open_folder(path: Path) -> Split:
 
 
 class ImageFolder:
-    """Images in one sub-folder for each class, in the order of their paths: PNG, JPEG and SVG, mixed at will.
+    """Images in one sub-folder for each class, in the order of their paths. PNG, JPEG and SVG may be mixed.
 
-    classes: the names of the sub-folders, sorted; key ids: a hash of each path within the folder. SVG files
-    are drawn as strokes are, with the rasterizer's line width. Raises ValueError, naming what is not in
-    order, for a file or folder that is none of these and for a class without an image.
+    classes: the names of the sub-folders, sorted; key ids: a hash of each path within the folder. SVG files are drawn
+    as strokes, with the rasterizer's line width. Raises ValueError, naming the file or folder, for other files and for
+    a class without an image.
     """
 
     def __init__(self, root: Path) -> None:
@@ -99,7 +99,7 @@ class ImageFolder:
         return self.labels[positions], self._key_ids[positions]
 
     def _drawings(self, positions: NDArray[np.int64]) -> Drawings:
-        """What the SVG files at `positions` hold; each is read once, since that takes longer than drawing it."""
+        """The drawings in the SVG files at `positions`. Each file is read only once, because that takes long."""
         for position in positions.tolist():
             if position not in self._strokes:
                 self._strokes[position] = read_svg(self._root / self._files[position])
@@ -107,7 +107,7 @@ class ImageFolder:
         return Drawings.pack(strokes, self.labels[positions], self._key_ids[positions])
 
     def _tell_polarity(self) -> None:
-        """Warn where most images are light on dark: they are taken to be dark on light."""
+        """Warn if most images are light on dark, because they are read as dark on light."""
         pictures = [file for file in self._files if not _is_svg(file)]
         looked_at = pictures[:: max(1, len(pictures) // SPECIMENS)]
         if sum(is_light_on_dark(read_image(self._root / file)) for file in looked_at) > len(looked_at) / 2:
@@ -146,7 +146,7 @@ def _only_split(source: Shards | ImageTars, path: Path) -> Split:
 
 
 def _names(source: Shards | ImageTars) -> dict[str, str]:
-    """The splits there are, by what they may be called: those of tars also by the names of their folders."""
+    """The splits by the names under which they can be chosen. Splits of tars also have the names of their folders."""
     names = {split: split for split in source.splits}
     return names if isinstance(source, Shards) else {FOLDERS[split]: split for split in names} | names
 
@@ -177,13 +177,13 @@ def _images(folder: Path) -> list[str]:
 
 
 def _visible(folder: Path) -> list[Path]:
-    """What lies in a folder, sorted by name, without hidden files and what operating systems leave there."""
+    """The entries of a folder, sorted by name, without hidden files and files of the operating system."""
     entries = [entry for entry in folder.iterdir() if entry.name not in LEFT_BY_SYSTEMS]
     return sorted(entry for entry in entries if not entry.name.startswith("."))
 
 
 def _size_and_time(path: Path) -> tuple[int, int]:
-    """Bytes and time of change of a file, after a look at its first bytes."""
+    """The size in bytes and the modification time of a file. Its first bytes are checked."""
     fix = "fetch it anew or take it away"
     with open_regular(path, largest=LARGEST["SVG" if _is_svg(path.name) else "image"], fix=fix) as file:
         start = file.read(len(PNG_SIGNATURE))

@@ -1,9 +1,8 @@
-"""Shards to batches on the device: what a batch holds is a function of (seed, epoch, batch index) alone.
+"""Shards to batches on the device. The content of a batch depends only on seed, epoch and batch index.
 
-Blocks are permuted anew each epoch and drawings are shuffled within windows of some dozens of blocks, which
-is as good as a full shuffle because shards are written globally shuffled. Any batch can be asked for
-directly, so the order does not depend on the number of workers, every rank takes equal steps, and resuming in
-mid-epoch costs nothing.
+Each epoch permutes the blocks anew and shuffles drawings within windows of some dozens of blocks. This is as good as a
+full shuffle, because shards are written globally shuffled. Any batch can be read directly, so the order does not depend
+on the number of workers, all ranks take equally many steps, and resuming within an epoch costs nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from deepdraw.runtime import signals_held
 
 
 class Batches(Dataset[Batch]):
-    """All batches of a split, by (epoch, position of the first drawing, position after the last)."""
+    """All batches of a split. Their keys are (epoch, position of the first drawing, position after the last)."""
 
     def __init__(
         self, split: Split, rasterizer: Rasterizer, augment: Augmentation | None, seed: int, shuffle: bool
@@ -54,11 +53,11 @@ class Batches(Dataset[Batch]):
 
 
 class Loader:
-    """Batches of one split on the device, of which a rank takes its `Share`.
+    """Batches of one split on the device. Each rank gets its `Share` of them.
 
-    augment: changes the drawings, in every epoch in another way.
-    num_workers: processes that read and draw, 0 for none beside this one, "auto" for one less than the cores
-    at hand, at most 8. Raises ValueError as `Share` does.
+    augment: changes the drawings, differently in every epoch.
+    num_workers: processes that read and draw. 0: this process does it; "auto": one less than the available cores, at
+    most 8. Raises ValueError as `Share` does.
     """
 
     def __init__(
@@ -89,7 +88,7 @@ class Loader:
             persistent_workers=self._workers > 0,
             pin_memory=device.type == "cuda",
             worker_init_fn=_prepare_worker,
-            generator=torch.Generator(),  # else every epoch takes a number from the one that dropout uses
+            generator=torch.Generator(),  # otherwise every epoch would take a number from dropout's generator
         )
 
     def __len__(self) -> int:
@@ -100,9 +99,9 @@ class Loader:
         """The batches of an epoch from number `first` on."""
         self._keys[:] = [(epoch, *self._share.bounds(index)) for index in range(first, len(self))]
         with signals_held():
-            batches = iter(self._batches)  # which starts the workers
+            batches = iter(self._batches)  # this starts the workers
         if self._workers and not self._started:
-            atexit.register(batches._shutdown_workers)  # type: ignore[attr-defined]  # they do not heed SIGTERM
+            atexit.register(batches._shutdown_workers)  # type: ignore[attr-defined]  # workers ignore SIGTERM
             self._started = True
         if self._device.type == "cuda":
             yield from _copied_ahead(batches, self._device)
@@ -111,7 +110,7 @@ class Loader:
                 yield Batch(*(tensor.to(self._device) for tensor in batch))
 
     def close(self) -> None:
-        """End the worker processes, which else wait for the next epoch for as long as this process lives."""
+        """End the worker processes, which would otherwise wait for the next epoch until this process ends."""
         iterator = self._batches._iterator
         if iterator is not None:
             shut_down = iterator._shutdown_workers  # type: ignore[attr-defined]
@@ -121,11 +120,11 @@ class Loader:
 
 
 class _Keys(list[tuple[int, int, int]], Sampler[tuple[int, int, int]]):
-    """The batches to come, set anew for every epoch."""
+    """The keys of the coming batches. They are set for every epoch."""
 
 
 def _empty_images(number: int, size: int) -> torch.Tensor:
-    """uint8 [number, size, size]; in a worker process, memory that the main process reads without a copy."""
+    """Empty uint8 [number, size, size]: in a worker process shared memory, which need not be copied to the main one."""
     shape = number, size, size
     if get_worker_info() is None:
         return torch.empty(shape, dtype=torch.uint8)
@@ -134,7 +133,7 @@ def _empty_images(number: int, size: int) -> torch.Tensor:
 
 
 def _copied_ahead(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
-    """The batches on a GPU, each copied on a stream of its own while the one before it is computed with."""
+    """The batches on a GPU. The next batch is copied on a separate stream while the current one is processed."""
     aside = torch.cuda.Stream(device)
     ahead: tuple[Batch, torch.cuda.Event] | None = None
     for batch in chain(batches, [None]):
@@ -147,19 +146,19 @@ def _copied_ahead(batches: Iterator[Batch], device: torch.device) -> Iterator[Ba
             computing = torch.cuda.current_stream(device)
             computing.wait_event(done)
             for tensor in copied:
-                tensor.record_stream(computing)  # else its memory goes to the next copy while it is still read
+                tensor.record_stream(computing)  # otherwise the next copy could reuse memory that is still being read
             yield copied
 
 
 def _free_cores() -> int:
-    """The cores that this process may use, less one for itself: at least 1, at most 8."""
+    """The number of cores that this process may use, minus one for itself: at least 1, at most 8."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    ranks = int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # of torchrun, which share the cores; SLURM deals them out
+    ranks = int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # torchrun's ranks share the cores; SLURM assigns cores itself
     return max(1, min(8, cores // ranks - 1))
 
 
 def _prepare_worker(worker: int) -> None:
-    """Let this process draw on one thread and leave Ctrl-C and SLURM's signals, sent to all, to the main process."""
+    """Make a worker draw on one thread and ignore Ctrl-C and SLURM's signals, which the main process handles."""
     cv2.setNumThreads(1)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)

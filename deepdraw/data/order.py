@@ -1,4 +1,4 @@
-"""The order of an epoch, and what each of several ranks takes of it: a function of (seed, epoch, position) alone."""
+"""The order of an epoch and each rank's share of it. Both depend only on seed, epoch and position."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WINDOW = 32  # blocks that are shuffled together: 16,384 drawings, 2 MB
 
 
 class Order:
-    """The order of one epoch: which drawing stands at position p, without writing the whole order down."""
+    """The order of one epoch: which drawing is at position p. The whole order is never stored."""
 
     def __init__(self, block_sizes: NDArray[np.int64], seed: int, epoch: int, shuffle: bool) -> None:
         self._key = (seed, epoch)
@@ -21,7 +21,7 @@ class Order:
         blocks = np.random.default_rng(self._key).permutation(num_blocks) if shuffle else np.arange(num_blocks)
         self._windows = [blocks[start : start + WINDOW] for start in range(0, num_blocks, WINDOW)]
         self._starts = np.cumsum([0, *(block_sizes[window].sum() for window in self._windows)])
-        self._latest = -1, np.empty(0, np.int64)  # window and its rows: most batches follow one from the same window
+        self._latest = -1, np.empty(0, np.int64)  # the last window and its rows: the next batch often needs them
 
     def take(self, start: int, stop: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """The drawings at positions start to stop, as (blocks of a window, rows in their concatenation)."""
@@ -43,11 +43,11 @@ class Order:
 
 @dataclass(frozen=True)
 class Share:
-    """What one of the ranks takes of an epoch.
+    """The part of an epoch that one rank processes.
 
-    batch_size counts the drawings of a step over all ranks. With `shuffle` the last, smaller batch of an
-    epoch is left out and every rank takes an equal part of each batch; without, every drawing comes once, in
-    stored order, and ranks take turns. Raises ValueError where a batch has no equal parts, or no step is full.
+    batch_size: drawings of a step over all ranks. With `shuffle`, the last, smaller batch of an epoch is left out and
+    every rank gets an equal part of each batch. Without it, every drawing is read once, in stored order, and batch
+    after batch goes to the next rank. Raises ValueError if a batch cannot be split equally, or there is no full step.
     """
 
     num_drawings: int
@@ -76,7 +76,7 @@ class Share:
         return len(range(self.rank * self.batch_size, self.num_drawings, self.batch_size * self.world_size))
 
     def bounds(self, index: int) -> tuple[int, int]:
-        """The positions in the order of the epoch where this rank's batch of that number starts and stops."""
+        """The positions, in the order of the epoch, at which batch `index` of this rank starts and stops."""
         if self.shuffle:
             part = self.batch_size // self.world_size
             start = index * self.batch_size + self.rank * part

@@ -1,4 +1,4 @@
-"""index.json, which vouches for the shards beside it: what they hold, and the checksum of each and of itself."""
+"""index.json describes the shards beside it: their content, the checksum of each shard, and its own checksum."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 from deepdraw.runtime import LARGEST, parse_json, read_bytes
 
 FORMATS = ("deepdraw-strokes-1", "deepdraw-strokes-2")  # the second has a checksum of the index itself
-START = b',\n "sha256": "'  # of the last entry, the checksum of all bytes before it
+START = b',\n "sha256": "'  # start of the last entry, which is the checksum of all bytes before it
 END = b'"\n}\n'
-LEAST = 16  # bytes of a drawing of one point
+LEAST = 16  # bytes of a drawing with a single point
 MOST_CLASSES = 2**16  # labels are uint16
 
 
@@ -57,15 +57,15 @@ class SplitEntry:
 
 
 def index_bytes(index: Mapping[str, Any]) -> bytes:
-    """The index as it is written: its last entry is the SHA-256 of all bytes before that entry."""
+    """The bytes of index.json. Its last entry is the SHA-256 of all bytes before that entry."""
     content = json.dumps({**index, "format": FORMATS[-1]}, indent=1).removesuffix("\n}").encode()
     return content + START + sha256(content).hexdigest().encode() + END
 
 
 def read_index(root: Path) -> tuple[dict[str, Any], dict[str, SplitEntry]]:
-    """The index of the shards under `root`: all that it says, and the entries of its splits.
+    """The index of the shards under `root`: its whole content, and the entries of its splits.
 
-    Raises ValueError, in one line that names file and fix, where it is missing, damaged, or of another form.
+    Raises ValueError, in one line that names file and fix, if it is missing, damaged, or has another form.
     """
     import msgspec
 
@@ -92,6 +92,6 @@ def read_index(root: Path) -> tuple[dict[str, Any], dict[str, SplitEntry]]:
 
 
 def _matches(content: bytes) -> bool:
-    """Whether the checksum at the end is that of all before it."""
+    """Whether the checksum at the end matches the bytes before it."""
     before, start, end = content.rpartition(START)
     return bool(start) and end == sha256(before).hexdigest().encode() + END

@@ -1,11 +1,11 @@
-"""The shard format: WebDataset tars of blocks of packed drawings, and the index.json that vouches for them.
+"""The shard format: WebDataset tars of blocks of packed drawings, and an index.json with their checksums.
 
-    root/index.json               what the shards hold, and the checksum of each
+    root/index.json               the content of the shards, and the checksum of each
     root/train-00000.tar          000000.points.npy  000000.stroke_lengths.npy  ...  000001.points.npy  ...
 
 A sample is a block of 512 drawings, because reading one small tar member costs more than drawing a sketch. Shards are
-not compressed, so a block is used where it lies in the memory-mapped file. They are written globally shuffled, so any
-run of blocks is a fair sample of its split.
+not compressed, so a block is used directly in the memory-mapped file. They are written globally shuffled, so any
+sequence of blocks is a fair sample of its split.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ DTYPES = {"points": np.uint8, "key_ids": np.uint64}  # of the arrays; the others
 def write_shards(
     root: Path, splits: Mapping[str, tuple[Sequence[str], Drawings]], *, metadata: Mapping[str, Any]
 ) -> None:
-    """Write every split as shards under `root`, and last, in one step, the index.json that makes them valid.
+    """Write every split as shards under `root`. The index.json, which makes them valid, is written last.
 
     splits: name -> (class names, drawings whose labels index those names); metadata: what the user should know of the
     source (split rule, filter, what was dropped), kept in the index as it is. The order of the drawings is a hash of
-    their key ids, so the same drawings give the same bytes however they came.
+    their key ids, so the same drawings give the same bytes, whatever their order was.
     """
     root.mkdir(parents=True, exist_ok=True)
     (root / "index.json").unlink(missing_ok=True)
@@ -65,7 +65,7 @@ def write_shards(
 
 
 def _write_shard(path: Path, drawings: Drawings, order: NDArray[np.int64]) -> dict[str, Any]:
-    from webdataset import TarWriter  # imports torch: too slow for whoever only reads
+    from webdataset import TarWriter  # imports torch, which is slow, so only when shards are written
 
     buffer = io.BytesIO()
     with TarWriter(buffer, mtime=0) as tar:
@@ -82,9 +82,9 @@ def _write_shard(path: Path, drawings: Drawings, order: NDArray[np.int64]) -> di
 
 
 class Shards:
-    """The shards under `root`, as their index.json describes them.
+    """The shards under `root`, described by their index.json.
 
-    Raises ValueError, in one line that names the fix, where the index is missing or of another format.
+    Raises ValueError, in one line that names the fix, if the index is missing or has another format.
     """
 
     has_strokes = True
@@ -95,7 +95,7 @@ class Shards:
 
     @property
     def splits(self) -> list[str]:
-        """The names of the splits there are."""
+        """The names of the splits."""
         return list(self._entries)
 
     def split(self, name: str) -> ShardSplit:
@@ -123,7 +123,7 @@ class ShardSplit:
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
-        """The labels of all drawings [N], in stored order. Raises ValueError where they are not those of the index."""
+        """The labels of all drawings [N], in stored order. Raises ValueError if they contradict the index."""
         parts = [self._shards[shard].labels(number) for shard, number in self._places]
         labels = np.concatenate([np.empty(0, np.int64), *parts])
         if np.bincount(labels, minlength=len(self.classes)).tolist() != self._per_class:
@@ -139,7 +139,7 @@ class ShardSplit:
         )
 
     def drawings(self, blocks: Sequence[int]) -> Drawings:
-        """The drawings of these blocks, one after the other. The last two answers are kept."""
+        """The drawings of these blocks, in order. The results of the last two calls are cached."""
         return self._window(tuple(int(block) for block in blocks))
 
     def read(
@@ -168,10 +168,10 @@ class ShardSplit:
 
 
 class _Shard:
-    """One tar, mapped when first needed, so that every worker process maps its own.
+    """One tar. It is mapped into memory when first needed, so that every worker process has its own mapping.
 
-    Whoever wrote the index also wrote the checksums in it, so each block is held to the form of `Drawings` when it is
-    read. Raises ValueError, naming tar and member, for a block of another form.
+    The checksums may come from a stranger, like the shards, so every block is also checked to be valid `Drawings` when
+    it is read. Raises ValueError, naming tar and member, for an invalid block.
     """
 
     def __init__(self, path: Path, num_drawings: int, num_classes: int) -> None:

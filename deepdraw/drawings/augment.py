@@ -1,4 +1,4 @@
-"""Stroke-level augmentation: each drawing as the same hand might have drawn it another time."""
+"""Stroke-level augmentation: changes each drawing to look as if it had been drawn another time."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def nothing() -> None:
 
 @dataclass(frozen=True)
 class Augment:
-    """Changes drawings before they are drawn; not their place or size, since the rasterizer fits them all.
+    """Changes drawings before they are rasterized, but not their position or size, which the rasterizer sets anyway.
 
     rotation: degrees, at most, either way; shear: share of the height by which the top moves, at most, either
     way; stretch: width against height, a factor between 1 / (1 + stretch) and 1 + stretch; flip: probability
@@ -68,8 +68,7 @@ class Augment:
     def __call__(self, drawings: Drawings, salt: str) -> tuple[Drawings, NDArray[np.float32]]:
         """The changed drawings, their points float32, and the factors on their line widths, float32 [N].
 
-        Chance is a hash of `salt` and a drawing's key id: with which others and on which rank a drawing is
-        read does not matter.
+        The random numbers are a hash of `salt` and the drawing's key id. They do not depend on the batch or the rank.
         """
         kept = _drop_strokes(drawings, self.dropout, _uniform(_stroke_seeds(drawings, f"{salt} strokes")))
         seeds = mix(drawings.key_ids, f"{salt} drawings")
@@ -98,14 +97,14 @@ class Augment:
 
 
 class AugmentingRasterizer(Rasterizer):
-    """Draws as `rasterizer` does, but drawings that `augment` changed by `salt`."""
+    """A rasterizer that augments each drawing, with `salt`, before it draws it."""
 
     def __init__(self, rasterizer: Rasterizer, augment: Augmentation, salt: str) -> None:
         super().__init__(rasterizer.size, rasterizer.line_width, rasterizer.margin, rasterizer.polarity)
         self._augment, self._salt = augment, salt
 
     def __call__(self, drawings: Drawings, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
-        """Draw every drawing, changed: uint8 [N, size, size], which are `out` where that is given."""
+        """Augment and draw every drawing: uint8 [N, size, size], written into `out` if it is given."""
         return self.draw(*self._augment(drawings, self._salt), out)
 
 
@@ -124,7 +123,7 @@ def _uniform(seeds: NDArray[np.uint64]) -> NDArray[np.float32]:
 def _drop_strokes(drawings: Drawings, dropout: float, chance: NDArray[np.float32]) -> Drawings:
     """Leave out the strokes whose `chance` [S] is below `dropout` times the rest of the drawing's line.
 
-    Where this would leave out all of a drawing, the stroke with the highest `chance` stays.
+    If this would drop all strokes of a drawing, the stroke with the highest `chance` is kept.
     """
     if not len(drawings):
         return drawings
@@ -147,9 +146,8 @@ def _drop_strokes(drawings: Drawings, dropout: float, chance: NDArray[np.float32
 def _wave(drawings: Drawings, jitter: float, chance: NDArray[np.float32]) -> NDArray[np.float32]:
     """Move points along each axis by a plane wave with up to 2 periods along each side: float32 [P, 2].
 
-    chance: [N, 2, 3], from which each axis of each drawing has its wave vector and phase. Points that lie
-    together stay together, so strokes that meet still meet: a smooth form of the elastic distortions of
-    Simard et al. (2003).
+    chance: [N, 2, 3], which gives each axis of each drawing its wave vector and phase. Neighboring points move
+    alike, so strokes that meet still meet. It is a smooth form of the elastic distortions of Simard et al. (2003).
     """
     points = drawings.points.astype(np.float32)
     if not len(drawings):

@@ -1,4 +1,4 @@
-"""The three official stroke forms of Quick, Draw!, read lazily, one drawing at a time."""
+"""Reads the three official stroke formats of Quick, Draw! lazily, one drawing at a time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LENGTH = struct.Struct("<H")
 
 @dataclass(frozen=True)
 class Sketch:
-    """One drawing as it was read."""
+    """One drawing from an official file."""
 
     word: str
     key_id: int  # 0..2^64 - 1; a hash of the strokes where the file has none
@@ -44,13 +44,12 @@ class Broken:
 def read_sketches(path: Path, *, any_word: bool = False) -> Iterator[Sketch | Broken]:
     """Read the drawings of one official file, named `<word>.ndjson` (simplified or raw) or `<word>.bin`.
 
-    Which of the two forms an ndjson line has is told by its content: a raw stroke has three arrays (x, y, t),
-    a simplified one has two. Raw drawings are simplified. A line of another word than the file's is broken, unless
-    `any_word` lets an ndjson file hold several.
+    The content of an ndjson line shows which of the two formats it has: a raw stroke has three arrays (x, y, t), a
+    simplified one has two. Raw drawings are simplified. A line whose word is not the file's counts as broken, unless
+    `any_word` is set: then an ndjson file may hold several words.
 
     Raises:
-        ValueError: if there is no such file, or a .bin file does not parse; ndjson goes on with the next line, a .bin
-            file cannot.
+        ValueError: if there is no such file, or a .bin file does not parse. A broken line of ndjson is skipped.
     """
     with open_regular(path) as file:
         yield from _read_bin(file, path) if path.suffix == ".bin" else _read_ndjson(file, path.stem, any_word)
@@ -70,11 +69,11 @@ def _read_ndjson(file: BinaryIO, word: str, any_word: bool) -> Iterator[Sketch |
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
-    """The lines of a file, of one that is too long no more than shows that it is."""
+    """The lines of a file. A line that is too long is cut, just above the limit."""
     most = LARGEST["drawing"] + 1
     while line := file.readline(most):
         yield line
-        while len(line) == most and not line.endswith(b"\n"):  # the rest of it
+        while len(line) == most and not line.endswith(b"\n"):  # skip the rest of a line that is too long
             line = file.readline(most)
 
 
@@ -141,7 +140,7 @@ def _read_bin(file: BinaryIO, path: Path) -> Iterator[Sketch | Broken]:
             yield Broken(number, "the file ends inside this drawing: it is not whole")
             return
         if recognized not in (0, 1) or len(strokes) < num_strokes:
-            # Records have no marker to find the next one by.
+            # Records have no marker, so the next one cannot be found.
             raise ValueError(f"{path}: drawing {number} does not parse, nor can what follows: fetch the file anew")
         full = [stroke for stroke in strokes if len(stroke)]
         yield Sketch(path.stem, key_id, bool(recognized), full, num_strokes - len(full))

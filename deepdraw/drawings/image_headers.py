@@ -1,4 +1,4 @@
-"""What an image says of itself before it is decoded: a few bytes can stand for pictures of any size."""
+"""Reads the size of an image from its header, before decoding: a few bytes can stand for an image of any size."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import struct
 import warnings
 import zlib
 
-MOST_PIXELS = 1 << 26  # 67 million, as of the largest cameras; 1 GB of memory at most while it is decoded
-MOST_SCANS = 100  # of a progressive JPEG, each a pass over all pixels; encoders write about 10
+MOST_PIXELS = 1 << 26  # 67 million, as in the largest cameras; decoding takes at most 1 GB of memory
+MOST_SCANS = 100  # passes over all pixels in a progressive JPEG; encoders write about 10
 PNG_SIGNATURE, JPEG_SIGNATURE = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
-FORMS = ("BMP", "GIF", "PPM", "TIFF", "WEBP")  # that Pillow reads, beside PNG and JPEG
-WITHOUT_SIZE = {0xC4, 0xC8, 0xCC}  # JPEG markers among those of frames
+FORMS = ("BMP", "GIF", "PPM", "TIFF", "WEBP")  # the formats that Pillow reads here; OpenCV reads PNG and JPEG
+WITHOUT_SIZE = {0xC4, 0xC8, 0xCC}  # JPEG markers in the range of frames that start no frame
 ALONE = {0x01, *range(0xD0, 0xD9)}  # JPEG markers without a segment
-# What Pillow raises on bytes that are no image.
+# The exceptions that Pillow raises for bytes that are no image.
 NO_IMAGE = (
     *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError),
     *(SyntaxError, TypeError, ValueError, struct.error, zlib.error),
@@ -21,7 +21,7 @@ NO_IMAGE = (
 
 
 def check_size(size: tuple[int, int], encoded: bytes = b"") -> None:
-    """Raise ValueError where an image of this width and height has too many pixels, or passes over them."""
+    """Raise ValueError if an image of this width and height has too many pixels, or a JPEG too many scans."""
     width, height = size
     if width * height > MOST_PIXELS:
         raise ValueError(f"has {width:,} x {height:,} pixels, too many pixels (more than {MOST_PIXELS:,})")
@@ -30,14 +30,14 @@ def check_size(size: tuple[int, int], encoded: bytes = b"") -> None:
 
 
 def image_size(encoded: bytes) -> tuple[int, int] | None:
-    """Width and height in an image's header; None where there is none."""
+    """Width and height from the header of an image; None if it has no valid header."""
     if encoded.startswith(PNG_SIGNATURE):
         return _png_size(encoded)
     return _jpeg_size(encoded) if encoded.startswith(JPEG_SIGNATURE[:2]) else _other_size(encoded)
 
 
 def _png_size(encoded: bytes) -> tuple[int, int] | None:
-    """That of a PNG whose chunks lie in it: OpenCV makes room for one before it looks for its bytes."""
+    """The size of a PNG. None if a chunk claims more bytes than there are: OpenCV would allocate them first."""
     if encoded[12:16] != b"IHDR":
         return None
     place = len(PNG_SIGNATURE)
@@ -47,7 +47,7 @@ def _png_size(encoded: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg_size(encoded: bytes) -> tuple[int, int] | None:
-    """That of the first frame, found as libjpeg finds it."""
+    """The size of the first frame of a JPEG, found as libjpeg finds it."""
     place = 2
     while (place := encoded.find(b"\xff", place)) >= 0:
         while encoded[place : place + 1] == b"\xff":
@@ -71,7 +71,7 @@ def _other_size(encoded: bytes) -> tuple[int, int] | None:
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(encoded), formats=FORMS) as image:
                 return image.size
-    except Image.DecompressionBombError:  # of more pixels than ever fit
+    except Image.DecompressionBombError:  # the image has more pixels than Pillow allows
         return MOST_PIXELS + 1, 1
     except NO_IMAGE:
         return None

@@ -1,4 +1,4 @@
-"""Pictures of any kind, files or in memory, to the square gray images that a rasterizer draws."""
+"""Converts pictures of any kind, in files or in memory, to square gray images such as a rasterizer draws."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from deepdraw.runtime import LARGEST, read_bytes
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-cv2.setNumThreads(1)  # a loader's worker that is forked after OpenCV has started threads waits for them for ever
-BAND = 1 << 20  # pixels that are made gray at once
-COLOR_TYPE, WITH_ALPHA = 25, (4, 6)  # the byte of a PNG that tells its color type, and the values with alpha
+cv2.setNumThreads(1)  # a worker forked after OpenCV has started threads would wait for them forever
+BAND = 1 << 20  # pixels that are converted to gray at once
+COLOR_TYPE, WITH_ALPHA = 25, (4, 6)  # position of the color type in a PNG, and its values with alpha
 
 
 def draw_image(source: str | Path | bytes | Image | NDArray[Any], rasterizer: Rasterizer) -> NDArray[np.uint8]:
@@ -32,8 +32,7 @@ def draw_image(source: str | Path | bytes | Image | NDArray[Any], rasterizer: Ra
     bytes (PNG, JPEG, BMP, GIF, PPM, TIFF or WebP), a PIL image, or an array uint8, uint16 or of floats from 0 to 1
     with shape [H, W], [H, W, 3] (RGB) or [H, W, 4] (RGBA). Images are taken to be dark on light.
 
-    Raises ValueError, naming the file, if there is none or it is none of these, is cut short, is empty or has too many
-    pixels.
+    Raises ValueError, naming the file, if it is missing, of another format, cut short, empty, or has too many pixels.
     """
     if isinstance(source, str | Path):
         path = Path(source)
@@ -59,9 +58,9 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 
 def decode(encoded: bytes) -> NDArray[np.uint8] | None:
-    """A gray image uint8 [H, W], laid on white where it is transparent; None if it cannot be decoded.
+    """A gray image uint8 [H, W], with transparent pixels on white; None if it cannot be decoded.
 
-    Raises ValueError, before it is decoded, where it has too many pixels; whoever knows its name puts that ahead.
+    Raises ValueError, before decoding, if it has too many pixels. The message lacks the file name: callers add it.
     """
     size = image_size(encoded)
     if size is None:
@@ -89,7 +88,7 @@ def _decoded(encoded: bytes, name: str) -> NDArray[np.uint8] | None:
 
 
 def _decoded_by_pillow(encoded: bytes) -> NDArray[np.uint8] | None:
-    """The image in one of the rarer forms, the first where there are several."""
+    """The image in one of the rarer formats; the first frame if there are several."""
     from PIL import Image
 
     try:
@@ -102,10 +101,10 @@ def _decoded_by_pillow(encoded: bytes) -> NDArray[np.uint8] | None:
 
 
 def fit_to_square(image: NDArray[np.uint8], rasterizer: Rasterizer) -> NDArray[np.uint8]:
-    """A gray image [H, W] in the square of a rasterizer, uint8 [size, size].
+    """Fit a gray image [H, W] into the square of a rasterizer: uint8 [size, size].
 
-    Its aspect ratio is kept, with white around it. It is taken to be dark on light and inverted if the
-    rasterizer is white_on_black.
+    The aspect ratio is kept; the rest is white. The image is taken to be dark on light, and inverted if the rasterizer
+    is white_on_black.
     """
     size = rasterizer.size
     height, width = image.shape
@@ -132,7 +131,7 @@ def _is_transparent_png(encoded: bytes) -> bool:
 
 
 def _pixels(image: Image) -> NDArray[Any]:
-    """A PIL image as an array, turned as its EXIF orientation says."""
+    """A PIL image as an array, rotated by its EXIF orientation."""
     from PIL import ImageOps
 
     check_size(image.size)
@@ -143,9 +142,9 @@ def _pixels(image: Image) -> NDArray[Any]:
 
 
 def _to_gray(pixels: NDArray[Any], conversion: int = cv2.COLOR_RGB2GRAY) -> NDArray[np.uint8]:
-    """Pixels [H, W], [H, W, 3] or [H, W, 4] as uint8 [H, W], laid on white where they are transparent.
+    """Pixels [H, W], [H, W, 3] or [H, W, 4] as gray uint8 [H, W], with transparent pixels on white.
 
-    It is done in bands, as it takes a few times the memory of the pixels.
+    The image is converted in bands, because the conversion needs several times the memory of the pixels.
     """
     if not pixels.size or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))):
         raise ValueError(f"an image of shape {list(pixels.shape)} cannot be read: give [H, W], [H, W, 3] or [H, W, 4]")

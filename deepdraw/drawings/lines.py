@@ -1,8 +1,8 @@
-"""Antialiased lines of a true width, a whole batch of drawings in one compiled call.
+"""Draws antialiased lines of an exact width, a whole batch of drawings in one compiled call.
 
-How much of a pixel is ink is told by its distance to the nearest segment: all of it to half a pixel inside the line's
-edge, nothing from half a pixel outside, and linearly in between. Ends and joints are round by this, and a segment of
-no length is a dot. Numba compiles the call for this processor when it first runs and keeps the result on disk.
+The ink of a pixel depends on its distance to the nearest segment: full ink up to half a pixel inside the edge of the
+line, none from half a pixel outside it, and a linear ramp in between. This makes ends and joints round, and a segment
+of length 0 a dot. Numba compiles the call for this processor when it first runs and caches the result on disk.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _ZERO, _HALF, _ONE, _FULL = map(np.float32, (0, 0.5, 1, 255))  # numba computes 
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile at the first call and keep the result, where there is a directory that can be written."""
+    """Compile at the first call and cache the result, if there is a writable directory for it."""
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     try:
         return njit(cache=True, **options)(function)
-    except RuntimeError:  # neither beside this file nor in the user's cache
+    except RuntimeError:  # neither the folder of this file nor the user's cache is writable
         return njit(**options)(function)
 
 
@@ -42,8 +42,8 @@ def draw_lines(
 ) -> None:
     """Draw packed drawings (see `Drawings`), each in lines [N] pixels wide, into `images` [N, size, size].
 
-    The longer side of each, ends of the lines included, fills `room` pixels about the center. paper: 255 to draw in
-    black on white, 0 for the inverse.
+    The longer side of each drawing, line ends included, fills `room` pixels around the center. paper: 255 for black on
+    white, 0 for white on black.
     """
     middle = _HALF * np.float32(images.shape[1] - 1)  # pixel centers have whole coordinates
     stroke, point = 0, 0
@@ -81,7 +81,7 @@ def _draw_segment(
     y_end: np.float32,
     line_width: np.float32,
 ) -> None:
-    """Draw one segment on what is there; of each row only the pixels that it can reach are touched."""
+    """Draw one segment over the image. In each row only the pixels that it can reach are changed."""
     size, reach = image.shape[0], (line_width + _ONE) * _HALF
     dx, dy = x_end - x, y_end - y
     square = dx * dx + dy * dy
@@ -99,7 +99,7 @@ def _draw_segment(
         last = min(size - 1, math.floor(min(right, crossing + spread)))
         if last < first:
             continue
-        # Whole lanes only: the compiler makes them vector instructions. More pixels than needed do no harm.
+        # The compiler turns whole lanes into vector instructions. Computing more pixels than needed does no harm.
         count = min((last - first + LANES) // LANES * LANES, size)
         first = min(first, size - count)
         pixels = image[row, first : first + count]

@@ -71,7 +71,7 @@ class Drawings:
         return self.point_starts[self.stroke_starts]
 
     def complexity(self) -> Complexity:
-        """Strokes and points of each drawing; no point is looked at."""
+        """The number of strokes and of points of each drawing. The points themselves are not read."""
         points = np.minimum(np.diff(self.drawing_point_starts), np.iinfo(np.uint16).max)
         return Complexity(self.stroke_counts, points.astype(np.uint16))
 
@@ -106,7 +106,7 @@ class Complexity:
 
     @classmethod
     def concatenate(cls, parts: Sequence[Complexity]) -> Complexity:
-        """That of the drawings of all parts, in order."""
+        """The complexity of the drawings of all parts, in order."""
         empty = np.empty(0, np.uint16)
         return cls(
             strokes=np.concatenate([empty, *(part.strokes for part in parts)]),
@@ -114,17 +114,17 @@ class Complexity:
         )
 
     def take(self, indices: NDArray[np.integer]) -> Complexity:
-        """That of the drawings at `indices`, in that order."""
+        """The complexity of the drawings at `indices`, in that order."""
         return Complexity(self.strokes[indices], self.points[indices])
 
 
 def hash_text(text: str) -> int:
-    """64 bits of blake2b: the key id of what has only a name."""
+    """64 bits of blake2b: the key id of a drawing that has only a name."""
     return int.from_bytes(blake2b(text.encode(errors="surrogateescape"), digest_size=8).digest(), "little")
 
 
 def mix(values: NDArray[np.uint64], salt: str) -> NDArray[np.uint64]:
-    """Hash each of `values` to 64 uniform bits, another hash for every `salt` (splitmix64, Steele et al. 2014)."""
+    """Hash each value to 64 uniform bits. Each `salt` gives a different hash (splitmix64, Steele et al. 2014)."""
     x = values.astype(np.uint64) ^ np.uint64(hash_text(salt))
     x = (x + np.uint64(0x9E3779B97F4A7C15)).astype(np.uint64)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -1,4 +1,4 @@
-"""Strokes to pixels: antialiased lines of a true width, the drawing's aspect ratio kept."""
+"""Strokes to pixels: antialiased lines of an exact width. The drawing keeps its aspect ratio."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Rasterizer:
 
     size: pixels on a side; line_width: pixels of the image, at least 0.5; margin: share of the size left free
     on each side, in [0, 0.5); polarity: "black_on_white" or "white_on_black". The longer side of each drawing
-    fills what the margins leave, the shorter is centered.
+    fills the space between the margins; the shorter side is centered.
     """
 
     def __init__(
@@ -36,14 +36,14 @@ class Rasterizer:
         self.size, self.line_width, self.margin, self.polarity = size, line_width, margin, polarity
 
     def __call__(self, drawings: Drawings, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
-        """Draw every drawing: uint8 [N, size, size], which are `out` where that is given."""
+        """Draw every drawing: uint8 [N, size, size], written into `out` if it is given."""
         return self.draw(drawings, np.ones(len(drawings), np.float32), out)
 
     def draw(
         self, drawings: Drawings, line_width_factors: NDArray[np.float32], out: NDArray[np.uint8] | None = None
     ) -> NDArray[np.uint8]:
-        """Draw each drawing `line_width` times its factor [N] wide: uint8 [N, size, size], or into such an `out`."""
-        from deepdraw.drawings.lines import draw_lines  # numba: slow to import for who never draws
+        """Draw every drawing with lines of `line_width` times its factor [N]: uint8 [N, size, size], or into `out`."""
+        from deepdraw.drawings.lines import draw_lines  # imports numba, which is slow, so only when something is drawn
 
         if out is None:
             out = np.empty((len(drawings), self.size, self.size), np.uint8)

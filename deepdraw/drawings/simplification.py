@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 EPSILON = 2.0
-MOST_STEPS = (10**8, 50)  # of the search for the farthest points: so many, or so many for each point where that is more
+MOST_STEPS = (10**8, 50)  # limit of the search for the farthest points: in all, or for each point if that is more
 
 
 def simplify(strokes: Sequence[ArrayLike]) -> list[np.ndarray]:
@@ -19,8 +19,8 @@ def simplify(strokes: Sequence[ArrayLike]) -> list[np.ndarray]:
     every stroke at 1 px, keeps what Ramer-Douglas-Peucker keeps at epsilon 2.0, and rounds last. What
     it drops may be the outermost point: as in the official files, a drawing can end 2 px short of 0 or 255.
 
-    All strokes are worked on at once: many drawings that have one scale already are simplified in an eighth
-    of the time when they are given as one.
+    All strokes are processed at once. Many drawings that already have the same scale can be given as one, which takes
+    an eighth of the time.
 
     Args:
         strokes: one float array [n, 2] of x and y per stroke, n >= 1, in any unit.
@@ -30,7 +30,7 @@ def simplify(strokes: Sequence[ArrayLike]) -> list[np.ndarray]:
 
     Raises:
         ValueError: if there is no stroke, a stroke has no point, a coordinate is not finite, or the strokes wind so
-            much that their simplification would take more than seconds.
+            much that simplification would take too long.
     """
     arrays = [np.asarray(stroke, dtype=np.float64) for stroke in strokes]
     lengths = np.array([len(array) for array in arrays], dtype=np.int64)
@@ -55,9 +55,9 @@ def cut(xy: np.ndarray, lengths: Sequence[int]) -> list[np.ndarray]:
 
 
 def _resample(points: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The points 1 px apart along every stroke, but only those next to a given point, and the last.
+    """The points 1 px apart along every stroke, but only those next to a given point, and the last one.
 
-    The others lie on a straight line between two of these, so they are never the farthest from a chord.
+    The other points lie on a straight line between two of these, so they are never the farthest from a chord.
     """
     ends = np.cumsum(lengths)
     steps = np.abs(np.diff(points, prepend=points[0]))

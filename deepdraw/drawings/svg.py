@@ -1,4 +1,4 @@
-"""The strokes of an SVG file, simplified as those of Quick, Draw! are, so that any line width can draw them."""
+"""Reads the strokes of an SVG file and simplifies them as Quick, Draw! does, so that they fit any line width."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from deepdraw.runtime import LARGEST as LIMITS
 from deepdraw.runtime import read_bytes
 
 UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)  # of svgelements
-LARGEST = 1e12  # coordinate
-MOST_POINTS = 1 << 20  # of the lines and curves of all shapes
-POINTS = 64  # on a curve, which is then simplified
-SHORT = 2  # px by which an official drawing may end short of 0 and 255
+LARGEST = 1e12  # the largest coordinate
+MOST_POINTS = 1 << 20  # on the lines and curves of all shapes together
+POINTS = 64  # points sampled on a curve before it is simplified
+SHORT = 2  # px: an official drawing may end that far from 0 or 255
 
 
 def read_svg(path: Path) -> list[NDArray[np.uint8]]:
     """The strokes of an SVG file, uint8 [n, 2] each, in the order in which they are painted.
 
     The outlines of all shapes (path, line, polyline, polygon, rect, circle, ellipse), transformed as the file
-    says, become strokes, one for each part of a path, also where they are filled. What would not show on white
-    paper (no stroke and no fill, or white) is left out, and so are texts and images. The drawing is moved and
-    scaled to 0..255 and simplified by `simplify`, unless it is in that form already: straight lines between
-    whole numbers that span 0..255.
+    says, become strokes, one for each part of a path, even if they are filled. Shapes that are invisible on white
+    paper (without stroke and fill, or white) are left out, and so are texts and images. The drawing is moved and
+    scaled to 0..255 and simplified by `simplify`, unless it already has that form: straight lines between whole
+    numbers that span 0..255.
 
-    Raises ValueError, naming the file, where it is no SVG file, is larger than 1 MiB, has no stroke, has what could
-    grow without bound when it is read (entities, <use>), or has more than a drawing holds (see `svg_tree`).
+    Raises ValueError, naming the file, if it is no SVG file, is larger than 1 MiB, has no stroke, uses entities or
+    <use> (which could grow without bound), or exceeds the limits of `svg_tree`.
     """
     encoded = read_bytes(path, largest=LIMITS["SVG"], fix="check the path, and leave out what is no line")
     try:

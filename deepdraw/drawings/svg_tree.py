@@ -1,7 +1,7 @@
-"""The tree of an SVG file as a stranger may have written it, made into one that is quick to draw.
+"""Reduces the XML tree of an SVG file, which a stranger may have written, to one that is quick to draw.
 
-svgelements takes time that grows with the square of nested, repeated and inherited attributes, and of style sheets. So
-what has no bearing on an outline is taken away, style sheets are resolved here, and the rest is bounded.
+The time of svgelements grows with the square of nested, repeated and inherited attributes and of style sheets. So
+everything that does not affect an outline is removed, style sheets are resolved here, and the rest is limited.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from xml.parsers import expat
 
 MOST_ELEMENTS = 10_000
 MOST_NESTED = 100  # groups within groups
-MOST_NUMBERS = 100_000  # and commands, in the paths and lines of all shapes: 50,000 points
-MOST_CLOSED = 1 << 24  # characters that lie between the beginnings and the ends of closed parts of paths
-MOST_TRANSFORMS = 1 << 20  # characters, those that an element has of the groups around it too
-LONGEST = 1000  # characters of an attribute, but for `d`, `points` and `style`
+MOST_NUMBERS = 100_000  # numbers and commands in the paths and lines of all shapes: 50,000 points
+MOST_CLOSED = 1 << 24  # characters between the beginnings and the ends of closed parts of paths
+MOST_TRANSFORMS = 1 << 20  # characters of all transforms, those inherited from groups included
+LONGEST = 1000  # characters of an attribute, except `d`, `points` and `style`
 LONGEST_NUMBER = 64  # digits
 
 SHAPES = {"path", "line", "polyline", "polygon", "rect", "circle", "ellipse"}
-# What is not painted, or only where something else refers to it, or is no outline.
+# Elements that are never painted, are painted only where another element refers to them, or are no outlines.
 UNPAINTED = {"clipPath", "defs", "marker", "mask", "pattern", "symbol"}
 UNPAINTED |= {"desc", "image", "metadata", "script", "style", "text", "title"}
 PROPERTIES = {"color", "display", "fill", "fill-opacity", "opacity", "stroke", "stroke-opacity", "stroke-width"}
-PROPERTIES |= {"visibility"}  # that a style may set
+PROPERTIES |= {"visibility"}  # properties that a style may set
 GEOMETRY = {"path": {"d"}, "polyline": {"points"}, "polygon": {"points"}}  # attributes of any length
 PLACES = {"cx", "cy", "height", "r", "rx", "ry", "width", "x", "x1", "x2", "y", "y1", "y2"}
 KEPT = {"preserveAspectRatio", "transform", "viewBox", *PROPERTIES, *PLACES}
@@ -37,10 +37,10 @@ Rules = dict[str, dict[str, str]]  # selector -> what it sets
 
 
 def read_tree(encoded: bytes) -> ElementTree.Element:
-    """The groups and shapes of an SVG file, each with what its outline and ink depend on.
+    """The groups and shapes of an SVG file, with the attributes that affect their outline and color.
 
-    Raises ValueError for another root, for what could grow without bound when it is read (entities, <use>), and for
-    more than a drawing holds; expat.ExpatError for broken XML.
+    Raises ValueError for another root element, for entities and <use> (which could grow without bound), and if a limit
+    of this file is exceeded; expat.ExpatError for broken XML.
     """
     parser = expat.ParserCreate()
     parser.EntityDeclHandler = _refuse_entity
@@ -54,7 +54,7 @@ def read_tree(encoded: bytes) -> ElementTree.Element:
 
 
 def _reduce(root: ElementTree.Element, rules: Rules) -> None:
-    """Take away what has no bearing on an outline, and count the rest."""
+    """Remove everything that does not affect an outline, and check the limits for the rest."""
     num_elements = num_numbers = num_transforms = num_closed = 0
     waiting = [(root, 0, 0)]
     while waiting:
@@ -87,7 +87,7 @@ def _is_painted(element: ElementTree.Element) -> bool:
 
 
 def _num_numbers(attributes: Mapping[str, str]) -> int:
-    """Numbers and commands of a path or a line."""
+    """The number of numbers and commands in a path or a line."""
     written = attributes.get("d", "") + attributes.get("points", "")
     return sum(1 for _ in NUMBER.finditer(written)) + sum(1 for _ in COMMAND.finditer(written))
 
@@ -98,7 +98,7 @@ def _check(what: str, number: int, most: int) -> None:
 
 
 def _attributes(element: ElementTree.Element, tag: str, rules: Rules) -> dict[str, str]:
-    """What the outline and the ink of an element depend on: its attributes, its style sheet's, its own style's."""
+    """The attributes that affect an element's outline and color: its own, and those of style sheet and style."""
     own = element.attrib
     attributes = {key: own[key] for key in KEPT | GEOMETRY.get(tag, set()) if key in own}
     classes = own.get("class", "")[:LONGEST].split()
@@ -118,7 +118,7 @@ def _attributes(element: ElementTree.Element, tag: str, rules: Rules) -> dict[st
 
 
 def _rules(sheet: str) -> Rules:
-    """What a style sheet sets by simple selectors: `*`, `tag`, `#id`, `.class` and `tag.class`."""
+    """The rules of a style sheet with simple selectors: `*`, `tag`, `#id`, `.class` and `tag.class`."""
     start, *comments = sheet.split("/*")
     sheet = start + "".join(comment.partition("*/")[2] for comment in comments)
     rules: Rules = {}
@@ -131,7 +131,7 @@ def _rules(sheet: str) -> Rules:
 
 
 def _declared(style: str) -> dict[str, str]:
-    """The properties that a style sets, the last of each, of those that matter."""
+    """The relevant properties that a style sets. If a property is set twice, the last value counts."""
     pairs = (declaration.partition(":") for declaration in style.split(";"))
     found: Mapping[str, str] = {key.strip(): value.partition("!")[0].strip() for key, _, value in pairs}
     return {key: value for key, value in found.items() if key in PROPERTIES and value}

@@ -1,4 +1,4 @@
-"""A frozen backbone at the price of one pass: features computed once, kept on disk, read from there."""
+"""Features of a frozen backbone, which are computed once, cached on disk, and read from there."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Frozen backbones at the price of one pass: features computed once, kept on disk, and trained from there."""
+"""The feature cache: features of a frozen backbone are computed once, kept on disk, and read by all later runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ POLL = 0.5  # seconds between looks at a lock that another process holds
 
 @dataclass(frozen=True)
 class FeatureOptions:
-    """The keys of `features` in the config; raises ValueError for one that cannot be meant."""
+    """The keys of `features` in the config. Raises ValueError for impossible values."""
 
     dir: str | None
     views: int | None
@@ -46,12 +46,12 @@ def cached_features(
     augment: Augmentation | None = None,
     seed: int = 0,
 ) -> Features:
-    """The features of split `name`, read from `options.dir` or, where none of the same key are there, computed first.
+    """The features of split `name`, read from `options.dir`. If it has none with the same key, they are computed first.
 
-    With `augment` they are [options.views, N, D], view k being what the drawings look like in epoch k of a training
-    with this seed. Of several processes that want the same, one computes and the others wait; where it dies, one of
-    those goes on from the block it had reached. Raises ValueError where they cannot be written, or a feature is too
-    large for `options.dtype`.
+    With `augment` they are [options.views, N, D], where view k is the augmentation of epoch k of a training with this
+    seed. If several processes need the same features, one computes them and the others wait; if it dies, another one
+    continues from the last complete block. Raises ValueError if they cannot be written, or a feature is too large for
+    `options.dtype`.
     """
     assert options.dir is not None
     key = {**encoder.key(split), "dtype": options.dtype}
@@ -93,14 +93,14 @@ def cached_features(
             print(f"waiting for {lock.owner}: {store.num_written():,} of {store.num_blocks:,} blocks of {store.folder}")
         else:
             time.sleep(POLL)
-    with suppress(OSError):  # of a folder that can only be read
-        lock.clear()  # of a process that was killed when it had written all
+    with suppress(OSError):  # the folder may be read-only
+        lock.clear()  # a process that was killed after it had written everything may have left its lock
     return features
 
 
 @torch.inference_mode()
 def _compute(store: FeatureStore, loader: Loader, encoder: Encoder, lock: Lock) -> None:
-    """Compute the blocks that the store lacks, for as long as the lock is held."""
+    """Compute the missing blocks of the store while the lock is held."""
     with FeatureWriter(store) as writer, closing(loader):
         with Bar(f"features in {store.folder}", store.num_blocks, BLOCK, first=writer.num_blocks) as bar:
             for batch in _batches(loader, store, writer.num_blocks):
@@ -119,7 +119,7 @@ def _compute(store: FeatureStore, loader: Loader, encoder: Encoder, lock: Lock) 
 
 
 def _batches(loader: Loader, store: FeatureStore, first: int) -> Iterator[Batch]:
-    """The drawings of all views in stored order, from this block on."""
+    """The batches of all views in stored order, from block `first` on."""
     view, block = divmod(first, store.blocks_per_view)
     for number in range(view, store.views or 1):
         yield from loader.epoch(number, first=block)

@@ -1,4 +1,4 @@
-"""Drawings to features: a frozen network, all that goes before it, and what decides its features."""
+"""Computes features of drawings with a frozen network, and the cache key of these features."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from deepdraw.features.folding import fold_batch_norms
 from deepdraw.models import Classifier
 from deepdraw.runtime import Precision
 
-VERSION = 1  # raised when the same key comes to stand for other features
+VERSION = 1  # raised when the code computes other features for the same key
 LIBRARIES = ("torch", "timm", "open_clip_torch")
-SPECIMENS = 16  # drawings by which a change in how drawings are drawn is known
-CPU_BATCH = 16  # images that a CPU takes at once: of more, a convolutional network's activations leave its caches
+SPECIMENS = 16  # drawings whose images are part of the key, which shows changes in the rasterizer
+CPU_BATCH = 16  # images per forward pass on a CPU, so that the activations fit into its caches
 
 
 @dataclass(frozen=True, eq=False)
 class Encoder:
-    """Drawings to features: a frozen model and all that goes before it. config: the backbone's own, resolved."""
+    """Computes features of drawings with a frozen model. config: that of the backbone, resolved."""
 
     model: Classifier
     config: Mapping[str, Any]
@@ -37,7 +37,7 @@ class Encoder:
 
     @cached_property
     def weights(self) -> str:
-        """A hash of the backbone's weights, wherever they came from."""
+        """A hash of the backbone's weights. It does not depend on where they were loaded from."""
         digest = blake2b(digest_size=16)
         for name, tensor in self.model.backbone.state_dict().items():
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -46,13 +46,13 @@ class Encoder:
 
     @cached_property
     def folded(self) -> Classifier:
-        """The model as it encodes fastest; a line says how. Features are those of the model but for rounding."""
+        """The model in its fastest form, which is printed. Features differ from the model's only by rounding."""
         model = self.model.eval()
         if self.precision.device.type != "cpu":
             print(f"encoding on {self.precision.device} in {self.precision.name}")
             return model
         specimen = torch.zeros(1, 3, self.rasterizer.size, self.rasterizer.size)
-        with torch.autocast("cpu", enabled=False):  # in bf16 the two could not be held against each other
+        with torch.autocast("cpu", enabled=False):  # bf16 is too coarse to compare the two networks
             backbone, number = fold_batch_norms(model.backbone, specimen)
         folding = f", {number} batch norms folded into convolutions" if number else ""
         print(f"encoding on the CPU in {self.precision.name}, {CPU_BATCH} images at a time{folding}")
@@ -65,11 +65,11 @@ class Encoder:
             return torch.cat([self.folded.features(part) for part in images.split(inner)])
 
     def key(self, split: Split) -> dict[str, Any]:
-        """All that decides what features the drawings of a split get, in plain values.
+        """The cache key: everything that the features of a split depend on, in plain values.
 
-        The first drawings, as they are drawn, stand for the code and the library that draw them. New versions of the
-        libraries that compute may differ in the last bit only, but a cache lost costs less than one that is wrong.
-        The device is left out: a checkpoint moves between devices, too.
+        The images of the first drawings show changes in the code and the libraries that draw. New versions of the other
+        libraries may change only the last bit, but computing the features again costs less than using wrong ones. The
+        device is left out, because a checkpoint may move between devices, too.
         """
         rows = np.arange(min(SPECIMENS, split.block_sizes[0]))
         specimens = np.empty((len(rows), self.rasterizer.size, self.rasterizer.size), np.uint8)

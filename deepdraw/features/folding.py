@@ -1,4 +1,4 @@
-"""Batch norms folded into the convolutions before them: a third less memory to pass through, for a frozen network."""
+"""Folds the batch norms of a frozen network into the convolutions before them, which saves a third of the memory."""
 
 from copy import deepcopy
 from typing import TypeVar
@@ -12,10 +12,10 @@ Network = TypeVar("Network", bound=nn.Module)
 
 @torch.no_grad()
 def fold_batch_norms(network: Network, images: Tensor) -> tuple[Network, int]:
-    """A copy of a network in eval mode whose convolutions do what batch norms after them did, and how many did.
+    """A copy of a network in eval mode with batch norms folded into the convolutions before them, and their number.
 
-    Which convolution's output a batch norm reads is seen while `images` [B, ...] pass through. Where something else
-    reads that output too, the copy gives other features, and so the network itself comes back, and 0.
+    A forward pass of `images` [B, ...] shows which convolution each batch norm follows. If another layer also reads the
+    output of such a convolution, the copy gives other features; then the network itself is returned, and 0.
     """
     if not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
         return network, 0
@@ -27,7 +27,7 @@ def fold_batch_norms(network: Network, images: Tensor) -> tuple[Network, int]:
             convolution.weight, convolution.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
         )
         parent, _, name = path.rpartition(".")
-        # timm's batch norms go on to a drop block and an activation
+        # timm's batch norms include a drop block and an activation.
         rest = [getattr(norm, part) for part in ("drop", "act") if isinstance(getattr(norm, part, None), nn.Module)]
         setattr(folded.get_submodule(parent), name, nn.Sequential(*rest))
     expected, got = network(images), folded(images)
@@ -37,8 +37,8 @@ def fold_batch_norms(network: Network, images: Tensor) -> tuple[Network, int]:
 
 
 def _pairs(network: nn.Module, images: Tensor) -> list[tuple[str, nn.BatchNorm2d, nn.Conv2d]]:
-    """Every batch norm that reads the very output of a convolution: its path, itself and the convolution."""
-    outputs: dict[int, tuple[nn.Conv2d, Tensor]] = {}  # with the tensors, so that no two have the same id
+    """Every batch norm that directly reads the output of a convolution: its path, itself and the convolution."""
+    outputs: dict[int, tuple[nn.Conv2d, Tensor]] = {}  # keeps the tensors alive, so that their ids stay unique
     pairs, hooks = [], []
 
     def made(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:

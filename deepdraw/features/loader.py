@@ -1,4 +1,4 @@
-"""Batches of kept features, as a Loader gives batches of drawings."""
+"""Batches of cached features, in the same order as a Loader gives batches of drawings."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ RELEASE_EVERY = 32  # batches
 
 
 class FeatureLoader:
-    """Batches as a Loader of the same split, batch size and seed gives them, but of features in the place of images.
+    """The batches of a Loader with the same split, batch size and seed, but with features in place of the images.
 
-    They are float32 [B, D], of view `epoch % views`.
+    The features are float32 [B, D], from view `epoch % views`.
     """
 
     def __init__(
@@ -57,6 +57,6 @@ class FeatureLoader:
                 self.features.release_pages()
 
     def _places(self, blocks: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Where in stored order those at `rows` of the concatenated `blocks` are."""
+        """The positions, in stored order, of the drawings at `rows` of the concatenated `blocks`."""
         starts, sizes = self._block_starts[blocks], self._block_sizes[blocks]
         return np.concatenate([np.arange(a, a + n) for a, n in zip(starts, sizes, strict=True)])[rows]

@@ -1,4 +1,4 @@
-"""One pass of a network over a split: every batch, and what the network makes of it."""
+"""One pass of a network over a split: every batch with the outputs of the network."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def outputs(
     limit_batches: int | None = None,
     ranks: Ranks = ALONE,
 ) -> Iterator[tuple[Batch, Computed]]:
-    """Every batch of a split, or the first `limit_batches`, and what `compute` makes of its images.
+    """Every batch of a split, or the first `limit_batches`, with the result of `compute` for its images.
 
-    Of several ranks each has those that its loader gives it.
+    With several ranks, each gets the batches of its own loader.
     """
     if limit_batches is not None and limit_batches < 1:
         raise ValueError(f"limit_batches={limit_batches} must be at least 1, or null for the whole split")
@@ -54,7 +54,7 @@ def outputs(
 def gather(
     encode: Encode, loader: Epochs, precision: Precision, *, title: str, limit_batches: int | None = None
 ) -> Labelled:
-    """The features of a split, all in memory."""
+    """All features of a split, in memory."""
     start = time.perf_counter()
     batches = [
         (features.float(), batch.labels, batch.key_ids)

@@ -1,4 +1,4 @@
-"""Features on disk: written block by block, taken up again at the block reached, checked, and mapped into memory.
+"""Features on disk. They are written block by block, resumed at the last complete block, and mapped into memory.
 
     train-3f0c52.../features     float [views * N, D], one drawing after another
                     labels       int64 [views * N]
@@ -6,8 +6,8 @@
                     checksums    uint32, the CRC-32 of each block of these three
                     about.json   what the features were made with
 
-Until it is whole the directory is called `.part`. However its writing ended, those blocks of it count that match their
-checksums, from the first on. Of a whole one every bit counts: other sizes or another about.json make it damaged, too.
+Until it is complete the directory is called `.part`. If writing was interrupted, all blocks up to the first one that
+does not match its checksum are used. A complete directory is damaged if any bit, size or about.json differs.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from torch import Tensor
 
 from deepdraw.runtime import name_grown, open_growing, open_regular, read_text, write_text
 
-BLOCK = 128  # drawings that the backbone sees at once and that one checksum vouches for
+BLOCK = 128  # drawings that are encoded at once and share one checksum
 ARRAYS = ("features", "labels", "key_ids")
 
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Features of N drawings in stored order, mapped into memory and not to be written to.
+    """Features of N drawings in stored order, mapped read-only into memory.
 
     features: float [N, D], or [views, N, D] where there are several; labels: int64 [N]; key_ids: int64 [N], the bits
     of the unsigned ids.
@@ -49,7 +49,7 @@ class Features:
     maps: tuple[mmap.mmap, ...] = ()
 
     def release_pages(self) -> None:
-        """Let go of what was read so far: it no longer counts as this process's memory, and is read again at need."""
+        """Release the memory pages read so far. The disk is read again when they are needed."""
         for mapped in self.maps:
             mapped.madvise(mmap.MADV_DONTNEED)
 
@@ -67,38 +67,38 @@ class FeatureStore:
 
     @property
     def part(self) -> Path:
-        """What the directory is called until it is whole."""
+        """The name of the directory until it is complete."""
         return self.folder.with_name(f"{self.folder.name}.part")
 
     @property
     def blocks_per_view(self) -> int:
-        """Each view begins with a block of its own."""
+        """The number of blocks in a view. Each view begins with a new block."""
         return -(-self.num_drawings // BLOCK)
 
     @property
     def num_blocks(self) -> int:
-        """Blocks of the whole directory."""
+        """The number of blocks in the complete directory."""
         return self.blocks_per_view * (self.views or 1)
 
     @property
     def widths(self) -> list[int]:
-        """Bytes of a drawing in each of `ARRAYS`."""
+        """The bytes of one drawing in each of `ARRAYS`."""
         return [self.num_features * self.dtype.itemsize, 8, 8]
 
     def rows_before(self, block: int) -> int:
-        """Drawings in the blocks before this one, over all views."""
+        """The number of drawings in the blocks before this one, over all views."""
         view, block = divmod(block, self.blocks_per_view)
         return view * self.num_drawings + min(block * BLOCK, self.num_drawings)
 
     def num_written(self) -> int:
-        """How many blocks the process that writes them has written by now."""
+        """The number of blocks that have been written so far, perhaps by another process."""
         try:
             return (self.part / "checksums").stat().st_size // 4
         except FileNotFoundError:
             return 0
 
     def num_sound(self, folder: Path) -> int:
-        """How many blocks in this directory, from the first on, match their checksums."""
+        """The number of blocks in this directory before the first one that does not match its checksum."""
         try:
             with ExitStack() as stack:
                 *files, sums = (stack.enter_context(open_regular(folder / name)) for name in (*ARRAYS, "checksums"))
@@ -109,11 +109,11 @@ class FeatureStore:
                     if _checksum(stored) != checksum:
                         return block
             return len(checksums)
-        except (ValueError, OSError):  # one of them is not there, or cannot be read
+        except (ValueError, OSError):  # a file is missing or cannot be read
             return 0
 
     def damage(self) -> str | None:
-        """Where the whole directory is not what was written, in words; None where every bit is."""
+        """Where the complete directory is damaged, in words; None if it is not."""
         rows = self.rows_before(self.num_blocks)
         sizes = [*(rows * width for width in self.widths), 4 * self.num_blocks]
         try:
@@ -129,7 +129,7 @@ class FeatureStore:
         return f"in block {sound} of {self.num_blocks}" if sound < self.num_blocks else None
 
     def open(self) -> Features | None:
-        """The features; None where the directory is not there, or not whole and sound."""
+        """The features; None if the directory is missing, incomplete or damaged."""
         if not self.folder.exists() or self.damage():
             return None
         rows = self.rows_before(self.num_blocks)
@@ -141,16 +141,16 @@ class FeatureStore:
         return Features(features, labels[: self.num_drawings], key_ids[: self.num_drawings], maps)
 
     def discard_damaged(self) -> None:
-        """Remove the directory if its bytes have changed; whoever has mapped it keeps what was there."""
+        """Remove the directory if it is damaged. Processes that have mapped it keep their data."""
         if os.path.lexists(self.folder) and (damage := self.damage()):
             print(f"{self.folder} is damaged {damage}: its features are computed anew")
             _remove(self.folder)
 
 
 class FeatureWriter:
-    """Writes the blocks of a store that are still missing; raises ValueError where the disk refuses.
+    """Writes the missing blocks of a store. Raises ValueError if the disk refuses.
 
-    Nothing waits for the disk before the end: a block that did not reach it does not match its checksum either.
+    Blocks are not flushed one by one, because a block that did not reach the disk does not match its checksum.
     """
 
     def __init__(self, store: FeatureStore) -> None:
@@ -182,7 +182,7 @@ class FeatureWriter:
         self.num_blocks += 1
 
     def finish(self) -> None:
-        """Give the directory, which is whole now, its own name."""
+        """Rename the complete directory from `.part` to its final name."""
         assert self.num_blocks == self._store.num_blocks, "a block is missing"
         with disk_errors(self._store.part):
             write_text(self._store.part / "about.json", self._store.metadata)
@@ -202,7 +202,7 @@ class FeatureWriter:
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn what a disk refuses into one line and its fix."""
+    """Turn an error of the disk into one line with its fix."""
     try:
         yield
     except OSError as error:
@@ -224,7 +224,7 @@ def _size(file: BinaryIO) -> int:
 
 
 def _is_busy(path: Path) -> bool:
-    """Whether a process that was stopped, and so has lost its lock, still has the file open to write."""
+    """Whether another process has the file open for writing: one that was stopped and lost its lock."""
     try:
         open_growing(path).close() if path.exists() else None
     except OSError as error:
@@ -233,7 +233,7 @@ def _is_busy(path: Path) -> bool:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder, or what lies in its place; of a link, the link alone."""
+    """Remove a folder or a file. If it is a link, only the link is removed."""
     if folder.is_dir() and not folder.is_symlink():
         shutil.rmtree(folder)
     else:
@@ -246,6 +246,6 @@ def _map(path: Path, num_bytes: int) -> mmap.mmap:
 
 
 def _tensor(mapped: mmap.mmap, dtype: torch.dtype) -> Tensor:
-    with warnings.catch_warnings():  # torch has no tensors that cannot be written to, and says so
+    with warnings.catch_warnings():  # torch warns because it has no read-only tensors
         warnings.filterwarnings("ignore", "The given buffer is not writable")
         return torch.frombuffer(mapped, dtype=dtype)

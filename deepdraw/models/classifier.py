@@ -13,8 +13,8 @@ from deepdraw.models.layers import pad_before_depthwise
 class Classifier(nn.Module):
     """Gray images [B, H, W] of bytes to logits [B, num_classes].
 
-    The preprocessing that the backbone wants happens here, on their device. Its constants are no part of
-    the state dict, which holds the weights of the backbone and of the head, and nothing else.
+    The backbone's preprocessing happens here, on the device of the images. Its constants are not in the state dict,
+    which holds only the weights of backbone and head.
 
     Raises:
         ValueError: the head starts from prompts, and the backbone has no text tower to read them with.
@@ -36,11 +36,11 @@ class Classifier(nn.Module):
         # (gray / 255 - mean) / std in one pass, as gray * scale + shift
         self.register_buffer("scale", (1 / (255 * std)).view(3, 1, 1), persistent=False)
         self.register_buffer("shift", (-mean / std).view(3, 1, 1), persistent=False)
-        self.to(memory_format=torch.channels_last)  # convolutions are faster so, on CPUs and GPUs; the rest ignores it
+        self.to(memory_format=torch.channels_last)  # makes convolutions faster, on CPUs and GPUs
         pad_before_depthwise(backbone)
 
     def load_pretrained(self, class_names: Sequence[str]) -> None:
-        """Bring the backbone's pretrained weights, and start a text head from the names of its classes.
+        """Load the backbone's pretrained weights, and initialize a text head from the names of its classes.
 
         Raises:
             ValueError: the weights cannot be downloaded or read, or belong to another architecture.
@@ -54,5 +54,5 @@ class Classifier(nn.Module):
         return self.backbone(images[:, None] * self.scale + self.shift)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits [B, num_classes] of uint8 images [B, H, W], or of features [B, num_features] kept of them."""
+        """Logits [B, num_classes] of uint8 images [B, H, W], or of their cached features [B, num_features]."""
         return self.head(images if images.ndim == 2 else self.features(images))

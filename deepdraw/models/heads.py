@@ -75,7 +75,7 @@ class Cosine(nn.Module):
 class Text(Cosine):
     """A cosine head that starts as CLIP's zero-shot classifier and is then trained (arXiv 2109.01903).
 
-    Only the start needs a text tower: a trained one is rebuilt from its weights alone.
+    A text tower is needed only for the start. A trained head is rebuilt from its weights.
 
     Args:
         scale: CLIP's training ends at 100, where its authors clip it.
@@ -97,7 +97,7 @@ class Text(Cosine):
 def cosine_logits(features: Tensor, weights: Tensor, scale: float | Tensor) -> Tensor:
     """Logits [B, C]: `scale` times the cosines of `features` [B, D] and `weights` [C, D].
 
-    In float32 under any autocast: cosines lie closer together than bf16 can tell.
+    Computed in float32 under any autocast, because cosines are too close together for bf16.
     """
     with torch.autocast(features.device.type, enabled=False):
         return scale * F.normalize(features.float(), dim=-1) @ F.normalize(weights.float(), dim=-1).T

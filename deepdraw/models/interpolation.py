@@ -11,7 +11,7 @@ from deepdraw.models.heads import Text
 
 
 def check_alphas(alphas: Any, pretrained: bool | str) -> None:
-    """Raise ValueError unless `alphas` are different numbers in [0, 1] and training had a `pretrained` start."""
+    """Raise ValueError unless `alphas` are different numbers in [0, 1] and training started from pretrained weights."""
     numbers = isinstance(alphas, Sequence) and all(isinstance(alpha, int | float) for alpha in alphas)
     if not (numbers and alphas and len(set(alphas)) == len(alphas) and all(0 <= alpha <= 1 for alpha in alphas)):
         raise ValueError(f"interpolate={alphas} must list different numbers from 0 to 1: try [0,0.25,0.5,0.75,1]")
@@ -23,10 +23,10 @@ def check_alphas(alphas: Any, pretrained: bool | str) -> None:
 
 
 def pretrained_weights(model: Classifier, class_names: Sequence[str]) -> dict[str, Tensor]:
-    """The floating-point weights that training starts from, given to `model` on the way, which is as it was built.
+    """Load the weights that training started from into `model`, and return those with floating-point numbers.
 
-    They are the backbone's and a text head's, which starts from the names of its classes as CLIP's zero-shot
-    classifier. The start of any other head was random and means nothing: it is left out.
+    They are the weights of the backbone and of a text head, which starts from the class names as CLIP's zero-shot
+    classifier. Any other head started from random weights, so it is left out.
 
     Raises:
         ValueError: the weights cannot be downloaded or read, or belong to another architecture.
@@ -45,8 +45,8 @@ def interpolate(
 ) -> None:
     """Give the model `(1 - alpha) * pretrained + alpha * trained`: alpha 1 is fine-tuned, 0 pretrained.
 
-    What `pretrained` lacks is taken from `trained` at every alpha: counts, such as BatchNorm's of its batches,
-    and any head but a text head.
+    Tensors that are missing in `pretrained` are taken from `trained` at every alpha: counts, such as BatchNorm's number
+    of batches, and any head except a text head.
 
     Args:
         pretrained: as `pretrained_weights` returns it.

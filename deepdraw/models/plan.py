@@ -1,4 +1,4 @@
-"""From a config to a Classifier: the one place that builds it and refuses what cannot be."""
+"""Turns a config into a Classifier. This is the one place that builds it and refuses impossible combinations."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from deepdraw.models.classifier import Classifier
 
 @dataclass(frozen=True, eq=False)
 class ModelPlan:
-    """A network that a config describes: its backbone with random weights, and how its head is made.
+    """The network that a config describes: the backbone with random weights, and the config of the head.
 
-    Nothing is read or downloaded for it. Raises ValueError, in one line, where the config describes no network: the
-    head is tried on the meta device, before the data are opened, which takes neither memory nor random numbers.
+    Nothing is read or downloaded. Raises ValueError, in one line, if the config describes no possible network: the head
+    is built on the meta device, which takes neither memory nor random numbers, before the data are opened.
     """
 
     backbone: Backbone
@@ -36,6 +36,6 @@ class ModelPlan:
         return plan
 
     def build(self, num_classes: int) -> Classifier:
-        """The classifier, with random weights."""
+        """Build the classifier with random weights."""
         sizes: dict[str, Any] = {"num_features": self.backbone.num_features, "num_classes": num_classes}
         return Classifier(self.backbone, make(self.head, "head", **sizes))

@@ -1,4 +1,4 @@
-"""Class names, put into prompts and through a text encoder, as a classifier of drawings never seen."""
+"""Turns class names into prompts, and their text features into a classifier for unseen classes."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# CLIP's plain prompt; the drawing lines of its ImageNet templates with FoMo-in-Flux's "A quickdraw of a {}"; and these
-# with others that say how a thing may be shown.
+# plain: CLIP's plain prompt. sketch: the ImageNet templates of CLIP that mention drawings, and "A quickdraw of a {}" of
+# FoMo-in-Flux. ensemble: both, and other templates for ways to depict a thing.
 PROMPTS = {
     "plain": ("a photo of a {}.",),
     "sketch": (
@@ -32,7 +32,7 @@ PROMPTS["ensemble"] = (
     "art of a {}.",
 )
 
-# What a caption would call it, where Quick, Draw!'s own name is rare or means another thing more often.
+# The name in a caption, for categories whose own name is rare or more often means something else.
 _SPOKEN = {
     "animal migration": "migrating animals",
     "bat": "bat with spread wings",
@@ -82,10 +82,10 @@ _SPOKEN_VOWEL = re.compile(r"(?!uni|eu|one\b)[aeiou]|hour|heir", re.IGNORECASE)
 
 
 def find_templates(prompts: str | Sequence[str]) -> Sequence[str]:
-    """The templates of a set in `PROMPTS`, or a list of one's own, each with {} for the name.
+    """The templates of a set in `PROMPTS`, or a given list of templates, each with {} for the name.
 
     Raises:
-        ValueError: there is no such set, or a template has no place for the name.
+        ValueError: there is no such set, or a template does not have exactly one {}.
     """
     if isinstance(prompts, str):
         if prompts not in PROMPTS:
@@ -100,7 +100,7 @@ def find_templates(prompts: str | Sequence[str]) -> Sequence[str]:
 
 
 def fill(template: str, name: str) -> str:
-    """What a caption would say: "a sketch of a {}." becomes "a sketch of an umbrella.", "a sketch of scissors."."""
+    """Fill a name into a template with the right article: "a sketch of an umbrella.", "a sketch of scissors."."""
     spoken = _SPOKEN.get(name, name)
     if spoken.startswith("The "):
         spoken = with_article = f"the {spoken[4:]}"
@@ -112,7 +112,7 @@ def fill(template: str, name: str) -> str:
 
 
 def prompts(name: str, templates: str | Sequence[str] = "sketch") -> list[str]:
-    """What captions might say of a picture of `name`, by each of the templates."""
+    """The prompts for a class `name`, one for each template."""
     return [fill(template, name) for template in find_templates(templates)]
 
 
@@ -122,9 +122,9 @@ def text_classifier(
 ) -> Tensor:
     """Unit text features [C, D], one per class: the normalized mean of its normalized prompt embeddings.
 
-    `encode_text` maps N prompts to embeddings [N, D]; it is called once, with the prompts of all classes, made of the
-    `templates` that `find_templates` knows.
-    The same as open_clip's `build_zero_shot_classifier`, transposed (Radford et al., 2021, section 3.1.4).
+    `encode_text` maps N prompts to embeddings [N, D]. It is called once, with the prompts of all classes. `templates`:
+    as for `find_templates`. The result is that of open_clip's `build_zero_shot_classifier`, transposed (Radford et al.,
+    2021, section 3.1.4).
     """
     texts = [prompt for name in class_names for prompt in prompts(name, templates)]
     embeddings = F.normalize(encode_text(texts).float(), dim=-1)

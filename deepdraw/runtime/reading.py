@@ -1,6 +1,6 @@
-"""The one place that reads files which may be damaged or a stranger's: of a regular file, of a size, of a form.
+"""The one place that reads files that may be damaged or come from a stranger. It checks type, size and form.
 
-Every reader either returns what it says it does or raises one ValueError that names the file and what to do.
+Every reader either returns what its docstring promises or raises one ValueError that names the file and the fix.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Form = TypeVar("Form")
 
 MB = 1 << 20
-# Bytes that a file of each kind may have; what is larger is refused before it is read.
+# The most bytes of a file of each kind. Larger files are refused before they are read.
 LARGEST = {
     "JSON": 256 * MB,  # an index.json of 345 categories has 0.3 MB
     "YAML": 1 * MB,
@@ -30,29 +30,29 @@ LARGEST = {
     "text": 16 * MB,
     "SVG": 1 * MB,
     "image": 256 * MB,
-    "drawing": 4 * MB,  # a line of ndjson, a record of a .bin file; a drawing has a thousandth of it
+    "drawing": 4 * MB,  # a line of ndjson or a record of a .bin file; a usual drawing has a thousandth of it
     "label": 4096,  # a .cls member of a tar
     "npz": 8192 * MB,  # predictions of 50 million drawings have 1.4 GB
 }
-# What numpy and zipfile raise on bytes that are no array or no archive of arrays.
-OF_THE_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)  # what no other file would mend
+MACHINE_ERRORS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)  # not caused by the file itself
+# The exceptions that numpy and zipfile raise for bytes that are no array or no archive of arrays.
 NO_ARRAY = (OSError, EOFError, LookupError, MemoryError, RuntimeError, SyntaxError, TypeError, ValueError)
-DEEPEST = 100  # mappings and lists within each other in a YAML file
-NPY = b"\x93NUMPY\x01\x00"  # how a file of an array begins
-LARGEST_HEADER = 10_000  # bytes of the text in an npy file that tells its shape and dtype
+DEEPEST = 100  # levels of nested mappings and lists in a YAML file
+NPY = b"\x93NUMPY\x01\x00"  # the first bytes of an npy file
+LARGEST_HEADER = 10_000  # bytes of the header of an npy file, which holds shape and dtype
 
 
 @contextmanager
 def open_regular(path: Path, *, largest: int | None = None, fix: str = "correct the path") -> Iterator[BinaryIO]:
-    """A regular file, open for reading bytes: no pipe, device or folder is ever waited for or read.
+    """Open a regular file for reading bytes. Pipes, devices and folders are refused without waiting for them.
 
-    largest: bytes that it may have. Raises ValueError, naming the file, for another kind of file, a larger one, or one
-    that is not there or cannot be read; OSError where the machine is at fault, such as for too many open files.
+    largest: the most bytes that it may have. Raises ValueError, naming the file, for another kind of file, a larger
+    one, or one that is missing or cannot be read; OSError for errors of the machine, such as too many open files.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        if getattr(error, "errno", None) in OF_THE_MACHINE:
+        if getattr(error, "errno", None) in MACHINE_ERRORS:
             raise
         reason = getattr(error, "strerror", None) or str(error)
         raise ValueError(f"{path} cannot be read ({reason}): {fix}") from error
@@ -72,10 +72,10 @@ def read_bytes(path: Path, *, largest: int, fix: str = "correct the path") -> by
         try:
             content = file.read(largest + 1)
         except OSError as error:
-            if error.errno in OF_THE_MACHINE:
+            if error.errno in MACHINE_ERRORS:
                 raise OSError(error.errno, error.strerror, str(path)) from error
             raise ValueError(f"{path} cannot be read ({error.strerror}): {fix}") from error
-    if len(content) > largest:  # it has grown
+    if len(content) > largest:  # it has grown since it was opened
         raise ValueError(f"{path} has more than the {largest:,} bytes that it may have: {fix}")
     return content
 
@@ -89,15 +89,15 @@ def read_text(path: Path, *, largest: int = LARGEST["text"], fix: str = "correct
 
 
 def read_json(path: Path, form: type[Form], *, fix: str, largest: int = LARGEST["JSON"]) -> Form:
-    """What a JSON file says, as `form`: a dataclass, TypedDict or annotation that msgspec understands.
+    """The content of a JSON file as `form`: a dataclass, TypedDict or annotation that msgspec understands.
 
-    Raises ValueError, naming file, place and `fix`, where the file is not there, is no JSON, or of another form.
+    Raises ValueError, naming file, place and `fix`, if the file is missing, is no JSON, or has another form.
     """
     return parse_json(read_bytes(path, largest=largest, fix=fix), form, path=path, fix=fix)
 
 
 def parse_json(content: bytes, form: type[Form], *, path: Path, fix: str) -> Form:
-    """What these bytes of the file `path` say, as `form`. Raises ValueError as `read_json` does."""
+    """The JSON in these bytes of the file `path`, as `form`. Raises ValueError as `read_json` does."""
     import msgspec
 
     try:
@@ -108,9 +108,9 @@ def parse_json(content: bytes, form: type[Form], *, path: Path, fix: str) -> For
 
 
 def read_yaml(path: Path, *, fix: str, largest: int = LARGEST["YAML"]) -> dict[str, Any]:
-    """The mapping in a YAML file of plain values. Raises ValueError, naming file and `fix`, for anything else.
+    """The mapping of plain values in a YAML file. Raises ValueError, naming file and `fix`, for anything else.
 
-    Aliases are refused: a small file could stand for a tree of any size.
+    Aliases are refused, because a small file with aliases can expand to any size.
     """
     import yaml
 
@@ -127,7 +127,7 @@ def read_yaml(path: Path, *, fix: str, largest: int = LARGEST["YAML"]) -> dict[s
 
 
 def _check_events(events: Iterator[Any]) -> None:
-    """Raise ValueError where a small file would stand for a tree of any size or depth."""
+    """Raise ValueError for aliases and for deep nesting: a small file could expand to any size."""
     depth = 0
     for event in events:
         if type(event).__name__ == "AliasEvent":
@@ -148,13 +148,13 @@ def _is_plain(value: Any) -> bool:
 def read_npz(
     path: Path, columns: Mapping[str, tuple[Any, int]], *, what: str, fix: str, optional: frozenset[str] = frozenset()
 ) -> dict[str, NDArray[Any]]:
-    """The arrays of an npz file as `numpy.savez` writes them, by name; no pickle is read.
+    """The arrays of an npz file written by `numpy.savez`, by name. Pickles are not read.
 
-    columns: name -> (dtype, number of dimensions), where the dtype `str` stands for texts of any length; all of them
-    have to be there, but for those in `optional`, and no others. what: what the file should be, for messages.
+    columns: name -> (dtype, number of dimensions); the dtype `str` stands for texts of any length. The file must hold
+    exactly these arrays; those in `optional` may be missing. what: what the file should be, for messages.
 
-    Raises ValueError, naming file and `fix`, where the file is not there, is damaged (see `deepdraw.runtime.seals`),
-    or holds anything else. The arrays take no more memory than the file has bytes.
+    Raises ValueError, naming file and `fix`, if the file is missing, damaged (see `deepdraw.runtime.seals`), or holds
+    anything else. The arrays need no more memory than the file has bytes.
     """
     import zipfile
 
@@ -177,7 +177,7 @@ def read_npz(
 
 
 def _check_members(members: list[Any], names: set[str], optional: frozenset[str]) -> None:
-    """Raise ValueError unless these are the members that are asked for, each once and not compressed."""
+    """Raise ValueError unless these are the expected members, each once and not compressed."""
     found = [member.filename for member in members]
     wanted = {f"{name}.npy" for name in names}
     if len(set(found)) < len(found) or not {*found} <= wanted:
@@ -189,7 +189,7 @@ def _check_members(members: list[Any], names: set[str], optional: frozenset[str]
 
 
 def _read_array(archive: Any, member: Any, dtype: Any, dims: int) -> NDArray[Any]:
-    """An array whose size in its header is that of its member. Raises ValueError for one of another form."""
+    """Read an array. Raises ValueError if its dtype, dimensions or size differ from the expected ones."""
     import numpy as np
 
     with archive.open(member) as file:
@@ -208,15 +208,15 @@ def _read_array(archive: Any, member: Any, dtype: Any, dims: int) -> NDArray[Any
     array = np.frombuffer(bytearray(content), np.uint32 if dtype is str else found)
     if dtype is str:
         if (array > sys.maxunicode).any() or ((array >= 0xD800) & (array < 0xE000)).any():
-            raise ValueError(f"{name} holds characters that there are not")
+            raise ValueError(f"{name} holds invalid characters")
         array = array.view(found) if found.itemsize else np.zeros(shape, found)
     return array.reshape(shape)
 
 
 def read_npy_header(file: Any) -> tuple[tuple[int, ...], bool, Any]:
-    """Shape, whether it is in Fortran's order, and dtype of the npy file that starts here, up to its data.
+    """Read the header of an npy file: shape, whether it is in Fortran order, and dtype.
 
-    Raises ValueError for a header of another form than numpy writes, and what else `NO_ARRAY` names.
+    Raises ValueError for a header that numpy does not write, or another exception of `NO_ARRAY`.
     """
     import ast
 

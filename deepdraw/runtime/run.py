@@ -1,4 +1,4 @@
-"""The run directory: refused to another config, resumed by its own, summed up at the end."""
+"""The start and the end of a command of Hydra: its run directory, its summary, its one-line errors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from deepdraw.runtime.signals import interruptible
 if TYPE_CHECKING:
     from torch import nn
 
-# do not change the result, but for rounding
+# Keys that may differ when a run is resumed: they do not change the result, except for rounding.
 MAY_DIFFER = (
     "train.log_every",
     "train.checkpoint_every",
@@ -54,7 +54,7 @@ Result = TypeVar("Result")
 
 
 def run_directory_for_rank0_only(main: Callable[[], None]) -> Callable[[], None]:
-    """Of the processes that torchrun starts, let the first alone have a directory from Hydra."""
+    """Let Hydra create a run directory only for rank 0 of the processes that torchrun starts."""
 
     @functools.wraps(main)
     def wrapped() -> None:
@@ -103,10 +103,10 @@ def one_line_values() -> Iterator[None]:
 def open_run(
     directory: Path, config: DictConfig, saved: Mapping[str, Any] | None, write: bool = True
 ) -> dict[str, Any]:
-    """Write `<run>/config.yaml`, unless another rank does, and return the config resolved to plain values.
+    """Write `<run>/config.yaml` (if `write`) and return the config resolved to plain values.
 
-    saved: the config of the run that the directory holds already, if it holds one. Raises ValueError, naming the keys
-    and touching nothing, where the two differ in what changes the result.
+    saved: the config of the run that the directory already holds, or None. Raises ValueError, naming the keys and
+    writing nothing, if the two configs differ in a key that changes the result.
     """
     resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     assert isinstance(resolved, dict)
@@ -117,7 +117,7 @@ def open_run(
         )
     if write:
         write_text(directory / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)))
-        if HydraConfig.initialized():  # what Hydra itself would write, but in place
+        if HydraConfig.initialized():  # Hydra writes these files too, but does not replace them as whole files
             hydra = OmegaConf.create({"hydra": HydraConfig.get()})
             for name, part in {"config": config, "hydra": hydra, "overrides": hydra.hydra.overrides.task}.items():
                 write_text(directory / ".hydra" / f"{name}.yaml", OmegaConf.to_yaml(part))
@@ -135,7 +135,7 @@ def _differences(saved: Any, now: Any, path: str = "") -> Iterator[str]:
 
 
 def describe_run(config: Mapping[str, Any], model: nn.Module) -> dict[str, Any]:
-    """What the summary says beside the metrics: sizes, seed, device, versions and git commit."""
+    """The part of the summary beside the metrics: sizes, seed, device, versions and git commit."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
@@ -148,12 +148,12 @@ def describe_run(config: Mapping[str, Any], model: nn.Module) -> dict[str, Any]:
 
 
 def one_line_errors(main: Callable[[DictConfig], Result]) -> Callable[[DictConfig], Result]:
-    """Show bad input and what the machine refuses as one line; HYDRA_FULL_ERROR=1 and sweeps keep the traceback."""
+    """Show errors of the input and the machine as one line. HYDRA_FULL_ERROR=1 and sweeps keep the traceback."""
     return ends_in_one_line(lambda *_: f"stopped; {_resume_command()} goes on from its last checkpoint")(main)
 
 
 def ends_in_one_line(interrupted: Callable[[DictConfig, float], str]) -> Callable[..., Callable[[DictConfig], Any]]:
-    """As `one_line_errors`; after Ctrl-C `interrupted` says, of the config and the time of the start, what is left."""
+    """Like `one_line_errors`. After Ctrl-C, print the text that `interrupted` makes of config and start time."""
 
     def decorate(main: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
         @functools.wraps(main)
@@ -181,8 +181,8 @@ def ends_in_one_line(interrupted: Callable[[DictConfig, float], str]) -> Callabl
 
 
 def evaluation_left(config: DictConfig, since: float) -> str:
-    """What an evaluation that was interrupted has written since then, a time in seconds."""
-    from deepdraw.runtime.run_directory import best_checkpoint  # which evaluate.py --help does not need
+    """The files that an interrupted evaluation has written since a time in seconds, in one line."""
+    from deepdraw.runtime.run_directory import best_checkpoint  # evaluate.py --help does not need it
 
     run = best_checkpoint(config.ckpt).parent.parent
     files = [*(run / "evaluations").rglob("*"), run / "report.html"]
@@ -191,7 +191,7 @@ def evaluation_left(config: DictConfig, since: float) -> str:
 
 
 def _resume_command() -> str:
-    """What to type for a run that was stopped, alone or as a job of a sweep."""
+    """The command that resumes a stopped run, or the sweep that it is a job of."""
     hydra = HydraConfig.get()
     if hydra.mode == RunMode.MULTIRUN and (Path(hydra.sweep.dir) / "sweep.json").exists():
         return f"`python -m deepdraw.sweep resume {hydra.sweep.dir}`"
@@ -199,7 +199,7 @@ def _resume_command() -> str:
 
 
 def _line_for(error: BaseException | None) -> str | None:
-    """What to say of bad input or of the machine; None where the fault is the code's."""
+    """The one-line message for an error of the input or the machine; None for a bug in deepdraw."""
     if isinstance(error, InstantiationException):
         error = error.__cause__
     if isinstance(error, MissingMandatoryValue):

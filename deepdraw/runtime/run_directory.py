@@ -1,4 +1,4 @@
-"""The directory of a run: new by default, written by one process at a time, and never through a link."""
+"""The run directory: new by default, written by one process at a time, and never through a link."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from deepdraw.runtime.lock import BEAT, SILENCE, Lock
 
 FOLDERS = (".hydra", "checkpoints", "evaluations", "plots", "tensorboard", "wandb")  # of a run directory
 POLL = 0.2  # seconds between two tries to take a lock
-TAKEOVER_WAIT = SILENCE + 2 * BEAT  # seconds after which a dead owner's lock is sure to have been taken over
+TAKEOVER_WAIT = SILENCE + 2 * BEAT  # seconds to wait for the lock of an owner that may be dead
 
 
 @contextmanager
 def sole_writer(run: Path) -> Iterator[None]:
-    """Hold the lock of a run directory, in which one process trains at a time, and remove what killed ones left there.
+    """Hold the lock of a run directory, in which one process trains at a time, and remove parts of killed processes.
 
-    Raises ValueError, naming the owner and the fix, where another process has it, and where a folder of the run is a
-    link; OSError where the directory cannot be written.
+    Raises ValueError, naming the owner and the fix, if another process holds the lock or a folder of the run is a link;
+    OSError if the directory cannot be written.
     """
     check_writable(run)
     check_folders(run)
@@ -43,7 +43,7 @@ def sole_writer(run: Path) -> Iterator[None]:
 
 @contextmanager
 def results_writer(run: Path) -> Iterator[None]:
-    """Wait for the lock on the results of a run, which training and evaluations write by turns, and hold it."""
+    """Wait for the lock on the results of a run and hold it. Training and evaluations write them one at a time."""
     lock, said = Lock(run / "evaluations" / ".lock"), False
     lock.path.parent.mkdir(parents=True, exist_ok=True)
     while not lock.acquire():
@@ -56,21 +56,21 @@ def results_writer(run: Path) -> Iterator[None]:
 
 
 def check_folders(run: Path) -> None:
-    """Raise ValueError where a folder of a run directory is a link: what is written there would lie elsewhere."""
+    """Raise ValueError if a folder of a run directory is a link: files written there would end up elsewhere."""
     for folder in _folders(run):
         if folder.is_symlink():
             raise ValueError(f"{folder} is a link to a place outside of the run: put a folder there, or remove it")
 
 
 def _folders(run: Path) -> list[Path]:
-    """The folders that a run and its evaluations write into, whether they are there or not."""
+    """The folders that a run and its evaluations write into. They need not exist."""
     evaluations = run / "evaluations"
-    of_splits = [path for path in evaluations.iterdir() if not path.is_file()] if evaluations.is_dir() else []
-    return [*(run / name for name in FOLDERS), *of_splits]
+    split_folders = [path for path in evaluations.iterdir() if not path.is_file()] if evaluations.is_dir() else []
+    return [*(run / name for name in FOLDERS), *split_folders]
 
 
 def _acquire(lock: Lock) -> bool:
-    """Take the lock, waiting only where its owner is on another machine and may have died."""
+    """Take the lock. Wait only if its owner is on another machine and may have died."""
     if lock.acquire():
         return True
     if lock.owner_runs_here:
@@ -85,22 +85,22 @@ def _acquire(lock: Lock) -> bool:
 
 
 class WritableDirectory(Callback):
-    """Refuses, in one line, a directory that cannot be written, before Hydra fails there with a traceback."""
+    """Refuses an unwritable directory in one line, before Hydra fails there with a traceback."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Try the directory of a run."""
+        """Try to write in the directory of the run."""
         _check(Path(config.hydra.run.dir))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Try the directory of a sweep."""
+        """Try to write in the directory of the sweep."""
         _check(Path(config.hydra.sweep.dir))
 
 
 class NewDirectory(WritableDirectory):
-    """Gives each run a directory of its own, too, where the default one is named after the time.
+    """Also gives each run its own directory if the default name, which is the time, is taken.
 
-    Of two runs that start in the same second the second gets `<directory>_2`. A directory that was asked for by
-    `hydra.run.dir=` is left as it is: a run may go on there.
+    If two runs start in the same second, the second one gets `<directory>_2`. A directory that was chosen by
+    `hydra.run.dir=` is used as it is, because a run may be resumed there.
     """
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -126,7 +126,7 @@ def best_checkpoint(run_or_checkpoint: str | os.PathLike[str]) -> Path:
 
 
 def _make_new(directory: Path) -> Path:
-    """Make a directory that was not there, under this name or one with a number behind it."""
+    """Create a new directory with this name, or with a number appended if the name is taken."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     for number in count(1):
         made = directory.with_name(f"{directory.name}_{number}") if number > 1 else directory

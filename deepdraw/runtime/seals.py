@@ -1,8 +1,8 @@
-"""Zip archives (checkpoints, npz) that carry the hash of all their bytes, so that no damage is used in silence.
+"""Seals zip archives (checkpoints, npz) with a hash of all their bytes, so that damage is always noticed.
 
-torch and numpy write zip archives; torch does not look at the checksums in them. The SHA-256 of the archive stands in
-its comment, at the end, which every reader of zip archives passes over. An archive without a comment, as other tools
-write them, is held to the CRC-32 of its members.
+torch and numpy write zip archives, and torch does not check the checksums in them. The seal is the SHA-256 of the
+archive in the comment at its end, which other readers ignore. An archive without a comment, as other tools write it, is
+checked by the CRC-32 of its members.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from deepdraw.runtime.files import whole_file
 
 MARK = b"deepdraw sha256 "
 COMMENT = len(MARK) + 64  # bytes
-END = b"PK\x05\x06"  # how the last record of an archive starts
-RECORD = 22  # bytes of that record, whose last two give the length of the comment
+END = b"PK\x05\x06"  # the first bytes of the last record of an archive
+RECORD = 22  # bytes of that record; its last two bytes are the length of the comment
 CHUNK = 1 << 20
 
 
 def write_sealed(path: Path, write: Callable[[Any], None]) -> None:
-    """Write a zip archive, whole or not at all, and seal it. `write` gets a file that only takes bytes in order."""
+    """Write a zip archive, whole or not at all, and seal it. `write` gets a file that can only be written in order."""
     with whole_file(path) as file:
         hashed = _Hashed(file)
         try:
@@ -33,14 +33,14 @@ def write_sealed(path: Path, write: Callable[[Any], None]) -> None:
         except RuntimeError:
             if hashed.error is None:
                 raise
-            raise hashed.error from None  # torch hides what the disk refused behind an error of its own
+            raise hashed.error from None  # torch hides the error of the disk behind its own
         hashed.seal()
 
 
 def check_seal(file: BinaryIO) -> bool:
-    """Whether the bytes of an open archive are those that were written; the file stands at its beginning after it.
+    """Whether an open archive is undamaged. Afterwards the file is at its beginning again.
 
-    An archive that was sealed is held to its seal, one without a comment to the checksums of its members.
+    A sealed archive is checked by its seal, an archive without a comment by the checksums of its members.
     """
     try:
         return _is_whole(file)
@@ -80,18 +80,18 @@ def _members_match(file: BinaryIO) -> bool:
 
 
 class _Hashed(io.RawIOBase):
-    """A file that hashes what is written to it, but for the last two bytes, which the seal replaces."""
+    """A file that hashes everything written to it, except the last two bytes, which the seal replaces."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._digest, self._held = file, sha256(), b""
-        self.error: OSError | None = None  # what the disk refused
+        self.error: OSError | None = None  # the error of the disk, if there was one
 
     def writable(self) -> bool:
-        """Bytes are taken in order alone, so neither torch nor zipfile goes back to change some."""
+        """True. The file cannot seek, so torch and zipfile write in order."""
         return True
 
     def write(self, content: Any) -> int:
-        """Take bytes, as a file does."""
+        """Write bytes, as a file does."""
         content = memoryview(content).cast("B")
         if len(content) >= 2:
             self._put(self._held)
@@ -104,7 +104,7 @@ class _Hashed(io.RawIOBase):
         return len(content)
 
     def seal(self) -> None:
-        """End the archive with its comment."""
+        """Write the seal as the comment at the end of the archive."""
         assert self._held == b"\0\0", "an archive with a comment of its own"
         self._file.write(struct.pack("<H", COMMENT) + MARK + self._digest.hexdigest().encode())
 

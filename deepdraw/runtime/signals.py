@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SLURM's SIGUSR2 as a wish that the loop grants between two steps."""
+"""Handles Ctrl-C, SIGTERM and SLURM's SIGUSR2, so that the training loop stops between two steps."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from typing import Any
 
 CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 UNHANDLED = (signal.SIG_DFL, signal.default_int_handler)
-FROM_SLURM = (signal.SIGTERM, signal.SIGUSR2)  # before it takes the machine back, in either order, more than once
+FROM_SLURM = (signal.SIGTERM, signal.SIGUSR2)  # sent before SLURM ends a job, in any order and more than once
 
 
 class Preempted(SystemExit):
-    """SLURM wants the machine back, and the job has saved what it could."""
+    """SLURM ends this job, which has saved its state."""
 
 
 class _Interrupt:
-    """A signal handler that raises KeyboardInterrupt, once or often."""
+    """A signal handler that raises KeyboardInterrupt, once or each time."""
 
     def __init__(self, often: bool) -> None:
         self.came = False
         self._often, self._process = often, os.getpid()
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        if os.getpid() != self._process:  # a child that was forked a moment ago
+        if os.getpid() != self._process:  # a child process that has just been forked
             os._exit(128 + number)
         self.came = True
         if not self._often:
@@ -40,13 +40,13 @@ class _Interrupt:
 
 @contextmanager
 def interruptible(often: bool = False) -> Iterator[None]:
-    """Let the first Ctrl-C or SIGTERM raise KeyboardInterrupt; a later one ends this process, or raises it `often`.
+    """Let the first Ctrl-C or SIGTERM raise KeyboardInterrupt. A later one ends the process, unless `often` is set.
 
-    A signal that whoever started this process handles or ignores is left alone. What else is raised after an
-    interruption, such as an import that it broke, becomes KeyboardInterrupt. An interruption that Python cannot raise,
-    as within `__del__`, ends the process, as it would be lost otherwise.
+    Signals that the parent process or the program already handles or ignores are left alone. Other exceptions after an
+    interruption, for example from a broken import, become KeyboardInterrupt. If Python cannot raise the interruption,
+    as within `__del__`, the process ends, because the signal would otherwise be lost.
     """
-    if threading.current_thread() is not threading.main_thread():  # Python takes handlers nowhere else
+    if threading.current_thread() is not threading.main_thread():  # Python accepts handlers only in the main thread
         yield
         return
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -68,7 +68,7 @@ def interruptible(often: bool = False) -> Iterator[None]:
 
 @contextmanager
 def _silent_interruptions() -> Iterator[None]:
-    """Print no traceback of a KeyboardInterrupt that C code prints, and end the process where it is dropped."""
+    """Suppress tracebacks of KeyboardInterrupt that C code prints. End the process if it would drop the interrupt."""
     printed, dropped = sys.excepthook, sys.unraisablehook
 
     def on_printed(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
@@ -91,9 +91,9 @@ def _silent_interruptions() -> Iterator[None]:
 
 @contextmanager
 def signals_held() -> Iterator[None]:
-    """Hold back Ctrl-C and SIGUSR2 while worker processes start, which hold them back for as long as they live.
+    """Block Ctrl-C and SIGUSR2 while worker processes start. The workers inherit the block for their whole life.
 
-    Else one that comes before a worker has said that it ignores them would end the worker with a traceback.
+    Otherwise a signal that arrives before a worker ignores it would end the worker with a traceback.
     """
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGUSR2))
     try:
@@ -104,10 +104,10 @@ def signals_held() -> Iterator[None]:
 
 @contextmanager
 def preemptible() -> Iterator[None]:
-    """Let SLURM's SIGTERM raise Preempted, hold SIGUSR2 back until a StopSignal is entered, and do nothing on others.
+    """Let SLURM's SIGTERM raise Preempted, and block SIGUSR2 until a StopSignal is entered.
 
-    SIGUSR2 comes while there is time: what saves nothing, such as a last evaluation, may end before SIGTERM comes.
-    They reach every process of the job; one that is forked while this is entered lets them pass.
+    SIGUSR2 arrives early, so work that cannot be saved, such as a final evaluation, may still finish before SIGTERM.
+    Both signals reach every process of the job; processes forked in this block ignore them.
     """
     process = os.getpid()
 
@@ -122,19 +122,19 @@ def preemptible() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.sigtimedwait({signal.SIGUSR2}, 0)  # which has come too late
+        signal.sigtimedwait({signal.SIGUSR2}, 0)  # discard a signal that arrived too late
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for number, handler in before.items():
-            if signal.getsignal(number) is leave:  # else this process is leaving
+            if signal.getsignal(number) is leave:  # otherwise this process is already ending
                 signal.signal(number, handler)
 
 
 class StopSignal:
-    """While it is entered, the first of these signals sets `requested`; a second Ctrl-C acts as it always did."""
+    """Within this block the first signal only sets `requested`. A second Ctrl-C has its usual effect."""
 
     def __init__(self) -> None:
         self.requested = False
-        self._number = signal.SIGTERM  # for a rank that stops because another was asked to
+        self._number = signal.SIGTERM  # used by a rank that stops because another rank got the signal
         self._before: dict[signal.Signals, Any] = {}
         self._mask: set[int] = set()
 
@@ -145,7 +145,7 @@ class StopSignal:
         return self
 
     def raise_if_requested(self) -> None:
-        """Once the loop has saved: let the signal do what it does elsewhere, at the least raise KeyboardInterrupt."""
+        """Give the signal its usual effect, at least KeyboardInterrupt. The loop calls it after it has saved."""
         if self.requested:
             self._restore()
             handler = self._before.get(self._number)
@@ -168,5 +168,5 @@ class StopSignal:
     ) -> None:
         if self._before:
             signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
-        if not isinstance(error, Preempted):  # while it leaves, SLURM's signals do nothing
+        if not isinstance(error, Preempted):  # a preempted job keeps ignoring SLURM's signals
             self._restore()

@@ -1,9 +1,9 @@
-"""Imported first by a command: what holds before its main begins and after it has ended.
+"""Every command imports this first. It handles Ctrl-C and errors of stdout before `main` starts and after it ends.
 
-Ctrl-C ends the process at once and without a traceback while modules load, while Hydra composes, and while Python
-shuts down; nothing has been written then, or all of it. `interruptible` (signals.py) takes over in between. What is
-still to be printed at the end is printed here, so that a full disk behind stdout is told in one line. Only commands
-import this, where they are `__main__`: a program that imports deepdraw keeps its own handlers.
+While modules load, while Hydra composes, and while Python shuts down, Ctrl-C ends the process at once and without a
+traceback: at these times nothing has been written, or everything. `interruptible` (signals.py) takes over in between.
+At exit stdout is flushed here, so that a full disk is reported in one line. Only commands import this, when they are
+`__main__`: a program that imports deepdraw keeps its own handlers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import NoReturn
 
 
 def _show(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-    """Print what no main has caught: one line where the machine is at fault, else the traceback."""
+    """Print an uncaught exception: one line if the machine caused it, else the traceback."""
     from deepdraw.runtime.failures import drop_stdout_that_fails, failure_line, keeps_tracebacks
 
     line = None if keeps_tracebacks() or not isinstance(error, OSError | MemoryError) else failure_line(error)
@@ -29,7 +29,7 @@ def _show(kind: type[BaseException], error: BaseException, traceback: TracebackT
 
 
 def _flush() -> None:
-    """Print what is left, or say in one line that it cannot be, with the exit status 1."""
+    """Flush stdout. If that fails, say so in one line and exit with status 1."""
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -38,10 +38,10 @@ def _flush() -> None:
 
 def _end(error: OSError) -> NoReturn:
     os.write(2, f"error: stdout: {error.strerror}: send it to where it can be written\n".encode())
-    os._exit(1)  # as Python would print what is left once more, and fail
+    os._exit(1)  # a normal exit would flush stdout again, and fail
 
 
-if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else whoever started this process ignores it
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not if the parent process made it ignored
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 if sys.stdout is None:
     sys.exit("error: stdout is closed: send it to a file, or to /dev/null")

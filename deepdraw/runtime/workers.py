@@ -1,4 +1,4 @@
-"""Worker processes, which leave signals to the process that started them and end when it has."""
+"""Worker processes: they leave signals to their parent process, and end when it ends."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from threading import Thread
 
 
 def prepare_worker() -> None:
-    """Leave Ctrl-C and SLURM's warning, sent to all processes, to the main one; end when it is gone, even if killed.
+    """Ignore Ctrl-C and SLURM's SIGUSR2 in a worker process, and end it when its parent ends, even if killed.
 
-    A pool's workers hold both ends of the queue that they read from, so they would never see its end.
+    Both signals reach all processes, but only the main one handles them. The workers of a pool hold both ends of their
+    queue open, so without this they would never notice that the parent is gone.
     """
     for number in (signal.SIGINT, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)

@@ -8,10 +8,10 @@ from torch.optim.swa_utils import AveragedModel
 
 
 def average(model: nn.Module, decay: float) -> AveragedModel:
-    """A copy of `model` that `update_parameters(model)` moves towards it, its buffers too.
+    """A copy of `model` that each `update_parameters(model)` moves towards the model, including buffers.
 
-    After n updates the average keeps min(decay, (1 + n) / (10 + n)) of itself at the next: the first weights,
-    which may be random, are soon forgotten (as TensorFlow's ExponentialMovingAverage does with num_updates).
+    After n updates the next one keeps a share of min(decay, (1 + n) / (10 + n)) of the average, so that the first
+    weights, which may be random, soon lose their weight (as in TensorFlow's ExponentialMovingAverage with num_updates).
     """
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Checkpoints: written whole or not at all, read only as they were written and without running code."""
+"""Checkpoints: written whole or not at all, and read without running code. Damaged files are refused."""
 
 from __future__ import annotations
 
@@ -15,19 +15,18 @@ from deepdraw.runtime import ALONE, Ranks, check_seal, open_regular, write_seale
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write a sealed archive whole or not at all: a reader finds the old checkpoint or the new one.
+    """Write a sealed archive, whole or not at all: a reader finds the old checkpoint or the new one.
 
-    Raises OSError, naming `path`, where the disk refuses.
+    Raises OSError, naming `path`, if the disk refuses.
     """
     write_sealed(path, lambda file: torch.save(content, file))
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU: tensors and plain values alone, and the very bytes that were written.
+    """Read a checkpoint onto the CPU: tensors and plain values, after a check for damage.
 
-    Its config must go through `deepdraw.config.check_config` before anything is built from it. Raises
-    ValueError, in one line, for a file that is missing or damaged, that holds more than tensors and plain values, or
-    that deepdraw did not write.
+    Call `deepdraw.config.check_config` before building anything from its config. Raises ValueError, in one line, if the
+    file is missing or damaged, holds more than tensors and plain values, or was not written by deepdraw.
     """
     if not path.is_file():
         raise ValueError(f"there is no checkpoint {path}: correct the path, or put the run's own file back")
@@ -59,10 +58,10 @@ class Checkpoints:
     ranks: Ranks = ALONE
 
     def load_last(self) -> dict[str, Any] | None:
-        """The `last.pt` from which the run goes on, or None where there was no run.
+        """The `last.pt` from which the run resumes, or None for a new run.
 
-        Raises ValueError, in one line, where last.pt or best.pt is damaged, or missing though the run had written it:
-        better now than after the last epoch.
+        Raises ValueError, in one line, if last.pt or best.pt is damaged, or missing although the run had written it.
+        This is checked now, and not after the last epoch.
         """
         return self.ranks.broadcast_from_rank0(self._read_last)
 

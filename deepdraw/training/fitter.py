@@ -1,4 +1,4 @@
-"""What finds the weights: the interface of conf/fit, and what each of its options is given."""
+"""The interface of conf/fit: a Fitter finds the weights, and gets a Training."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Validate = Callable[[], dict[str, float]]  # the metrics of `State.eval_model` o
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """What a fitter is given: the state to change, the batches to learn and to validate from, where to save.
+    """What a fitter gets: the state to change, the batches for training and validation, and where to save.
 
-    directory: of the run, for tables that the fitter leaves there.
+    directory: the run directory, for tables that the fitter writes.
     """
 
     state: State
@@ -39,7 +39,7 @@ class Training:
         return self.recipe.total_steps(self.train)
 
     def save_last(self) -> None:
-        """Write `last.pt`, from which the run goes on; all ranks have to call it."""
+        """Write `last.pt`, from which the run resumes. All ranks must call it."""
         self.checkpoints.save_last(self.state.state_dict())
 
     def save_best(self) -> None:
@@ -48,15 +48,15 @@ class Training:
 
 
 class Fitter(Protocol):
-    """An option of conf/fit. What it has reached lies in the state: `State.fitter`, beside what the loop uses."""
+    """An option of conf/fit. It keeps its progress in `State.fitter`, so that the run can be resumed."""
 
     def check(self, model: Classifier, recipe: Recipe, ranks: Ranks) -> None:
-        """Raise ValueError where the model cannot be fitted so, before there are features to fit it to."""
+        """Raise ValueError if this fitter cannot train the model. It is called before features are computed."""
         ...
 
     def fit(self, training: Training) -> None:
-        """Train to the end of the recipe, from wherever the state stands; `best.pt` is the result.
+        """Train from where the state stands to the end of the recipe. The result is `best.pt`.
 
-        Raises FloatingPointError, before anything is saved, where the loss is not finite.
+        Raises FloatingPointError, before anything is saved, if the loss is not finite.
         """
         ...

@@ -1,4 +1,4 @@
-"""The training loop: logits to weights, and nothing else."""
+"""The training loop."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from deepdraw.training.state import State
 
 @dataclass(frozen=True)
 class Loop:
-    """The ordinary way to train: all parameters that are not frozen, by gradient steps."""
+    """The default fitter: trains all parameters that are not frozen, by gradient steps."""
 
     def check(self, model: Classifier, recipe: Recipe, ranks: Ranks) -> None:
-        """Any model can be trained so."""
+        """The loop can train any model."""
 
     def fit(self, training: Training) -> None:
-        """Train to the end of the recipe and validate after each epoch; the best metrics are `state.best`.
+        """Train to the end of the recipe and validate after each epoch. The best metrics are in `state.best`.
 
         `last.pt`, from which a run resumes, is written every `checkpoint_every` steps, after each epoch and on Ctrl-C;
-        `best.pt` where `val/top1` is the highest so far. Raises FloatingPointError, before anything is saved, where the
+        `best.pt` when `val/top1` is the highest so far. Raises FloatingPointError, before anything is saved, if the
         loss is not finite.
         """
         state, recipe, train = training.state, training.recipe, training.train
@@ -64,13 +64,13 @@ class Loop:
                         check_finite(state)
                         training.save_last()
                     if stopping:
-                        stop.requested = True  # whichever rank was asked
+                        stop.requested = True  # all ranks stop, although only one may have got the signal
                         stop.raise_if_requested()
             end_epoch(training, num_images=last * images_per_step)
 
 
 def end_epoch(training: Training, num_images: int) -> None:
-    """Validate, and save the weights as the best where they are. num_images: of the epoch."""
+    """Validate, and save the weights if they are the best so far. num_images: images of the epoch."""
     state, start = training.state, time.perf_counter()
     metrics = training.validate()
     times = {"train/epoch_time": num_images / state.speed["train/images_per_second"]}  # of all, if resumed within
@@ -86,7 +86,7 @@ def train_step(state: State, batches: Iterator[tuple[Tensor, Tensor]], recipe: R
     """One optimizer step over `grad_accum` batches of images and labels, or class probabilities."""
     for number in range(1, recipe.grad_accum + 1):
         images, targets = next(batches)
-        state.network.require_backward_grad_sync = number == recipe.grad_accum  # as no_sync() has it, without a block
+        state.network.require_backward_grad_sync = number == recipe.grad_accum  # the same as no_sync()
         with precision.autocast():
             logits = state.network(images)
             loss = cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
@@ -115,7 +115,7 @@ def recent_metrics(state: State) -> dict[str, float]:
 
 
 def check_finite(state: State) -> list[float]:
-    """The sums of `recent` over all ranks; raises FloatingPointError where a loss was infinite or not a number."""
+    """The sums of `recent` over all ranks. Raises FloatingPointError if a loss was infinite or not a number."""
     (recent,) = state.ranks.sum([state.recent])
     if not recent.isfinite().all():
         raise FloatingPointError(

@@ -1,4 +1,4 @@
-"""Mixup and cutmix for drawings, where what a part of an image says is measured by its ink."""
+"""Mixup and cutmix for drawings. Cutmix weights labels by the amount of ink, not by area."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from torch.nn.functional import one_hot
 class Mixing:
     """Mixes each image of a batch, and its label, with another one of the batch.
 
-    mixup, cutmix: the alphas of the Beta(alpha, alpha) that the share of an image comes from, 0 for off; where
-    both are on, a coin decides for each batch. Raises ValueError for an alpha below 0.
+    mixup, cutmix: the alphas of Beta(alpha, alpha), from which the share of an image is drawn; 0 is off. If both are
+    on, one of them is chosen at random for each batch. Raises ValueError for an alpha below 0.
 
-    The numbers come from torch's global generator on the CPU, whatever the device, and how many there are does
-    not depend on the images. torchvision's and timm's mixup takes no bytes, their cutmix shares labels by area.
+    Random numbers come from torch's global CPU generator on every device, and their count does not depend on the
+    images. torchvision and timm cannot mix uint8 images, and their cutmix weights labels by area.
     """
 
     mixup: float
@@ -32,7 +32,7 @@ class Mixing:
                 raise ValueError(f"train.{name}={value} must be a number of at least 0; 0 is off")
 
     def __call__(self, images: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-        """Mixed images, uint8 [B, H, W], and class probabilities, float32 [B, num_classes]; if off, both as they are.
+        """Mixed images, uint8 [B, H, W], and class probabilities, float32 [B, num_classes]; if off, both unchanged.
 
         images: uint8 [B, H, W], on white paper or on black; labels: int64 [B].
         """
@@ -59,14 +59,14 @@ def mixup(images: Tensor, partners: Tensor, share: float) -> Tensor:
 def cutmix(images: Tensor, partners: Tensor, rows: slice, columns: slice) -> tuple[Tensor, Tensor]:
     """Paste a rectangle of the image at `partners`, int64 [B], into each image (arXiv 1905.04899).
 
-    Beside the mixed images come the shares, float32 [B], of their ink that are the images' own; of their area
-    where there is no ink. Ink is the difference from the paper, which is white where the batch is nearer to
-    white than to black on the mean.
+    Returns the mixed images and, for each, the share of its ink that comes from the original image, float32 [B]; if
+    there is no ink, the share of the area. Ink is the difference from the paper, which is white if the mean of the
+    batch is nearer to white than to black.
     """
     mixed, cut = images.clone(), images[:, rows, columns]
     mixed[:, rows, columns] = images.index_select(0, partners)[:, rows, columns]
     paper = 255 * (images.float().mean() > 127.5)
-    # every pixel lies on the same side of the paper, so differences add up to the difference of the sums
+    # Paper is the lightest or darkest value, so the sum of differences is the difference of sums.
     whole, inside = ((paper * part[0].numel() - part.sum(dim=(1, 2))).abs() for part in (images, cut))
     kept, pasted = whole - inside, inside[partners]
     area = cut[0].numel() / images[0].numel()
@@ -74,7 +74,7 @@ def cutmix(images: Tensor, partners: Tensor, rows: slice, columns: slice) -> tup
 
 
 def random_rectangle(height: int, width: int, area: float) -> tuple[slice, slice]:
-    """Rows and columns of a rectangle of that share of the area around a random point, less what lies outside."""
+    """Rows and columns of a rectangle of this share of the area around a random point, clipped to the image."""
     half = math.sqrt(area) / 2
     rows, columns = (
         slice(max(0, round((center - half) * size)), min(size, round((center + half) * size)))

@@ -11,15 +11,15 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # of Jordan's quintic, whose singular
 
 
 class Muon(Optimizer):
-    """Moves each weight [O, ...], as a matrix [O, -1], by its orthogonalized momentum; vectors as AdamW does.
+    """Updates each weight [O, ...], as a matrix [O, -1], by its orthogonalized momentum; vectors as AdamW does.
 
-    Updates are scaled to the size of AdamW's (arXiv 2502.16982), so that its rates and weight decay serve here too.
-    A small network from scratch learns from about a third fewer drawings than with AdamW. timm's and torch's Muon
-    compute in bfloat16, which CPUs without such arithmetic do many times slower than float32.
+    Updates are scaled to the size of AdamW's (arXiv 2502.16982), so AdamW's learning rates and weight decay also suit
+    Muon. A small network from scratch needs about a third fewer drawings than with AdamW. timm's and torch's Muon
+    compute in bfloat16, which is many times slower than float32 on CPUs without bfloat16 arithmetic.
 
     Args:
-        lr: of all groups that name no other; momentum: share of it that a step keeps, in [0, 1); weight_decay: times
-            the rate, off the weights; betas: of AdamW, for vectors.
+        lr: default learning rate of groups; momentum: share of the momentum that a step keeps, in [0, 1);
+            weight_decay: each step shrinks the weights by `lr * weight_decay`; betas: those of AdamW, for vectors.
     """
 
     def __init__(

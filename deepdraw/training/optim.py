@@ -24,12 +24,12 @@ def build_optimizer(
     weight_decay: float,
     pretrained: bool,
 ) -> Optimizer:
-    """Give backbone and head their own learning rates, and biases and norms (one-dimensional tensors) no weight decay.
+    """Build the optimizer, with parameter groups for backbone and head; biases and norms (1-D) have no weight decay.
 
-    Only parameters that train, now or from a later epoch on, are handed over. backbone_lr None stands for `lr` where
-    the backbone starts from random weights and for a hundredth of it where it is `pretrained`. It is the rate of the
-    topmost layers; every layer group below takes `layer_decay` times that of the one above it (BEiT, arXiv 2106.08254).
-    Raises ValueError for what cannot be a rate or a decay.
+    It gets only the parameters that train, now or from a later epoch on. backbone_lr: None means `lr` for a backbone
+    with random weights and `lr` / 100 for a `pretrained` one. This is the rate of the topmost layers; every layer group
+    below has `layer_decay` times the rate of the group above it (BEiT, arXiv 2106.08254). Raises ValueError for
+    impossible rates and decays.
     """
     if not 0 < layer_decay <= 1:
         raise ValueError(f"optimizer.layer_decay={layer_decay} must lie in (0, 1]: 1 gives all layers the same rate")
@@ -69,9 +69,10 @@ def _check(name: str, value: object) -> None:
 
 
 def _start_momentum(optimizer: SGD) -> None:
-    """Let each parameter's momentum start at 0, as if at its first gradient.
+    """Start each parameter's momentum at 0, which does not change the result.
 
-    torch's fused SGD wants the momenta of all parameters of a group or of none, and layers that thaw come later.
+    torch's fused SGD needs a momentum for all parameters of a group or for none, while layers that thaw later would
+    have none at first.
     """
     for group in optimizer.param_groups:
         if group["fused"] and group["momentum"]:
@@ -80,7 +81,7 @@ def _start_momentum(optimizer: SGD) -> None:
 
 
 def learning_rates(optimizer: Optimizer) -> dict[str, float]:
-    """The rates of the step to come: `optim/lr` of the head and `optim/backbone_lr` of the topmost layers."""
+    """The learning rates of the next step: `optim/lr` of the head and `optim/backbone_lr` of the topmost layers."""
     keys = {"head": "optim/lr", "backbone": "optim/backbone_lr"}
     return {keys[re.split("[ ,]", group["name"])[0]]: group["lr"] for group in optimizer.param_groups}
 

@@ -14,7 +14,7 @@ from deepdraw.training.mixing import Mixing
 
 @dataclass(frozen=True)
 class Recipe:
-    """The keys of `train` in the config; raises ValueError for one that cannot be meant."""
+    """The keys of `train` in the config. Raises ValueError for impossible values."""
 
     epochs: int
     limit_steps: int | None
@@ -40,7 +40,7 @@ class Recipe:
             raise ValueError(f"train.label_smoothing={self.label_smoothing} must lie in [0, 1)")
         if self.ema is not None and not 0 < self.ema < 1:
             raise ValueError(f"train.ema={self.ema} must lie between 0 and 1, such as 0.999, or be null for no average")
-        Mixing(self.mixup, self.cutmix)  # which raises for what it cannot do
+        Mixing(self.mixup, self.cutmix)  # raises ValueError for impossible values
 
     def steps_per_epoch(self, loader: Epochs) -> int:
         """Optimizer steps of a whole epoch."""
@@ -55,9 +55,9 @@ class Recipe:
 
 
 def encodes_once(model: Classifier, recipe: Recipe, augment: Augmentation | None, options: FeatureOptions) -> bool:
-    """Whether the features of a drawing are the same, or one of a few views', throughout the run.
+    """Whether features can be computed once: the backbone is frozen and drawings have at most a few fixed views.
 
-    Where the backbone is frozen a line says so, or what is in the way.
+    If the backbone is frozen, a line is printed that says so, or why features cannot be cached.
     """
     if will_train(model) & set(model.backbone.parameters()):
         return False

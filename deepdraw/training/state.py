@@ -1,4 +1,4 @@
-"""All that a run changes as it goes, and so all that its checkpoint holds."""
+"""The state of a training run, which its checkpoint holds."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from deepdraw.runtime import ALONE, Ranks
 
 @dataclass
 class State:
-    """All that a run changes as it goes, and so all that a resumed run needs to end with the same bits."""
+    """Everything that changes during a run, and so everything that a resumed run needs to end with the same bits."""
 
     model: Classifier
-    averaged: AveragedModel | None  # of the weights over past steps
+    averaged: AveragedModel | None  # the running average of the weights (train.ema)
     optimizer: Optimizer
     schedule: LRScheduler
     scaler: torch.amp.GradScaler
@@ -34,19 +34,19 @@ class State:
     step: int = 0
     best: dict[str, float] = field(default_factory=dict)  # validation metrics of the best epoch
     speed: dict[str, float] = field(default_factory=dict)  # train/images_per_second of the last epoch
-    fitter: dict[str, Any] = field(default_factory=dict)  # what a fitter other than the loop has reached
-    network: Any = field(init=False)  # the model, or what leaves it the mean gradient of all ranks
+    fitter: dict[str, Any] = field(default_factory=dict)  # the progress of a fitter other than the loop
+    network: Any = field(init=False)  # the model, wrapped to average gradients if there are several ranks
 
     def __post_init__(self) -> None:
         self.network = self.model
 
     @property
     def eval_model(self) -> Classifier:
-        """The model that is validated, tested and kept as the best: the averaged one, where weights are averaged."""
+        """The model that is validated, tested and saved as the best: the averaged one if weights are averaged."""
         return self.model if self.averaged is None else cast(Classifier, self.averaged.module)
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain values alone; all ranks have to call it."""
+        """The state in tensors and plain values. All ranks must call it."""
         cuda = torch.cuda.get_rng_state() if self.recent.is_cuda else None
         own = {"recent": self.recent.cpu(), "rng": {"cpu": torch.get_rng_state(), "cuda": cuda}}
         return {
@@ -64,7 +64,7 @@ class State:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where the run that wrote `state` stood."""
+        """Restore the state, to continue where the run that wrote it stopped."""
         for name in ("model", "optimizer", "schedule", "scaler"):
             getattr(self, name).load_state_dict(state[name])
         if self.averaged is not None:
@@ -78,7 +78,7 @@ class State:
         self._load_own(state["ranks"])
 
     def _load_own(self, ranks: list[dict[str, Any]]) -> None:
-        """Take what each rank has for itself; where their number has changed, rank 0 takes their sums."""
+        """Restore the state of each rank. If the number of ranks has changed, rank 0 takes the sum of `recent`."""
         if len(ranks) != self.ranks.size:
             print(f"the run had {len(ranks)} ranks: from here on dropout, mixup and cutmix draw other numbers")
             if self.ranks.is_first:
@@ -91,6 +91,6 @@ class State:
             torch.cuda.set_rng_state(own["rng"]["cuda"])
 
     def log(self, metrics: Mapping[str, float], epoch: int | None = None) -> None:
-        """Hand one row to every logger. epoch: counts from 1; by default the one that is under way."""
+        """Pass one row of metrics to every logger. epoch: counts from 1; by default the current one."""
         for logger in self.loggers.values():
             logger.log(metrics, epoch=self.epoch + 1 if epoch is None else epoch, step=self.step)

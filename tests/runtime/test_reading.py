@@ -47,7 +47,7 @@ def test_arrays_are_read_as_they_were_written(tmp_path, is_sealed):
         ({"numbers": np.array([1, 2], ">u2")}, "holds >u2, not uint16"),
         ({"numbers": np.array([1, None])}, "holds objects"),
         ({"names": np.array([b"a"])}, r"names.npy holds \|S1"),
-        ({"names": np.frombuffer(struct.pack("<I", 0xD800), "<U1")}, "characters that there are not"),
+        ({"names": np.frombuffer(struct.pack("<I", 0xD800), "<U1")}, "invalid characters"),
         ({"more": np.zeros(1)}, "it has members other than names.npy, numbers.npy"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The hand that draws doodles: it makes of ideal strokes what a person in a hurry makes of them."""
+"""Imitates a hand: changes ideal strokes into what a person in a hurry would draw."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from deepdraw.data.doodles.strokes import Stroke
 
 
 def hand(ideals: Sequence[list[Stroke]], rngs: Sequence[Generator]) -> list[list[Stroke]]:
-    """Draw every drawing of ideal strokes as a person does, fitted into 0..255 from the top-left corner.
+    """Draw every drawing of ideal strokes as a person would, and scale it to 0..255 from the top-left corner.
 
-    The last stroke may be missing, two may run into one, one may be broken in two; they come in another order
-    and direction, closed ones from another start. Each wobbles and drifts off its place (so outlines do not
-    quite close), over- or undershoots at its ends, and is followed by the pen at more or fewer points; the
-    whole is bowed, stretched, sheared and turned. How careless the hand is differs from drawing to drawing.
+    The last stroke may be missing, two strokes may be merged, one may be split. Order and direction change, and closed
+    strokes start elsewhere. Each stroke wobbles and drifts (so outlines do not quite close), over- or undershoots at
+    its ends, and has more or fewer points. The whole drawing is bowed, stretched, sheared and turned. How careless the
+    hand is differs from drawing to drawing.
 
-    Each drawing is a function of its own generator alone; they are drawn at once because that is faster.
+    Each drawing depends only on its own random generator. All are drawn at once because that is faster.
     """
     drawings = [_rephrase(strokes, rng) for strokes, rng in zip(ideals, rngs, strict=True)]
     num_strokes = [len(strokes) for strokes in drawings]
@@ -69,7 +69,7 @@ def _rephrase(strokes: list[Stroke], rng: Generator) -> list[Stroke]:
 def _slips(
     points: Stroke, starts: NDArray[np.int64], lengths: NDArray[np.int64], noise: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """How far each point [P, 2] comes off its place, from standard normal `noise` [S, 9, 2]."""
+    """The displacement of each point [P, 2], from standard normal `noise` [S, 9, 2]."""
     stroke_of = np.repeat(np.arange(len(lengths)), lengths)
     along = ((np.arange(len(points)) - starts[stroke_of]) / (lengths - 1)[stroke_of])[:, None]
     waves = 2 * np.pi * np.array([0.6, 1.3, 2.7]) * along
@@ -84,7 +84,7 @@ def _slips(
 
 
 def _bend(points: Stroke, manner_of: NDArray[np.float64]) -> Stroke:
-    """Bow, stretch, shear and turn, by ten numbers in -1..1 for each point (those of its drawing)."""
+    """Bow, stretch, shear and turn each drawing by ten numbers in -1..1, repeated for each of its points."""
     bow, wave, phase, stretch, (lean, tilt) = manner_of.reshape(-1, 5, 2).transpose(1, 2, 0)
     x, y = points.T
     across, down = 0.05 * bow * np.sin((3.5 + 1.5 * wave) * np.stack([y, x]) + np.pi * phase)

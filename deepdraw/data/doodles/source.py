@@ -1,4 +1,4 @@
-"""The embedded data set: drawings made by program, in the form and the shards of real ones."""
+"""The built-in data set: drawings made by program, stored in shards like real drawings."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from deepdraw.runtime import whole_folder
 PROGRAMS: dict[str, Program] = FIGURES | INDOORS | OUTDOORS
 
 UNSEEN = ["circle", "cloud", "envelope", "hexagon", "house", "mushroom", "square", "tree"]
-"""The classes of split `zeroshot`, all of them among the 70 unseen ones of Quick, Draw! as well."""
+"""The classes of split `zeroshot`. All of them are among the 70 unseen categories of Quick, Draw!."""
 
 SEEN = sorted(PROGRAMS.keys() - UNSEEN)
 
 EDITION = 1
-"""Of the programs and the hand; raised whenever the same settings come to give other drawings."""
+"""The version of the stroke programs. It is raised whenever the same settings give other drawings."""
 
 
 def draw(name: str, seed: int, index: int) -> list[NDArray[np.uint8]]:
@@ -50,16 +50,16 @@ def draw_all(names: Sequence[str], per_class: int, seed: int) -> Drawings:
 def _draw_many(name: str, seed: int, indices: Sequence[int]) -> list[list[NDArray[np.uint8]]]:
     rngs = [np.random.default_rng([seed, crc32(name.encode()), index]) for index in indices]
     drawn = hand([PROGRAMS[name](rng) for rng in rngs], rngs)
-    # All are at full size in the top-left corner already, so they may be simplified as if they were one.
+    # All drawings already have full size and start in the top-left corner, so they can be simplified as one.
     strokes = iter(simplify(list(chain.from_iterable(drawn))))
     return [list(islice(strokes, len(drawing))) for drawing in drawn]
 
 
 def open_doodles(root: str, per_class: int, seed: int) -> Shards:
-    """The doodles under `root`; where there are none they are drawn first, about 2,000 a second on one core.
+    """The doodles under `root`. If there are none, they are drawn first: about 2,000 per second on one core.
 
     Splits train, val and test share the 40 classes of SEEN, divided by the split rule `original`;
-    `zeroshot` has the 8 of UNSEEN. Several processes may ask for one root at the same time.
+    `zeroshot` has the 8 of UNSEEN. Several processes may open the same root at the same time.
 
     Raises:
         ValueError: if `per_class` < 1 or `seed` < 0, or if `root` holds anything but such doodles.
@@ -82,7 +82,7 @@ def open_doodles(root: str, per_class: int, seed: int) -> Shards:
 
 
 def _write(home: Path, settings: dict[str, Any]) -> None:
-    """Write the shards beside `home` and rename, so that what lies at `home` is always whole."""
+    """Write the shards beside `home` and rename the folder, so that `home` is always complete."""
     seen, unseen = (draw_all(names, settings["per_class"], settings["seed"]) for names in (SEEN, UNSEEN))
     split_of = assign_original(seen.key_ids)
     splits = {name: (SEEN, seen.take(np.flatnonzero(split_of == number))) for number, name in enumerate(SPLITS)}
@@ -90,13 +90,13 @@ def _write(home: Path, settings: dict[str, Any]) -> None:
         with whole_folder(home) as folder:
             write_shards(folder, {**splits, "zeroshot": (UNSEEN, unseen)}, metadata=settings)
     except OSError:
-        # Another process may have been faster; whether it drew the same is checked when `home` is opened.
+        # Another process may have been faster. Its settings are checked when `home` is opened.
         if not home.is_dir() or _is_empty(home):
             raise
 
 
 def _open(home: Path, settings: dict[str, Any]) -> Shards:
-    """The shards at `home`, refused where there is no index.json or it tells of other settings."""
+    """The shards at `home`. Raises ValueError if there is no index.json, or it has other settings."""
     if not (home / "index.json").exists():
         raise ValueError(f"{home} holds files but no index.json, so no doodles: remove it or set data.root")
     shards = Shards(str(home))

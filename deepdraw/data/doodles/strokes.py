@@ -1,4 +1,4 @@
-"""The strokes that stroke programs are written in: straight sides, curves, ovals, outlines, rays."""
+"""Building blocks of stroke programs: straight sides, curves, ovals, outlines, rays."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Point = tuple[float, float] | NDArray[np.float64]
 """x and y, or an array [2] of both."""
 
 Program = Callable[[np.random.Generator], list[Stroke]]
-"""The ideal strokes of one drawing of a category, the most telling first, in proportions of its own."""
+"""Draws a category: returns the ideal strokes of one drawing, the most important first, with random proportions."""
 
 SIDE = np.arange(1, 8)[:, None] / 7
 CURVE = np.arange(13) / 12
@@ -77,5 +77,5 @@ def turned(strokes: list[Stroke], degrees: float) -> list[Stroke]:
 
 
 def perhaps(rng: np.random.Generator, chance: float, *details: Stroke) -> tuple[Stroke, ...]:
-    """All of these details or, as often as `chance` leaves, none."""
+    """All of these details with probability `chance`, else none."""
     return details if rng.random() < chance else ()

@@ -29,7 +29,7 @@ KINDS = {"read": "drawings read", **DROPPED, "kept": "drawings kept", **ODDITIES
 
 @dataclass
 class Options:
-    """What the command accepts, each as key=value; ValueError for values that cannot be meant."""
+    """The options of the command, each as key=value. Raises ValueError for impossible values."""
 
     root: str = field(default=MISSING, metadata={"help": "directory for the shards and their index.json"})
     source: str | None = field(
@@ -67,11 +67,11 @@ class Options:
 
 
 def convert(options: Options) -> dict[str, Any]:
-    """Write the shards that `options` ask for and return their index; the same shards are not written twice.
+    """Write the shards that `options` describe, unless they exist already, and return their index.
 
     Raises:
-        ValueError: for a source that cannot be read, or a root that holds shards of other settings.
-        OSError: for a root that cannot be written, before anything is read.
+        ValueError: if the source cannot be read, or the root holds shards of other settings.
+        OSError: if the root cannot be written; this is checked before anything is read.
     """
     root = Path(options.root)
     metadata: dict[str, Any] = {
@@ -107,7 +107,7 @@ def convert(options: Options) -> dict[str, Any]:
 
 
 def _check_same(root: Path, metadata: Mapping[str, Any]) -> bool:
-    """Whether `root` holds shards already; ValueError if theirs are other settings than `metadata`."""
+    """Whether `root` already holds shards. Raises ValueError if they were written with other settings."""
     if not (root / "index.json").exists():
         return False
     there = Shards(str(root)).index
@@ -125,7 +125,7 @@ def _check_same(root: Path, metadata: Mapping[str, Any]) -> bool:
 
 
 def summarize(index: Mapping[str, Any]) -> None:
-    """Print what the shards hold, and by kind what was dropped or mended."""
+    """Print the content of the shards, and how many drawings were dropped or repaired, by kind."""
     splits = Table("split", *(Column(name, justify="right") for name in ("classes", "drawings", "MB", "bytes each")))
     for name, split in index["splits"].items():
         num_drawings, num_bytes = split["num_drawings"], sum(shard["num_bytes"] for shard in split["shards"])
@@ -149,12 +149,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(usage(Options, "python -m deepdraw.data.quickdraw root=DIR [source=DIR] [key=value ...]"))
         return
     start = time.perf_counter()
-    with one_line_end(
-        "interrupted before index.json was written, so nothing is taken for whole: run the command again"
-    ):
+    with one_line_end("interrupted before index.json was written, so the shards are incomplete: run the command again"):
         options = parse(Options, [re.sub("^protocol=", "split_rule=", argument) for argument in arguments])
         index = convert(options)
-    with one_line_end(f"interrupted: the shards in {options.root} are whole"):
+    with one_line_end(f"interrupted: the shards in {options.root} are complete"):
         summarize(index)
         print(f"{shown(options.root)} is ready, in {time.perf_counter() - start:.1f} s")
 

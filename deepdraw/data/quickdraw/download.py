@@ -1,4 +1,4 @@
-"""The official Quick, Draw! files from their public bucket: in parallel, resumed, whole or not at all."""
+"""Downloads the official Quick, Draw! files from their public bucket in parallel. Interrupted downloads are resumed."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ def download(
     num_threads: int = 8,
     backoff: float = 1.0,
 ) -> None:
-    """Fetch `<base_url>/<name><suffix>` into `directory` for every name that is not there yet.
+    """Fetch `<base_url>/<name><suffix>` into `directory` for every file that is missing there.
 
-    A file grows as `<file>.part` and gets its name when it has all its bytes. A part is continued only if the
-    remote file is still the one that it was begun from, else it is begun anew. What fails is tried again
-    after `backoff` seconds, then twice as many, and given up after 4 requests in a row that brought nothing.
+    A file grows as `<file>.part` and is renamed when it is complete. A part is continued only if the remote file has
+    not changed, otherwise it is fetched from the start. A failed request is repeated after `backoff` seconds, then
+    after twice as many; after 4 requests in a row without any data the download fails.
 
     Raises:
-        ValueError: if a file cannot be fetched, saying why; what came so far stays for the next time.
-        OSError: naming the file, if it cannot be written; that is known before any is fetched, where it can be.
+        ValueError: if a file cannot be fetched, with the reason. The parts are kept for the next time.
+        OSError: naming the file, if it cannot be written. If possible this is checked before anything is fetched.
     """
     check_writable(directory)
     stop = Event()
@@ -82,14 +82,14 @@ def _fetch(url: str, path: Path, backoff: float, stop: Event) -> Iterator[int]:
             if not stop.is_set():
                 name_grown(part, path)
                 _tag(part).unlink(missing_ok=True)
-        except HTTPError as error:  # an OSError that is named after its URL
-            if error.code == 416:  # the part is longer than the file: it is not a part of it
+        except HTTPError as error:  # an OSError too, so it must come first
+            if error.code == 416:  # the part is longer than the remote file, so that file has changed
                 _tag(part).unlink(missing_ok=True)
             elif error.code < 500 and error.code not in (408, 429):
                 raise ValueError(f"{url} answers {error.code} {error.reason}: check the base URL") from error
             problem: Exception = error
         except (OSError, HTTPException) as error:
-            if getattr(error, "filename", None) is not None:  # of this disk, where another try would not help
+            if getattr(error, "filename", None) is not None:  # the local disk failed, so trying again is of no use
                 raise
             problem = error
         else:
@@ -105,7 +105,7 @@ def _fetch(url: str, path: Path, backoff: float, stop: Event) -> Iterator[int]:
 
 
 def _grow(part: Path, url: str, stop: Event) -> Iterator[int]:
-    """One request: append to `part` what it lacks, or begin it anew if the remote file has changed."""
+    """Make one request: append the missing bytes to `part`, or start again if the remote file has changed."""
     begun = _size(part) if _tag(part).exists() else 0
     headers = {"Accept-Encoding": "identity"}
     if begun:
@@ -134,7 +134,7 @@ def _grow(part: Path, url: str, stop: Event) -> Iterator[int]:
 
 @contextmanager
 def _naming(part: Path) -> Iterator[None]:
-    """Let an OSError name the part, which tells it from those of the network."""
+    """Make an OSError name the part, which distinguishes it from errors of the network."""
     try:
         yield
     except OSError as error:
@@ -142,7 +142,7 @@ def _naming(part: Path) -> Iterator[None]:
 
 
 def _check_space(part: Path, num_bytes: int) -> None:
-    """Raise OSError, naming the part, where the disk has less left: better now than after all that fits has come."""
+    """Raise OSError, naming the part, if the disk has too little space for the rest of the file."""
     free = shutil.disk_usage(part.parent).free
     if num_bytes > free:
         reason = f"{os.strerror(errno.ENOSPC)}: {num_bytes / 1e6:,.1f} MB are to come, {free / 1e6:,.1f} MB are free"

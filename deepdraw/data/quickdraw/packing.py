@@ -1,4 +1,4 @@
-"""Official files to packed drawings, and the count by kind of all that was left out or is odd."""
+"""Reads official files into packed drawings, and counts by kind which drawings were left out or repaired."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def find_files(source: Path) -> dict[str, Path]:
 def pack_file(path: Path, *, only_recognized: bool, per_class: int | None = None) -> tuple[Drawings, Counter[str]]:
     """The drawings of one official file, labeled 0, and how many there were of each kind.
 
-    The counter has "read" for all drawings of the file, "kept" for those returned, and the keys of DROPPED,
-    which add up to the difference. Its keys of ODDITIES count what was mended.
+    The counter has "read" for all drawings of the file, "kept" for those returned, and the keys of DROPPED, which add
+    up to the difference. Its keys of ODDITIES count drawings that were repaired.
 
     Raises:
         ValueError: if more than 1 % of the lines are broken, naming file, count and first line.
@@ -106,8 +106,8 @@ def pack_files(
     parts: dict[str, Drawings] = {}
     counts: Counter[str] = Counter()
     others = set(active_children())
-    resource_tracker.ensure_running()  # it removes the pool's semaphores if this process is killed from here on
-    # Spawned, since a fork of a process with threads (the progress bar's, a caller's) can hang.
+    resource_tracker.ensure_running()  # it removes the pool's semaphores if this process is killed later
+    # Processes are spawned, because forking a process with threads (a progress bar has one) can hang.
     pool = ProcessPoolExecutor(
         min(len(files), max(2, cpu_count() or 2)),
         get_context("spawn"),
@@ -119,7 +119,7 @@ def pack_files(
                 pool.submit(pack_file, path, only_recognized=only_recognized, per_class=per_class): name
                 for name, path in files.items()
             }
-            pool.submit(bool)  # the pool notices the death of a process only from the call after its start on
+            pool.submit(bool)  # the pool notices that a process died only if another call follows its start
         for future in track(as_completed(pending), "reading", total=len(files), console=Console(stderr=True)):
             parts[pending[future]], found = future.result()
             counts.update(found)

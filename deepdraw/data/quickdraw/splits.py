@@ -39,9 +39,9 @@ def assign_quickdraw414k(key_ids: NDArray[np.uint64]) -> NDArray[np.int8]:
 
 
 def select(key_ids: NDArray[np.uint64], n: int) -> NDArray[np.bool_]:
-    """Which of uint64 [N] to keep, bool [N]: the n of smallest hash, all of them where there are no more.
+    """Which of N key ids to keep, bool [N]: the n with the smallest hash, or all if there are fewer.
 
-    What is kept for n is kept for n + 1 as well. Key ids are distinct.
+    A key id that is kept for n is kept for n + 1, too. Key ids must be distinct.
     """
     kept = np.zeros(len(key_ids), dtype=bool)
     kept[np.argsort(mix(key_ids, "select"))[:n]] = True
@@ -49,7 +49,7 @@ def select(key_ids: NDArray[np.uint64], n: int) -> NDArray[np.bool_]:
 
 
 def split_original(parts: Mapping[str, Drawings]) -> Splits:
-    """train, val and test over the seen categories, zeroshot over the unseen, as far as there are any."""
+    """train, val and test over the seen categories, zeroshot over the unseen ones. Empty splits are left out."""
     unseen = {name: part for name, part in parts.items() if name in UNSEEN}
     seen = {name: part for name, part in parts.items() if name not in unseen}
     return _divide(seen, SPLITS, assign_original) | _divide(unseen, ("zeroshot",), _assign_all)
@@ -82,7 +82,7 @@ def _divide(
 
 
 def _label(parts: Sequence[Drawings]) -> Drawings:
-    """One part after the other, each labeled with its place."""
+    """The parts joined in order. The label of each drawing is the number of its part."""
     return Drawings.concatenate(
         [replace(part, labels=np.full(len(part), label, np.uint16)) for label, part in enumerate(parts)]
     )

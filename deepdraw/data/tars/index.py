@@ -1,4 +1,4 @@
-"""Where every image of a folder of tars lies, so that one can be read without the others."""
+"""Indexes a folder of tars: the position of every image, so that each can be read directly."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from deepdraw.runtime import LARGEST, open_regular, read_npz, shown, write_seale
 
 log = logging.getLogger(__name__)
 
-VERSION = 1  # of the stored index; raised when SAMPLE or the meaning of a field changes
+VERSION = 1  # the version of the stored index; raised when SAMPLE or the meaning of a field changes
 SAMPLE = np.dtype(
     [
         ("tar", np.int32),
@@ -39,9 +39,9 @@ IMAGE_SUFFIXES = {"jpg", "jpeg", "png"}
 class TarIndex:
     """The N samples of a folder, in the order of its tars and of the images within each.
 
-    tars: paths, sorted; labels: the different texts of the `.cls` members; samples: SAMPLE [N], for each
-    its tar (an index into `tars`), where its image lies in it (bytes), its label (an index into `labels`)
-    and the 64-bit blake2b of its key. stamp: names, sizes and times of the tars when they were indexed.
+    tars: paths, sorted; labels: the different texts of the `.cls` members; samples: SAMPLE [N], for each sample its tar
+    (an index into `tars`), the position of its image in the tar (bytes), its label (an index into `labels`) and the
+    64-bit blake2b of its key; stamp: names, sizes and modification times of the tars when they were indexed.
     """
 
     tars: list[Path]
@@ -50,16 +50,16 @@ class TarIndex:
     stamp: str
 
     def member(self, sample: int) -> str:
-        """The tar and the image's name in it, for messages (names are not stored: the tar is read anew)."""
+        """The tar and the name of the image in it, for messages. Names are not stored, so the tar is read again."""
         path = self.tars[self.samples["tar"][sample]]
         names = {member.offset: member.shown for member in tar_members(path, ANEW)}
         return f"{path}: {names.get(int(self.samples['offset'][sample]), 'a member that has moved')}"
 
 
 def open_index(folder: Path) -> TarIndex:
-    """The index of the tars in `folder`: the stored one if they have not changed since, otherwise a new one.
+    """The index of the tars in `folder`: the stored one if the tars have not changed, otherwise a new one.
 
-    It is stored beside the tars as `index.npz` or, where that is not allowed, in the user's cache. Raises
+    It is stored beside the tars as `index.npz` or, if that folder is not writable, in the user's cache. Raises
     ValueError, naming the fix, if there is no tar, one is cut short, or a sample lacks its image or label.
     """
     if not folder.is_dir():
@@ -109,7 +109,7 @@ def _scan_tar(path: Path) -> list[tuple[str, int, int, str]]:
         for member in tar_members(path, ANEW):
             shown, size = f"{path}: {member.shown}", member.size
             folder, _, own = member.name.rpartition("/")
-            key, _, suffix = own.partition(".")  # up to the first dot, as webdataset has it
+            key, _, suffix = own.partition(".")  # the key ends at the first dot, as in webdataset
             key = f"{folder}/{key}" if folder else key
             if suffix not in IMAGE_SUFFIXES | {"cls"}:
                 continue
@@ -134,7 +134,7 @@ def _scan_tar(path: Path) -> list[tuple[str, int, int, str]]:
 
 
 def _label(content: bytes, member: str) -> str:
-    """The text of a `.cls`: a category's name or its index."""
+    """The text of a `.cls`: the name of a category or its index."""
     try:
         text = content.decode().strip()
     except UnicodeDecodeError as error:
@@ -147,7 +147,7 @@ def _label(content: bytes, member: str) -> str:
 
 
 def _load(path: Path, stamp: str, sizes: list[int]) -> tuple[list[str], NDArray[np.void]] | None:
-    """What is stored at `path` of tars of these sizes; None where there is nothing that holds for them."""
+    """The index stored at `path`; None if there is none or it does not match tars of these sizes."""
     if not path.exists():
         return None
     columns: dict[str, Any] = {"stamp": (str, 0), "labels": (str, 1), "samples": (SAMPLE, 1)}
@@ -163,7 +163,7 @@ def _load(path: Path, stamp: str, sizes: list[int]) -> tuple[list[str], NDArray[
 
 
 def _holds(samples: NDArray[np.void], labels: list[str], sizes: NDArray[np.int64]) -> bool:
-    """Whether every sample lies in one of the tars, of these sizes, and has one of the labels."""
+    """Whether every sample lies within one of the tars, which have these sizes, and has one of the labels."""
     tars, offsets, lengths = samples["tar"], samples["offset"], samples["num_bytes"]
     if not ((tars >= 0) & (tars < len(sizes)) & (samples["label"] >= 0) & (samples["label"] < len(labels))).all():
         return False

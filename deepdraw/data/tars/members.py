@@ -1,7 +1,7 @@
-"""The members of a tar that is not compressed: ustar as POSIX has it, with long names as GNU and pax write them.
+"""Reads the members of an uncompressed tar: POSIX ustar, with long names as GNU and pax write them.
 
-`tarfile` takes a cut end for the end, follows a negative size backwards without end, reads headers of any length, and
-knows members whose few bytes stand for many.
+Python's `tarfile` is not safe for files of strangers: it does not notice a truncated file, loops forever on a negative
+size, reads headers of any length, and supports sparse members, in which few bytes stand for many.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from deepdraw.runtime import open_regular
 
 BLOCK = 512  # bytes
 END = bytes(BLOCK)
-LONGEST_NAME = 1 << 16  # bytes of a header that holds a name and other fields
+LONGEST_NAME = 1 << 16  # bytes of an extended header, which holds a name and other fields
 REGULAR, NAME, LONG_LINK, PAX, GLOBAL_PAX = b"0\x007", b"L", b"K", b"x", b"g"
 WITHOUT_DATA = b"123456"  # links, devices, folders, pipes
 
 
 class Member(NamedTuple):
-    """A regular file in a tar: its bytes are those from `offset` to `offset + size`."""
+    """A regular file in a tar. Its content lies from byte `offset` to `offset + size`."""
 
     name: str
     offset: int
@@ -29,14 +29,14 @@ class Member(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """The name for a message: what cannot be printed is escaped."""
+        """The name for messages. Characters that cannot be printed are escaped."""
         return self.name[:200] if self.name[:200].isprintable() else ascii(self.name[:200])
 
 
 def tar_members(path: Path, fix: str) -> Iterator[Member]:
     """The regular members of a tar, in order.
 
-    Raises ValueError, naming the tar, the last member and `fix`, where it is no tar or is cut short.
+    Raises ValueError, naming the tar, the last member and `fix`, if it is no tar or is cut short.
     """
     last = "its beginning"
     with open_regular(path, fix=fix) as file:
@@ -80,7 +80,7 @@ def _members(file: BinaryIO, num_bytes: int) -> Iterator[Member]:
 
 
 def _size(header: bytes) -> int:
-    """Bytes of what follows a header whose checksum matches."""
+    """The size of a member, from its header. The checksum of the header must match."""
     if len(header) < BLOCK:
         raise _DamagedError
     rest = header[:148] + 8 * b" " + header[156:]

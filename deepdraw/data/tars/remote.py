@@ -1,6 +1,6 @@
-"""Tars behind a URL or a pipe: fetched through webdataset into the user's cache, once.
+"""Fetches tars from a URL or a pipe once, through webdataset, into the user's cache.
 
-The address names every tar, with braces as in a shell, each below the folder that it belongs to:
+The address names every tar, with braces as in a shell. Each tar lies below the folder that it belongs to:
 
     root='http://host/drawings/{train/data-{00000..00220},test/data-{00000..00053}}.tar'
     root='pipe:ssh host cat drawings/{train,test}/data-{00000..00009}.tar'
@@ -22,8 +22,8 @@ from deepdraw.data.tars.index import cache_folder
 from deepdraw.runtime import whole_file
 
 PLACE = re.compile(r"\b(train|test|quickdraw_zeroshot)/([\w.-]+\.tar)(?![\w.-])")
-PLAIN = re.compile(r"https?://[\w.:/%~?&=+@-]+")  # no quote and no space: webdataset hands the address to a shell
-MOST = 100_000  # tars of one address
+PLAIN = re.compile(r"https?://[\w.:/%~?&=+@-]+")  # without quotes and spaces: webdataset passes the address to a shell
+MOST = 100_000  # tars that one address may name
 LONGEST = 10_000  # characters of an address
 BRACE = re.compile(r"\\.|[{},]")
 RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)(?:\.\.(-?\d+))?")
@@ -36,11 +36,11 @@ def is_remote(root: str) -> bool:
 
 
 def fetch(root: str) -> Path:
-    """The local folder that holds the tars of the address `root`, those not there yet being fetched first.
+    """The local folder that holds the tars of the address `root`. Missing tars are fetched first.
 
-    A pipe runs a shell command, as does an odd enough address, and a root may come from a stranger's checkpoint:
-    what is no plain address wants DEEPDRAW_PIPES=1 in the environment. Raises ValueError, naming the fix, for one
-    without it, an address that names no folder of ours, and a tar that cannot be fetched.
+    A pipe runs a shell command, and so can an unusual address, while a root may come from a stranger's checkpoint. So
+    everything but a plain address needs DEEPDRAW_PIPES=1 in the environment. Raises ValueError, naming the fix, if that
+    is not set, if an address names none of the folders of `ImageTars`, and if a tar cannot be fetched.
     """
     from webdataset.shardlists import expand_urls
 
@@ -67,7 +67,7 @@ def fetch(root: str) -> Path:
 
 
 def _check_number(root: str) -> None:
-    """Raise ValueError where the braces of an address stand for more addresses than there are tars anywhere."""
+    """Raise ValueError if the braces of an address expand to too many addresses."""
     try:
         number = sum(map(_num_expanded, root.split("::"))) if len(root) <= LONGEST else MOST + 1
     except RecursionError:
@@ -77,7 +77,7 @@ def _check_number(root: str) -> None:
 
 
 def _num_expanded(pattern: str) -> int:
-    """How many addresses a pattern stands for, without writing them down."""
+    """The number of addresses that a pattern expands to, without expanding it."""
     number, depth, start = 1, 0, 0
     for match in BRACE.finditer(pattern):
         if match[0] == "{":
@@ -107,7 +107,7 @@ def _num_within(braces: str) -> int:
 
 
 def _chunks(url: str, name: str) -> Iterator[bytes]:
-    """The bytes behind an address, as they come."""
+    """The bytes at an address, in chunks as they arrive."""
     from webdataset.gopen import gopen
 
     try:

@@ -1,4 +1,4 @@
-"""The original project's image shards: tars of `<key>.jpg|png` and `<key>.cls`, read in any order."""
+"""Reads the original project's image shards: tars of `<key>.jpg|png` and `<key>.cls`, in any order."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from deepdraw.drawings import Rasterizer, decode, fit_to_square, mix
 from deepdraw.runtime import read_text
 
 FOLDERS = {"train": "train", "val": "train", "test": "test", "zeroshot": "quickdraw_zeroshot"}
-BLOCK = 16  # images; so small that shuffled blocks mix even tars that are sorted by category
+BLOCK = 16  # images; small, so that shuffling blocks mixes the classes even in tars sorted by category
 
 
 class ImageTars:
     """A root of image shards: `train/`, `test/` and `quickdraw_zeroshot/`, each of `*.tar`.
 
-    `val` is the 5/80 of `train/` that a hash of the sample's key picks; `train` is the rest. A `.cls` holds
-    a class's name or its index. The classes of train, val and test are the lines of `classes.txt` in the
-    root. Without that file they are what the labels of `train/` say: names, sorted (only the official ones,
-    where most of them are Quick, Draw! categories), or indices, which mean the 275 seen categories, sorted,
-    if they are exactly 0 to 274, and otherwise stand for themselves. `zeroshot` has classes of its own,
-    found in `quickdraw_zeroshot/` in the same way (indices 0 to 69 are the unseen categories).
+    `val` is 5/80 of `train/`, chosen by a hash of the sample's key; `train` is the rest. A `.cls` holds the name of a
+    class or its index. The classes of train, val and test are the lines of `classes.txt` in the root. Without that file
+    they come from the labels in `train/`. If these are names, the classes are those names, sorted; if most of them are
+    Quick, Draw! categories, other names are dropped. If the labels are exactly the indices 0 to 274, they mean the 275
+    seen categories, sorted; other indices are used as names. `zeroshot` has its own classes, which are found in
+    `quickdraw_zeroshot/` in the same way (indices 0 to 69 are the unseen categories).
 
-    root: a folder, or the address of its tars behind http://, https:// or pipe: (see `deepdraw.data.tars.remote`).
+    root: a folder, or an address of tars with http://, https:// or pipe: (see `deepdraw.data.tars.remote`).
     """
 
     has_strokes = False
@@ -48,11 +48,11 @@ class ImageTars:
 
     @property
     def splits(self) -> list[str]:
-        """The splits whose folders are there."""
+        """The splits whose folders exist."""
         return [split for split, folder in FOLDERS.items() if (self.root / folder).is_dir()]
 
     def split(self, name: str) -> TarSplit:
-        """A split. Raises ValueError, naming tar, member and fix, if tars or labels are out of order."""
+        """Open a split. Raises ValueError, naming tar, member and fix, for errors in tars or labels."""
         if name not in FOLDERS:
             raise ValueError(f"there is no split {name!r}: choose one of {', '.join(FOLDERS)}")
         index = self._index(FOLDERS[name])
@@ -76,7 +76,7 @@ class ImageTars:
 
 
 class TarSplit:
-    """Some samples of a folder of tars, in blocks of up to 16 that lie one after another in one tar.
+    """Some samples of a folder of tars, in blocks of up to 16 consecutive samples of one tar.
 
     classes: label k means `classes[k]`; block_sizes: int64 [num_blocks].
     """
@@ -105,7 +105,7 @@ class TarSplit:
         return self._class_of_label[self._index.samples["label"][self._chosen]]
 
     def complexity(self) -> None:
-        """None: an image does not tell its strokes."""
+        """None: the strokes of an image are unknown."""
 
     def read(
         self, blocks: NDArray[np.int64], rows: NDArray[np.int64], rasterizer: Rasterizer, images: NDArray[np.uint8]
@@ -147,7 +147,7 @@ def _listed_classes(listing: Path) -> list[str]:
 
 
 def _found_classes(index: TarIndex, official: Sequence[str], listing: Path) -> list[str]:
-    """The classes that the labels themselves tell of; `official` is what a full set of indices would mean."""
+    """The classes found in the labels. `official`: the classes that a complete set of indices means."""
     names = [text for text in index.labels if text and not text.isdecimal()]
     if names:
         known = [name for name in names if name in CATEGORIES]
@@ -163,7 +163,7 @@ def _found_classes(index: TarIndex, official: Sequence[str], listing: Path) -> l
 
 
 def _number_labels(index: TarIndex, classes: list[str], listing: Path) -> NDArray[np.int64]:
-    """int64 [len(index.labels)]: the class that each label means."""
+    """The number of the class that each label means: int64 [len(index.labels)]."""
     number_of_name = {name: number for number, name in enumerate(classes)}
     numbers = []
     for label, text in enumerate(index.labels):

@@ -1,4 +1,4 @@
-"""The image tower of any CLIP of open_clip as a backbone, with its text tower at hand for prompts."""
+"""The image tower of any CLIP model of open_clip as a backbone. Its text tower is loaded when prompts are read."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -32,14 +32,14 @@ from deepdraw.models.backbones.timm import (
 )
 from deepdraw.models.backbones.weights import downloading, load_weights, read_weights
 
-# open_clip builds both towers of a CLIP or none; the one that is not wanted is built as small as it can be.
+# open_clip always builds both towers of a CLIP, so the one that is not needed is built as small as possible.
 SMALLEST_TEXT = {"context_length": 1, "vocab_size": 1, "width": 8, "heads": 1, "layers": 1}
 SMALLEST_VISION = {"image_size": 1, "patch_size": 1, "width": 64, "layers": 1}
 PROJECTIONS = {"proj", "head"}  # what open_clip calls them
 
 
 class OpenClipBackbone(Backbone):
-    """The image tower of a CLIP; features are those after its projection, not normalized, or before it.
+    """The image tower of a CLIP. Its features are the projected ones, not normalized, or `pooling` of its tokens.
 
     Only the image tower is built, trained and saved. The text tower (0.5 GB of ViT-L/14's 1.7) is read from
     the pretrained weights when `encode_text` is first called, and is in no `parameters()` or `state_dict()`.
@@ -47,15 +47,14 @@ class OpenClipBackbone(Backbone):
     Args:
         name: a model of `open_clip.list_models()`; OpenAI's weights need one that ends in -quickgelu.
         pretrained: True for the hub's weights `tag`, False for random ones, or the path of a weights file.
-        tag: which weights, one of `open_clip.list_pretrained_tags_by_model(name)`, and how they want images
-            normalized.
+        tag: which weights, one of `open_clip.list_pretrained_tags_by_model(name)`. It also sets mean and std.
         image_size: pixels; None for the model's own. Position embeddings are resampled to it.
-        pooling: None or "projected" for the model's own, which alone prompts can be compared with, or one of
-            `POOLINGS` of the tokens before the projection (before the attention pool of a SigLIP).
+        pooling: None or "projected" for the model's own features, the only ones that prompts can be compared with; or
+            one of `POOLINGS` of the tokens before the projection (in a SigLIP: before the attention pool).
 
     Raises:
-        ValueError: no such model or tag, a tag of the other GELU, a size that the patch does not divide, a
-            pooling of tokens that it does not have.
+        ValueError: no such model or tag, weights for the other GELU, a size that is no multiple of the patch size, or a
+            pooling that the model does not have.
     """
 
     visual: Any  # one of open_clip's three kinds of image tower
@@ -100,13 +99,13 @@ class OpenClipBackbone(Backbone):
                 raise ValueError(f"{self.name} takes images of {own_size} px only: use backbone.image_size={own_size}")
             check_image_size(self.image_size, vision["patch_size"])
         visual = self._build(vision | {"image_size": self.image_size}, SMALLEST_TEXT).visual
-        if isinstance(visual, TimmModel):  # which timm builds for its own size, whatever the config says
+        if isinstance(visual, TimmModel):  # timm ignored the size in the config and built the model for its own size
             check_patches(visual.trunk, self.image_size)
             visual.set_input_size(self.image_size)
         return visual
 
     def _drop_projection(self) -> int:
-        """Take out what comes after the tokens, whose weights would train unused; the width of the tokens."""
+        """Remove the layers after the tokens, which would be unused, and return the width of the tokens."""
         if isinstance(self.visual, TimmModel):
             drop_own_pooling(self.visual.trunk)
             self.visual.head = nn.Sequential()
@@ -156,12 +155,12 @@ class OpenClipBackbone(Backbone):
 
     @property
     def has_text(self) -> bool:
-        """Whether the weights are trained, the features projected, and a tokenizer at hand."""
+        """Whether the weights are pretrained, the features projected, and a tokenizer is installed."""
         return self._obstacle is None
 
     @property
     def _obstacle(self) -> str | None:
-        """What is in the way of reading prompts, and what to do about it."""
+        """Why prompts cannot be read, and the fix; None if they can."""
         if not self.pretrained:
             return "has no trained weights for prompts: use backbone.pretrained=true or =FILE"
         if self.pooling is not None:
@@ -189,7 +188,7 @@ class OpenClipBackbone(Backbone):
             return open_clip.get_tokenizer(self.name)
 
     def _read_text_tower(self) -> Any:
-        """The text tower, which is not kept: prompts are read once, and it takes half a gigabyte."""
+        """The text tower. It is not kept, because it takes half a gigabyte and prompts are read only once."""
         file, state_dict = self._read()
         model = self._build(SMALLEST_VISION, self._config["text_cfg"])
         del model.visual
@@ -209,7 +208,7 @@ class OpenClipBackbone(Backbone):
         return group_layers(self.visual, {"stem": r"conv\d|bn\d", "blocks": r"layer(\d+)\.(\d+)"}, first="stem")
 
     def checkpoint_activations(self) -> None:
-        # open_clip's own wrapper of a timm model only logs a warning where timm refuses
+        # open_clip's wrapper of a timm model would only log a warning if timm cannot do it.
         checkpoint_blocks(self.visual.trunk if isinstance(self.visual, TimmModel) else self.visual, self.name)
 
 

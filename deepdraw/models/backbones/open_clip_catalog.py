@@ -1,4 +1,4 @@
-"""What open_clip knows under the name of a model and the tag of its weights."""
+"""Looks up models and weights in open_clip by the name of the model and the tag of the weights."""
 
 from difflib import get_close_matches
 from typing import Any
@@ -7,10 +7,10 @@ import open_clip
 
 
 def model_config(name: str) -> dict[str, Any]:
-    """open_clip's description of a model; those that caption images (CoCa) are left out.
+    """open_clip's config of a model. Models that caption images (CoCa) are refused.
 
     Raises:
-        ValueError: no such model; says which names are near.
+        ValueError: there is no such model; the message suggests similar names.
     """
     config = open_clip.get_model_config(name)
     if config is None or "multimodal_cfg" in config:
@@ -21,10 +21,10 @@ def model_config(name: str) -> dict[str, Any]:
 
 
 def weights_config(name: str, tag: str | None, config: dict[str, Any]) -> dict[str, Any]:
-    """open_clip's entry of the weights `tag`: where they are, and how they want images normalized.
+    """open_clip's entry of the weights `tag`: their address, and the mean and std of images.
 
     Raises:
-        ValueError: no such weights, or they were trained with another GELU than the model's `config` has.
+        ValueError: there are no such weights, or they were trained with another GELU than the model's `config` has.
     """
     tags = open_clip.list_pretrained_tags_by_model(name)
     if tag not in tags:

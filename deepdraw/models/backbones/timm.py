@@ -33,7 +33,7 @@ FILE_OPTIONS = frozenset({"checkpoint_path", "pretrained_cfg", "pretrained_cfg_o
 
 
 class TimmBackbone(Backbone):
-    """A timm model without its classifier; features are what it pools, or `pooling` of its tokens.
+    """A timm model without its classifier. Its features are the model's own pooled ones, or `pooling` of its tokens.
 
     Args:
         name: a model of `timm.list_models()`, with or without the tag of its weights.
@@ -43,8 +43,8 @@ class TimmBackbone(Backbone):
         pooling: None for the model's own, or one of `POOLINGS`.
 
     Raises:
-        ValueError: no such model or weights, options it does not take or that name files, a size that its patch
-            does not divide, a pooling of tokens that it does not have.
+        ValueError: no such model or weights, options that the model does not take or that name files, a size that is no
+            multiple of the patch size, or a pooling that the model does not have.
     """
 
     network: Any  # each architecture is a class of its own, with attributes of its own
@@ -83,7 +83,7 @@ class TimmBackbone(Backbone):
         data_config = resolve_model_data_config(self.network)
         self.mean, self.std = data_config["mean"], data_config["std"]
         self.image_size = image_size or data_config["input_size"][-1]
-        # Some models keep a hidden layer of their classifier: then the features are that layer's.
+        # Some models keep a hidden layer of their classifier. Their features are the outputs of that layer.
         width = getattr(self.network, "head_hidden_size", self.network.num_features)
         self.num_features = width * (2 if pooling == "cls+mean" else 1)
         check_patches(self.network, self.image_size)
@@ -118,14 +118,14 @@ class TimmBackbone(Backbone):
 
 
 def timm_poolings(network: Any) -> tuple[str, ...]:
-    """Which of `POOLINGS` a timm model can do: those of timm's plain vision transformers norm as it does."""
+    """The `POOLINGS` that a timm model supports: only plain vision transformers of timm have any."""
     if not (hasattr(network, "num_prefix_tokens") and hasattr(network, "fc_norm")):
         return ()
     return POOLINGS if getattr(network, "cls_token", None) is not None else ("mean",)
 
 
 def drop_own_pooling(network: Any) -> None:
-    """Take out the attention pool that a vision transformer may have, whose weights would train unused."""
+    """Remove the attention pool that a vision transformer may have, because it would be unused."""
     network.reset_classifier(0, "avg")
 
 
@@ -137,10 +137,10 @@ def check_patches(network: Any, image_size: int) -> None:
 
 
 def fit_weights(network: Any, state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Resample position embeddings and translate foreign names as timm does; drop what only a head needs."""
+    """Resample position embeddings, translate foreign names as timm does, and drop the weights of a classifier."""
     convert = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
     if convert is not None:
-        # Weights of another architecture may not survive it; comparing the keys says so better.
+        # The filter may fail on weights of another architecture. Comparing the keys later gives a better message.
         with suppress(KeyError, RuntimeError):
             state_dict = convert(state_dict, network)
     classifiers = network.pretrained_cfg.get("classifier") or ()
@@ -165,7 +165,7 @@ def _pretrained_config(name: str) -> PretrainedCfg:
 
 
 def timm_layer_groups(network: Any) -> list[LayerGroup]:
-    """timm's own layer groups of a model, but with the final norm apart from the last block.
+    """timm's own layer groups of a model, with the final norm separate from the last block.
 
     The few architectures for which timm describes no groups are split into their top-level modules.
     """
@@ -182,7 +182,7 @@ def _by_top_level_module(network: nn.Module) -> Matcher:
 
 
 def _without_final_norm(spec: Any) -> Any:
-    """Drop what timm merges with the last block; patterns with a number join stages inside the network."""
+    """Drop the patterns that timm merges with the last block. Patterns with a number join stages and are kept."""
     if not isinstance(spec, list | tuple):
         return spec
     return [(pattern, suffix) for pattern, suffix in spec if suffix != MATCH_PREV_GROUP or re.compile(pattern).groups]

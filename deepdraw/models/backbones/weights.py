@@ -1,4 +1,4 @@
-"""Weights from a file or the hub into a network, or one line that says why not."""
+"""Loads weights from a file or the hub into a network. Errors are one line."""
 
 import pickle
 import re
@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from deepdraw.runtime import check_seal, open_regular
 
-HASHED = re.compile(r"-(?!(?:19|20)\d{6}\.)([0-9a-f]{8,64})\.[a-z]+$")  # eight digits may be a day
+HASHED = re.compile(r"-(?!(?:19|20)\d{6}\.)([0-9a-f]{8,64})\.[a-z]+$")  # eight digits may be a date, not a hash
 BLOB = re.compile(r"([0-9a-f]{64})")
 CHUNK = 1 << 20  # bytes
 
-# What torch and safetensors raise on bytes that are cut short, garbled, or a pickle of more than tensors.
+# The exceptions of torch and safetensors for files that are cut short, damaged, or pickle more than tensors.
 UNREADABLE = (
     *(ArithmeticError, AssertionError, AttributeError, OSError, EOFError, LookupError, MemoryError, RuntimeError),
     *(TypeError, ValueError, pickle.UnpicklingError, struct.error, SafetensorError),
@@ -32,8 +32,9 @@ UNREADABLE = (
 def read_weights(file: str) -> dict[str, Tensor]:
     """The state dict in a .pth, .pt or .safetensors file, as timm, open_clip or torch saved it.
 
-    It may lie under "state_dict" or "model", its keys under the prefixes of DataParallel and torch.compile. The file is
-    held to the SHA-256 by which it or, in the hub's cache, what it links to is called, and to the checksums inside.
+    It may lie under "state_dict" or "model", and its keys may have the prefixes of DataParallel and torch.compile. The
+    file is checked against the SHA-256 in its name (in the hub's cache: the name of the file that it links to) and the
+    checksums inside.
 
     Raises:
         ValueError: the file is missing, cut short, damaged, or holds anything but tensors; no code in it is run.
@@ -64,9 +65,9 @@ def read_weights(file: str) -> dict[str, Tensor]:
 
 
 def check_hash(path: Path, file: BinaryIO) -> None:
-    """Raise ValueError where an open file is not what its name says; it stands at its beginning afterwards.
+    """Raise ValueError if an open file does not match the hash in its name. Afterwards it is at its beginning again.
 
-    Names with a hash are those of torch.hub, such as `vit-0aa007d2.pth`, and of the blobs in the hub's cache.
+    torch.hub writes hashes into names, such as `vit-0aa007d2.pth`, and so does the cache of the Hugging Face hub.
     """
     named = HASHED.search(path.name) or BLOB.fullmatch(path.resolve().name)
     if named is None:
@@ -80,7 +81,7 @@ def check_hash(path: Path, file: BinaryIO) -> None:
 
 
 def check_hub_cache(repository: str) -> None:
-    """Raise ValueError where a file of the repository in the hub's cache, which has just been loaded, is damaged."""
+    """Raise ValueError if a file of this repository, which was just loaded from the hub's cache, is damaged."""
     from huggingface_hub import constants
 
     blobs = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}" / "blobs"
@@ -93,11 +94,10 @@ def load_weights(network: nn.Module, state_dict: Mapping[str, Tensor], *, file: 
     """Copy every tensor of `state_dict` into the network.
 
     Raises:
-        ValueError: the keys or shapes differ; says how many, and the first five of each kind. Or a number is not
-            finite, which no training leaves behind.
+        ValueError: keys or shapes differ (the message names the first five of each kind), or a weight is not finite.
     """
     expected = network.state_dict()
-    # BatchNorm did not always count its batches, and uses the count only where momentum is None.
+    # Old versions of BatchNorm did not count batches, and the count is only used if momentum is None.
     needed = {key for key in expected if not key.endswith("num_batches_tracked")}
     differences = {
         "missing": [key for key in expected if key in needed and key not in state_dict],
@@ -114,7 +114,7 @@ def load_weights(network: nn.Module, state_dict: Mapping[str, Tensor], *, file: 
             f"give backbone.name the network that it was saved from"
         )
     for key, tensor in state_dict.items():
-        if not tensor.isfinite().all() and expected[key].isfinite().all():  # a mask of the network's own may hold -inf
+        if not tensor.isfinite().all() and expected[key].isfinite().all():  # a mask in the network may hold -inf
             raise ValueError(f"{file} holds numbers in {key} that are not finite: fetch it anew, or train it again")
     network.load_state_dict(state_dict, strict=False)
 
@@ -123,12 +123,12 @@ def load_weights(network: nn.Module, state_dict: Mapping[str, Tensor], *, file: 
 def downloading(
     weights: str, fix: str = "use backbone.pretrained=FILE with weights on disk, or backbone.pretrained=false"
 ) -> Iterator[None]:
-    """Turn a failed download of `weights` (named in the message) into one line and its `fix` within seconds.
+    """Turn a failed download of `weights` (the name for the message) into one line with its `fix`, within seconds.
 
-    Where the hub does not answer, only its cache is used: its client would try again for most of a minute.
+    If the hub does not answer, only its cache is used, because its client would retry for most of a minute.
 
     Raises:
-        ValueError: the weights are neither in the hub's cache nor to be had from the network.
+        ValueError: the weights are not in the hub's cache and cannot be downloaded.
     """
     from huggingface_hub import constants
     from huggingface_hub.errors import HfHubHTTPError

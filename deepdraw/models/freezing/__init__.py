@@ -1,4 +1,4 @@
-"""What of a backbone trains and what does not."""
+"""Freeze policies: which parameters of a backbone train."""
 
 import lazy_loader
 

@@ -1,11 +1,11 @@
 """LoRA: frozen weights that learn a change of low rank (Hu et al., 2021, arXiv 2106.09685).
 
-An adapter is a parametrization of a weight tensor, not a layer beside it: open_clip's attention reads weights
-without calling the layers that hold them. It costs the compute of a full weight gradient and saves the
-optimizer's state. peft does the same for such attention, but brings transformers and accelerate along.
+An adapter is a parametrization of a weight tensor, not a layer beside it, because open_clip's attention reads weights
+without calling the layers that hold them. It needs the compute of a full weight gradient but saves optimizer state.
+peft does the same for such attention, but depends on transformers and accelerate.
 
-The paper adapts linear layers. A convolution is one over the pixels under its kernel, and adapted as such: its
-weights [O, I, kh, kw] as a matrix [O, I * kh * kw], which is peft's LoRA for convolutions too.
+The paper adapts linear layers. A convolution is a linear layer over the pixels under its kernel, so its weights
+[O, I, kh, kw] are adapted as a matrix [O, I * kh * kw]. peft does the same.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ from deepdraw.models.backbones import LayerGroup
 
 
 class LoRA(nn.Module):
-    """A weight [O, ...] plus `alpha / rank` times the product of two thin matrices, which is zero at first."""
+    """A weight [O, ...] plus `alpha / rank` times the product of two thin matrices. The product is zero at first."""
 
     scale: Tensor
 
@@ -35,14 +35,14 @@ class LoRA(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class AdaptedGroup(LayerGroup):
-    """Frozen layers of which some weights, each an attribute of a module, shall learn a change of `rank`."""
+    """Frozen layers with some weights, each an attribute of a module, that learn a change of low `rank`."""
 
     weights: list[tuple[nn.Module, str]] = field(default_factory=list)
     rank: int = 8
     alpha: float = 16.0
 
     def adapt(self) -> None:
-        """Parametrize the weights by `LoRA`, on their device; what the layers compute is as before."""
+        """Parametrize the weights by `LoRA`, on their device. At first the layers compute the same as before."""
         for module, name in self.weights:
             register_parametrization(module, name, LoRA(getattr(module, name).detach(), self.rank, self.alpha))
 
@@ -61,9 +61,9 @@ def matrices(group: LayerGroup) -> Iterator[tuple[nn.Module, str]]:
 
 @torch.no_grad()
 def merged(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same weights with every adapter added to its own, under the names that they had before `adapt`.
+    """The same weights with every adapter added to its weight, under the names that they had before `adapt`.
 
-    A state dict without adapters comes back as it is.
+    A state dict without adapters is returned unchanged.
     """
     plain = dict(state_dict)
     for key in state_dict:

@@ -1,7 +1,7 @@
-"""Little of every layer trains: norms, biases, or a change of low rank.
+"""Parameter-efficient policies: in every layer only norms, only biases, or only a low-rank change trains.
 
-As the functions of `freezing`, these take the layer groups of a backbone and return what to freeze: of each
-group, the parameters that do not train and the modules that stay in eval mode.
+Like the functions of `policies`, these take the layer groups of a backbone and return the groups to freeze. Each group
+holds the parameters that do not train and the modules that stay in eval mode.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from deepdraw.models.freezing.adapters import AdaptedGroup, matrices
 
 
 def norms(groups: Sequence[LayerGroup]) -> list[LayerGroup]:
-    """All but the scales and shifts of normalization layers; a BatchNorm also learns its statistics.
+    """Everything except the scales and shifts of normalization layers. BatchNorm also updates its statistics.
 
     Raises:
         ValueError: the backbone has no normalization layers with scales or shifts.
@@ -23,7 +23,7 @@ def norms(groups: Sequence[LayerGroup]) -> list[LayerGroup]:
     trained = {
         parameter
         for module in _modules(groups)
-        if "Norm" in type(module).__name__  # timm has norms of its own beside torch's, and all are called so
+        if "Norm" in type(module).__name__  # includes timm's own norms, which are named like torch's
         for parameter in module.parameters(recurse=False)
     }
     if not trained:
@@ -32,7 +32,7 @@ def norms(groups: Sequence[LayerGroup]) -> list[LayerGroup]:
 
 
 def biases(groups: Sequence[LayerGroup]) -> list[LayerGroup]:
-    """All but the biases, those of norms included: BitFit (arXiv 2106.10199).
+    """Everything except the biases, including those of norms: BitFit (arXiv 2106.10199).
 
     Raises:
         ValueError: the backbone has no biases.
@@ -49,12 +49,12 @@ def biases(groups: Sequence[LayerGroup]) -> list[LayerGroup]:
 
 
 def lora(groups: Sequence[LayerGroup], rank: int, alpha: float) -> list[LayerGroup]:
-    """The whole backbone, but linear layers and convolutions of its blocks learn a change of `rank`.
+    """The whole backbone, while linear layers and convolutions of its blocks learn a change of low `rank`.
 
-    It counts `alpha / rank` times.
+    The change is scaled by `alpha / rank`.
 
     Raises:
-        ValueError: the blocks have neither, or grouped convolutions only; or `rank` is below 1.
+        ValueError: the blocks have no linear layers and no ungrouped convolutions; or `rank` is below 1.
     """
     if rank < 1:
         raise ValueError(f"freeze.rank={rank} must be at least 1: use freeze=all to train no adapters")
@@ -76,10 +76,10 @@ def _modules(groups: Sequence[LayerGroup]) -> Iterator[nn.Module]:
 
 
 def _all_but(trained: AbstractSet[nn.Parameter], groups: Sequence[LayerGroup]) -> list[LayerGroup]:
-    """What is left of each group without the parameters that train.
+    """Each group without the parameters that train.
 
-    The network around them learns, so its dropout and drop path stay on; only norms with statistics of the
-    batch, which would change without being trained, are held in eval mode.
+    Dropout and drop path stay on, because the network learns. Only norms with batch statistics stay in eval mode,
+    because their statistics would change although they are not trained.
     """
     return [
         LayerGroup(

@@ -1,8 +1,8 @@
-"""What trains and what does not.
+"""Freeze policies: which layers of a backbone train and which do not.
 
 Each option of conf/freeze names a function that takes the layer groups of a backbone, in the order of
-`Backbone.layer_groups`, and returns those to freeze: whole ones, as the functions here, or parts, as those of
-`efficient`. `freeze` then makes them so, and `thaw` ends it for those that are frozen for some epochs only.
+`Backbone.layer_groups`, and returns the groups to freeze: whole groups here, parts of groups in `efficient`. `freeze`
+then freezes them, and `thaw` unfreezes those that are only frozen for some epochs.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from deepdraw.runtime import cell
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ThawingGroup(LayerGroup):
-    """Layers that are frozen at first and train from the start of `epoch`, counted from 0."""
+    """Layers that are frozen until the start of `epoch` (counted from 0) and train from then on."""
 
     epoch: int
 
@@ -47,7 +47,7 @@ def first(groups: Sequence[LayerGroup], n: int) -> list[LayerGroup]:
 
 
 def last(groups: Sequence[LayerGroup], n: int) -> list[LayerGroup]:
-    """All but the last `n` blocks and what lies above them: only those train.
+    """Everything except the last `n` blocks and the layers above them, so that only these train.
 
     Raises:
         ValueError: the backbone has fewer than `n` blocks.
@@ -66,7 +66,7 @@ def _check_number(option: str, n: int, groups: Sequence[LayerGroup], instead: st
 
 
 def blocks(groups: Sequence[LayerGroup], blocks: Sequence[int]) -> list[LayerGroup]:
-    """The blocks of these numbers, counted from 0; with block 0 also the embeddings below it.
+    """The blocks with these numbers, counted from 0. Block 0 includes the embeddings below it.
 
     Raises:
         ValueError: the backbone has no block of such a number.
@@ -82,19 +82,19 @@ def blocks(groups: Sequence[LayerGroup], blocks: Sequence[int]) -> list[LayerGro
 def gradual(
     groups: Sequence[LayerGroup], probe_epochs: int, blocks_per_epoch: int | None, epochs: int
 ) -> list[ThawingGroup]:
-    """At first the head trains alone, then the backbone below it too, block by block from the top.
+    """First only the head trains, then also the backbone, block by block from the top.
 
-    That is gradual unfreezing (ULMFiT, arXiv 1801.06146), and where all blocks thaw at once LP-FT, which keeps
-    an untrained head from spoiling the features (arXiv 2202.10054).
+    This is gradual unfreezing (ULMFiT, arXiv 1801.06146). If all blocks thaw at once it is LP-FT, which keeps an
+    untrained head from spoiling the features (arXiv 2202.10054).
 
     Args:
         probe_epochs: epochs in which only the head trains.
-        blocks_per_epoch: how many blocks join at the start of each epoch after those, or None for all at once.
-            What lies above the last block joins with it, and the embeddings with block 0.
-        epochs: of the whole run.
+        blocks_per_epoch: how many blocks start to train at each following epoch; None for all at once. The layers above
+            the last block thaw with it, the embeddings with block 0.
+        epochs: epochs of the whole run.
 
     Raises:
-        ValueError: fewer than 0 epochs or 1 block, or all of the backbone would train from the start, or none ever.
+        ValueError: fewer than 0 epochs or 1 block; or the backbone would train from the start, or never.
     """
     if probe_epochs < 0:
         raise ValueError(
@@ -119,12 +119,12 @@ def gradual(
 
 
 def freeze(model: Classifier, groups: Sequence[LayerGroup]) -> None:
-    """Freeze these layer groups of the model's backbone, or parts of them: for good, or until `thaw`.
+    """Freeze these layer groups of the model's backbone, or parts of them, for the whole run or until `thaw`.
 
-    Their parameters require no gradient, and their modules stay in eval mode whenever the model is put in
-    training mode: BatchNorm keeps its statistics, dropout and drop path are off. Where all below a layer is
-    frozen autograd builds no graph: the frozen prefix costs a forward pass and keeps no activations.
-    Adapted groups get their adapters, which renames weights in the state dict: load pretrained ones before.
+    Their parameters require no gradient, and their modules stay in eval mode even when the model is in training mode:
+    BatchNorm keeps its statistics, dropout and drop path are off. If everything below a layer is frozen, autograd
+    builds no graph there: the frozen part costs a forward pass and keeps no activations. Adapted groups get their
+    adapters, which renames weights in the state dict, so load pretrained weights before.
     """
     for group in groups:
         for parameter in group.parameters:
@@ -137,9 +137,9 @@ def freeze(model: Classifier, groups: Sequence[LayerGroup]) -> None:
 
 
 def thaw(model: Classifier, epoch: int) -> None:
-    """Let all layers train that are due by the start of `epoch`, counted from 0; those due before train already.
+    """Unfreeze all layers that are to train from the start of `epoch` (counted from 0) or earlier.
 
-    A resumed run, which freezes its model anew, may call it with any epoch. What `freeze` froze for good stays so.
+    A resumed run freezes its model again and may call this with any epoch. Permanently frozen layers stay frozen.
     """
     frozen: list[LayerGroup] = []
     for group in model.backbone.frozen:
@@ -153,7 +153,7 @@ def thaw(model: Classifier, epoch: int) -> None:
 
 
 def will_train(model: Classifier) -> set[nn.Parameter]:
-    """The parameters that train now or once they have thawed: those that an optimizer is to be given."""
+    """The parameters that train now or will train after thawing. The optimizer needs exactly these."""
     trained = {parameter for parameter in model.parameters() if parameter.requires_grad}
     return trained.union(*(group.parameters for group in _thawing(model)))
 
@@ -164,9 +164,9 @@ def _thawing(model: Classifier) -> list[ThawingGroup]:
 
 @dataclass(frozen=True)
 class LayerRow:
-    """A line of the table of what trains: a run of blocks of which the same is true, or another part.
+    """A row of the table of layers: consecutive blocks that are treated alike, or another part of the model.
 
-    `epoch` is the one from which it will train, counted from 0, if it is frozen until then.
+    epoch: if the layers are frozen until a later epoch, that epoch, counted from 0.
     """
 
     name: str
@@ -176,14 +176,14 @@ class LayerRow:
 
     @property
     def trains(self) -> str:
-        """How many of the parameters train, or that they do not, or when: from epoch 1, 2, ... as is displayed."""
+        """The last column: how many parameters train, "frozen", or the epoch (counted from 1) at which they thaw."""
         if self.num_trainable:
             return f"{self.num_trainable:,}"
         return "frozen" if self.epoch is None else f"from epoch {self.epoch + 1}"
 
 
 def layer_rows(model: Classifier) -> list[LayerRow]:
-    """What trains, from the pixels to the logits; parts without parameters are left out."""
+    """The rows of the table of layers, from the pixels to the logits. Parts without parameters are left out."""
     groups = [*model.backbone.layer_groups(), LayerGroup("head", [model.head], list(model.head.parameters()))]
     epochs = {group.name: group.epoch for group in _thawing(model)}
     rows = [
@@ -207,7 +207,7 @@ def _join(rows: Sequence[LayerRow]) -> LayerRow:
 
 
 def print_layers(model: Classifier, console: Console | None = None) -> None:
-    """Print the table of what trains."""
+    """Print which layers train."""
     rows = layer_rows(model)
     total = LayerRow("total", sum(row.num_parameters for row in rows), sum(row.num_trainable for row in rows))
     table = Table(

@@ -1,4 +1,4 @@
-"""Batch norms that take their statistics from the drawings of all ranks, on CPUs as on GPUs."""
+"""Batch norms whose statistics come from the drawings of all ranks, on CPUs as well as on GPUs."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def synchronize_batch_norms(network: nn.Module) -> None:
-    """Let the batch norms of a network normalize, in training, by the mean and variance over all ranks.
+    """Make the batch norms of a network use the mean and variance over all ranks while training.
 
-    Several ranks then train as one would that had all of their drawings. Parameters, buffers and their names stay.
+    Several ranks then train like one process with all their drawings. Parameters, buffers and their names do not
+    change.
     """
     for module in network.modules():
         if isinstance(module, _BatchNorm):
@@ -22,9 +23,9 @@ def synchronize_batch_norms(network: nn.Module) -> None:
 
 
 class SynchronizedBatchNorm(nn.BatchNorm2d):
-    """What `synchronize_batch_norms` makes of torch's and timm's batch norms; torch's SyncBatchNorm knows GPUs alone.
+    """The class that `synchronize_batch_norms` gives to batch norms. torch's SyncBatchNorm works only on GPUs.
 
-    Every rank must have equally many values of a channel.
+    Every rank must have the same number of values in each channel.
     """
 
     @torch.compiler.disable
@@ -34,7 +35,7 @@ class SynchronizedBatchNorm(nn.BatchNorm2d):
             self._remember(mean, variance, distributed.get_world_size() * x.numel() // x.shape[1])
         else:
             y = F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
-        for name in ("drop", "act"):  # timm's go on to a drop block and an activation
+        for name in ("drop", "act"):  # timm's batch norms include a drop block and an activation
             if name in self._modules:
                 y = self._modules[name](y)  # type: ignore[misc]
         return y
@@ -50,16 +51,16 @@ class SynchronizedBatchNorm(nn.BatchNorm2d):
 
 
 class _Normalize(Function):
-    """Normalize x [B, C, ...] over everything but C and all ranks; the mean and variance [C] come beside."""
+    """Normalize x [B, C, ...] over all dimensions but C and over all ranks. Also returns mean and variance [C]."""
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
     ) -> tuple[Tensor, Tensor, Tensor]:
         own = torch.stack(torch.var_mean(x.float(), _all_but_channels(x), correction=0))
-        of_ranks = [torch.empty_like(own) for _ in range(distributed.get_world_size())]
-        distributed.all_gather(of_ranks, own)
-        variances, means = torch.stack(of_ranks, dim=1)
+        gathered = [torch.empty_like(own) for _ in range(distributed.get_world_size())]
+        distributed.all_gather(gathered, own)
+        variances, means = torch.stack(gathered, dim=1)
         mean = means.mean(dim=0)
         variance = (variances + (means - mean).square()).mean(dim=0)
         ctx.save_for_backward(x, weight, mean, (variance + eps).rsqrt())
@@ -69,16 +70,17 @@ class _Normalize(Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, mean, scale = ctx.saved_tensors
-        shape = (-1, *[1] * (x.ndim - 2))  # of a tensor [C] beside x
+        shape = (-1, *[1] * (x.ndim - 2))  # makes a tensor [C] broadcast with x
         gradient = gradients[0].float()
         normalized = (x.float() - mean.view(shape)) * scale.view(shape)
         own = torch.stack([part.sum(_all_but_channels(x)) for part in (gradient, gradient * normalized)])
         sums = own.clone()
         distributed.all_reduce(sums)
-        of_mean, of_scale = (sums / (distributed.get_world_size() * x.numel() // x.shape[1])).view(2, *shape)
-        of_x = gradient - of_mean - normalized * of_scale
-        of_x *= (scale if weight is None else scale * weight).view(shape)
-        return of_x.to(x.dtype), None if weight is None else own[1], None if weight is None else own[0], None
+        number = distributed.get_world_size() * x.numel() // x.shape[1]
+        mean_gradient, scale_gradient = (sums / number).view(2, *shape)
+        x_gradient = gradient - mean_gradient - normalized * scale_gradient
+        x_gradient *= (scale if weight is None else scale * weight).view(shape)
+        return x_gradient.to(x.dtype), None if weight is None else own[1], None if weight is None else own[0], None
 
 
 def _all_but_channels(x: Tensor) -> list[int]:

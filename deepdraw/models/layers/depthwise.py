@@ -5,10 +5,10 @@ from torch.nn import functional as F
 
 
 class DepthwiseConv2d(nn.Conv2d):
-    """A depthwise nn.Conv2d that pads small maps itself.
+    """A depthwise nn.Conv2d that pads small feature maps explicitly.
 
-    oneDNN has no fast gradient by the weights of a kernel larger than its map (5 x 5 on the 3 x 3 of an EfficientNet
-    that sees 96 pixels); of a map that was padded before, it is four times as fast.
+    In oneDNN the weight gradient is slow if the kernel is larger than the feature map (5 x 5 on 3 x 3 in an
+    EfficientNet with 96-pixel images). With padding as a separate step it is four times as fast.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -19,7 +19,7 @@ class DepthwiseConv2d(nn.Conv2d):
 
 
 def pad_before_depthwise(network: nn.Module) -> None:
-    """Make the depthwise convolutions of a network, in place, ones that pad small maps themselves."""
+    """Replace the depthwise convolutions of a network, in place, by `DepthwiseConv2d`."""
     for module in network.modules():
         if type(module) is nn.Conv2d and 1 < module.groups == module.in_channels and module.padding_mode == "zeros":
             module.__class__ = DepthwiseConv2d

@@ -1,4 +1,4 @@
-"""Linear heads on the features of a frozen backbone, many at once or their optimum."""
+"""Linear heads on the features of a frozen backbone: grid search and logistic regression."""
 
 import lazy_loader
 

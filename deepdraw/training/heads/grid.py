@@ -1,4 +1,4 @@
-"""Many linear heads at once: learning rates, weight decays and poolings, on features that are read a single time."""
+"""Grid search: trains linear heads for many learning rates, weight decays and poolings at once."""
 
 from __future__ import annotations
 
@@ -36,18 +36,19 @@ HALVES = {"cls": (1, 0), "mean": (0, 1), "cls+mean": (1, 1)}  # of the features 
 
 
 class Grid:
-    """K linear heads that start alike and learn apart, each as `Loop` would train it alone.
+    """K linear heads with equal initial weights, each trained independently as `Loop` would train it alone.
 
-    All weights lie in one tensor, so that one matrix product gives the logits of every head. The loss is the sum of the
-    heads' losses: no head has a part in the gradient of another, nor does one that diverges harm the rest.
+    All weights are in one tensor, so that one matrix product gives the logits of all heads. The loss is the sum of the
+    heads' losses, so no head affects the gradient of another, even if one diverges.
 
     Args:
-        head: what every head starts as, on the device of the features.
+        head: the initial weights of every head, on the device of the features.
         lrs, weight_decays: smaller rates come first. Biases have no decay.
-        poolings: of `HALVES`, which of the features each head sees; None: all of them. There are K heads, one for each
-            pooling, rate and decay.
-        algorithm: an optimizer of torch, given one parameter group for each weight and one for each bias.
-        schedule: of the rates, over `total_steps`, as in `optim.py`.
+        poolings: keys of `HALVES`: which half of the features each head sees; None: all features. There are K heads,
+        one
+            for each pooling, rate and decay.
+        algorithm: an optimizer of torch. It gets one parameter group for each weight and one for each bias.
+        schedule: the schedule of the learning rates over `total_steps`, as in `optim.py`.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Grid:
             | {"val/epoch": 0, "val/top1": -math.inf, "val/loss": math.inf}
             for pooling, lr, weight_decay in settings
         ]
-        # views of each head's own part, by which the optimizer tells them apart
+        # Views of each head's part of the tensors, so that the optimizer can treat the heads separately.
         self._parts = [*self.weight.detach().unbind(), *self.bias.detach().unbind()]
         decays = [weight_decay for _, _, weight_decay in settings] + [0.0] * len(settings)
         self.optimizer = algorithm(
@@ -87,18 +88,18 @@ class Grid:
         self.epoch = self.step_in_epoch = self.num_steps = 0
 
     def logits(self, features: Tensor) -> Tensor:
-        """Logits [B, K, C] of features [B, D], in float32 whatever theirs are."""
+        """Logits [B, K, C] of features [B, D], always computed in float32."""
         logits = F.linear(features.float(), self.weight.flatten(0, 1), self.bias.flatten())
         return logits.unflatten(1, self.bias.shape)
 
     def step(self, features: Tensor, labels: Tensor, label_smoothing: float, clip_grad: float | None) -> None:
-        """One step of every head; gradients longer than `clip_grad` are cut to it, each head's by itself."""
+        """Make one step of every head. The gradient of each head is clipped to the norm `clip_grad` separately."""
         losses = cross_entropies(self.logits(features), labels, label_smoothing).mean(dim=0)
         weight_gradient, bias_gradient = torch.autograd.grad(losses.sum(), (self.weight, self.bias))
         weight_gradient *= self._seen
         if clip_grad is not None:
             norms = torch.hypot(torch.linalg.vector_norm(weight_gradient, dim=(1, 2)), bias_gradient.norm(dim=1))
-            shares = (clip_grad / (norms + 1e-6)).clamp(max=1)  # as clip_grad_norm_ has it
+            shares = (clip_grad / (norms + 1e-6)).clamp(max=1)  # the same formula as in clip_grad_norm_
             weight_gradient, bias_gradient = (
                 weight_gradient.mul_(shares[:, None, None]),
                 bias_gradient.mul_(shares[:, None]),
@@ -111,7 +112,7 @@ class Grid:
 
     @torch.no_grad()
     def validate(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """Score all heads, and keep the weights of each as they are now where its top-1 was never as high.
+        """Evaluate all heads, and save the weights of each head whose top-1 is higher than ever before.
 
         batches: features [B, D] and labels int64 [B] of the validation split.
         """
@@ -129,15 +130,15 @@ class Grid:
 
     @property
     def best(self) -> int:
-        """The head with the highest top-1 on validation; of equals the first, with the smallest learning rate."""
+        """The head with the highest validation top-1; among equals the first, which has the smallest learning rate."""
         return max(range(len(self.rows)), key=lambda k: self.rows[k]["val/top1"])
 
     def head(self, k: int) -> dict[str, Tensor]:
-        """The state dict of a linear layer: head k at its best."""
+        """The best weights of head k, as the state dict of a linear layer."""
         return {"weight": self.best_weight[k], "bias": self.best_bias[k]}
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain values alone; the order of batches needs no more than the counts."""
+        """The state in tensors and plain values. The counts are enough to restore the order of batches."""
         return {
             "model": {name: getattr(self, name).detach() for name in TENSORS},
             "optimizer": self.optimizer.state_dict(),
@@ -147,7 +148,7 @@ class Grid:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where the grid that wrote `state` stood."""
+        """Restore the state, to continue where the grid that wrote it stopped."""
         for name in TENSORS:
             getattr(self, name).detach().copy_(state["model"][name])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -165,10 +166,10 @@ def train_grid(
     encode: Callable[[Tensor], Tensor],
     save: Callable[[], None] = lambda: None,
 ) -> None:
-    """Train all heads to the end of the recipe, on what `encode` makes of images, and validate them after each epoch.
+    """Train all heads to the end of the recipe on the features that `encode` computes, and validate after each epoch.
 
-    `save` is called every `checkpoint_every` steps, after each epoch and on Ctrl-C. Raises FloatingPointError where not
-    a single head has a finite loss.
+    `save` is called every `checkpoint_every` steps, after each epoch and on Ctrl-C. Raises FloatingPointError if no
+    head has a finite loss.
     """
     total_steps = recipe.total_steps(train)
     while grid.num_steps < total_steps or grid.step_in_epoch:
@@ -195,8 +196,8 @@ def train_grid(
 class GridSearch:
     """Many linear heads on the features of a frozen backbone (`head=grid`); the arguments are those of `Grid`.
 
-    Raises ValueError where there is no learning rate or no weight decay, one of them is negative, or a pooling is none
-    of `HALVES`.
+    Raises ValueError if there is no learning rate or no weight decay, one of them is negative, or a pooling is not in
+    `HALVES`.
     """
 
     lrs: Sequence[float]
@@ -214,15 +215,15 @@ class GridSearch:
             raise ValueError(f"fit.poolings={list(self.poolings)} must be a list of {', '.join(HALVES)}, or null")
 
     def check(self, model: Classifier, recipe: Recipe, ranks: Ranks) -> None:
-        """Raise ValueError where the heads cannot be trained, before there are features to train them on."""
+        """Raise ValueError if the heads cannot be trained. This is checked before features are computed."""
         check_linear_head(model, recipe, ranks)
         if self.poolings is not None and getattr(model.backbone, "pooling", None) != "cls+mean":
             raise ValueError("fit.poolings are halves of the features of backbone.pooling=cls+mean: set it too")
 
     def fit(self, training: Training) -> None:
-        """Train a grid in the place of the model's head, which then becomes the grid's best, and write `heads.csv`.
+        """Train a grid of heads, give the model the best one, and write `heads.csv`.
 
-        Heads compute in float32 in every precision. What they have reached is kept as `state.fitter`.
+        Heads compute in float32 in every precision. Their progress is kept in `state.fitter`.
         """
         state, recipe = training.state, training.recipe
         if state.best:  # a finished run, started again

@@ -1,4 +1,4 @@
-"""Linear heads tried on the features of a frozen backbone: their table, and the best as an ordinary checkpoint."""
+"""What grid search and logistic regression share: checks, the table of all heads, and saving the best one."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from deepdraw.runtime import Ranks, cell, csv_cell, csv_heading, write_text
 from deepdraw.training.fitter import Training
 from deepdraw.training.recipe import Recipe
 
-Row = dict[str, Any]  # a head: what it was trained with, and its metrics on validation
+Row = dict[str, Any]  # the settings of a head and its validation metrics
 
 
 def check_linear_head(model: Classifier, recipe: Recipe, ranks: Ranks) -> None:
-    """Raise ValueError where more than a linear head would train, or batches would not stay whole."""
+    """Raise ValueError if more than a linear head would train, or the recipe would change batches or weights."""
     if ranks.size > 1:
         raise ValueError(f"head=grid and head=logistic are the work of one process, not of {ranks.size}: start one")
     if will_train(model) & set(model.backbone.parameters()):
@@ -38,21 +38,21 @@ def check_linear_head(model: Classifier, recipe: Recipe, ranks: Ranks) -> None:
 
 
 def linear_head(model: Classifier) -> nn.Linear:
-    """The head that is to be fitted, once `check_linear_head` has passed."""
+    """The head to be fitted. `check_linear_head` must have passed."""
     assert isinstance(model.head, nn.Linear), type(model.head)
     return model.head
 
 
 @torch.no_grad()
 def features_of(model: Classifier, images: Tensor) -> Tensor:
-    """Features [B, D] of images uint8 [B, H, W]; features come back as they are."""
+    """Features [B, D] of images uint8 [B, H, W]. Features are returned unchanged."""
     return images if images.ndim == 2 else model.features(images)
 
 
 def finish_with_best(training: Training, head: Mapping[str, Tensor], row: Row) -> None:
-    """End the last epoch with the best head: `best.pt` and `last.pt` are as the loop would have written them for it.
+    """End the last epoch with the best head, and write `best.pt` and `last.pt` as the loop would.
 
-    What it was trained with stands in `state.best`, and so in the summary, as `head/lr` and the like.
+    Its settings are added to `state.best`, and so to the summary, as `head/lr` and the like.
     """
     state = training.state
     state.model.head.load_state_dict(head)

@@ -1,4 +1,4 @@
-"""The optimum of a linear head on the features of a frozen backbone: logistic regression, found by L-BFGS."""
+"""Logistic regression on the features of a frozen backbone: the optimal linear head, found by L-BFGS."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from deepdraw.training.recipe import Recipe
 
 CHUNK = 4096  # drawings whose logits are computed at a time
 RELEASE_EVERY = 32  # chunks
-CONSTANT = 1e-6  # a feature of a smaller standard deviation tells nothing
-GRADIENT_TOLERANCE = 1e-5  # an optimum is reached where no entry of the gradient is larger
+CONSTANT = 1e-6  # a feature with a smaller standard deviation counts as constant
+GRADIENT_TOLERANCE = 1e-5  # the search ends when no entry of the gradient is larger
 
 
 class Standardized:
-    """Features less their mean over their standard deviation, a chunk at a time; a constant one becomes 0.
+    """Standardized features (mean 0, standard deviation 1), in chunks. A constant feature becomes 0.
 
-    They are brought to the device once; on the CPU they stay on the disk, if that is where they are. Several views of a
-    drawing count as so many drawings. Raises ValueError where a feature is not finite.
+    They are copied to the device once; on the CPU, cached features stay memory-mapped. Each view of a drawing counts as
+    a drawing. Raises ValueError if a feature is not finite.
     """
 
     def __init__(self, kept: Features, device: torch.device) -> None:
@@ -66,14 +66,14 @@ class Standardized:
             yield chunk
 
     def fold(self, weight: Tensor, bias: Tensor) -> dict[str, Tensor]:
-        """The state dict of the linear layer that does on features as they come what these do on standardized ones."""
+        """The state dict of a linear layer on raw features that equals these weights on standardized features."""
         weight = weight * self.scale
         return {"weight": weight.float(), "bias": (bias - weight @ self.mean).float()}
 
 
 @dataclass(frozen=True)
 class Optimum:
-    """weight: float64 [C, D] and bias [C], for standardized features; steps: of L-BFGS that led there."""
+    """weight: float64 [C, D] and bias [C], for standardized features; steps: the number of L-BFGS steps."""
 
     weight: Tensor
     bias: Tensor
@@ -87,10 +87,11 @@ def origin(features: Standardized, num_classes: int) -> Optimum:
 
 
 def regress(features: Standardized, start: Optimum, c: float, max_steps: int) -> Optimum:
-    """Minimise the mean cross-entropy plus the squared weights, without the bias, over 2 C N.
+    """Minimize the mean cross-entropy plus the sum of squared weights (without bias) divided by 2 C N.
 
-    That is the loss of scikit-learn's LogisticRegression over C N. Weights and sums are float64, products float32. The
-    search, given up after `max_steps`, remembers a hundred gradients: 0.6 GB for 275 classes of 1,280 features.
+    This is the loss of scikit-learn's LogisticRegression divided by C N. Weights and sums are float64, products
+    float32. The search ends after `max_steps` at the latest. It stores a hundred gradients: 0.6 GB for 275 classes and
+    1,280 features.
     """
     weight, bias = start.weight.clone(), start.bias.clone()
     solver = torch.optim.LBFGS(
@@ -136,8 +137,8 @@ def loss_and_gradient(features: Standardized, weight: Tensor, bias: Tensor) -> t
 class LogisticRegression:
     """The optimum of a linear head for each strength of an L2 penalty (`head=logistic`).
 
-    cs: inverse strengths of the L2 penalty, as of `regress`; max_steps: for each. Raises ValueError where there is
-    none, or one is not above 0.
+    cs: inverse strengths C of the L2 penalty, see `regress`; max_steps: limit for each. Raises ValueError if there is
+    no C, or one is not above 0.
     """
 
     cs: Sequence[float]
@@ -150,13 +151,14 @@ class LogisticRegression:
             raise ValueError(f"fit.max_steps={self.max_steps} must be at least 1")
 
     def check(self, model: Classifier, recipe: Recipe, ranks: Ranks) -> None:
-        """Raise ValueError where the head cannot be fitted, before there are features to fit it to."""
+        """Raise ValueError if the head cannot be fitted. This is checked before features are computed."""
         check_linear_head(model, recipe, ranks)
 
     def fit(self, training: Training) -> None:
-        """Find the optimum for each strength and give the model's head the best on validation.
+        """Find the optimum for each strength, and give the model the head that is best on validation.
 
-        The strongest comes first, each next search starts from the optimum before, and of equals the stronger wins.
+        The strongest penalty comes first, and each search starts from the previous optimum. If two heads are equally
+        good, the one with the stronger penalty is chosen.
         """
         state, recipe, device = training.state, training.recipe, training.precision.device
         if state.best:  # a finished run, started again
@@ -169,7 +171,7 @@ class LogisticRegression:
         if state.fitter:
             optimum = Optimum(state.fitter["weight"].to(device), state.fitter["bias"].to(device), 0)
         else:
-            training.save_last()  # what a resumed run begins with, and is held against
+            training.save_last()  # a resumed run starts from it, and its config is compared with it
         for c in sorted(set(self.cs))[len(rows) :]:
             optimum = regress(features, optimum, c, self.max_steps)
             heads.append(features.fold(optimum.weight, optimum.bias))
@@ -185,7 +187,7 @@ class LogisticRegression:
 
 
 def all_features(training: Training) -> Features:
-    """Those that are kept, or else those of one epoch, computed into memory."""
+    """The cached features of the training split, or else the features of one epoch, computed into memory."""
     train = training.train
     if isinstance(train, FeatureLoader):
         return train.features
