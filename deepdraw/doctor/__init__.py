@@ -1,4 +1,4 @@
-"""Whether this machine can train: a line for each thing that it takes, by `python -m deepdraw.doctor`."""
+"""Checks whether this machine can train, one line for each check: `python -m deepdraw.doctor`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Status = Literal["ok", "warning", "problem"]
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found. A problem keeps training from working, a warning only some part of it."""
+    """The result of a check. With a problem training cannot work; with a warning some feature cannot."""
 
     name: str
     status: Status

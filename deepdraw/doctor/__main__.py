@@ -41,7 +41,7 @@ def examine() -> Iterator[Finding]:
     for name, check in CHECKS.items():
         try:
             yield check(name)
-        except Exception as error:  # what no check foresaw, and the very thing that a doctor is asked about
+        except Exception as error:  # an unexpected error is a finding, too
             text = f"cannot be examined ({type(error).__name__}: {first_line(error)})"
             yield Finding(name, "warning", text, "see whether training works, and report this line")
 

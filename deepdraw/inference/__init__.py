@@ -1,4 +1,4 @@
-"""A trained classifier put to use: rebuilt from its checkpoint alone, and asked about drawings of any form."""
+"""Uses a trained classifier: rebuilds it from its checkpoint and recognizes drawings of any form."""
 
 import lazy_loader
 

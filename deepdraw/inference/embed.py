@@ -1,4 +1,4 @@
-"""The features of a split or a folder as arrays on disk (`python -m deepdraw.embed ckpt=CKPT data=test out=DIR`)."""
+"""Writes the features of a split or a folder to disk (`python -m deepdraw.embed ckpt=CKPT data=test out=DIR`)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SPLITS = ("train", "val", "test", "zeroshot")
 
 @dataclass
 class Options(CheckpointOptions):
-    """What the command accepts, each as key=value; ValueError for values that cannot be meant."""
+    """The options of the command, each as key=value. Raises ValueError for impossible values."""
 
     data: str = field(
         default=MISSING,
@@ -99,7 +99,7 @@ def embed(trained: Trained, loader: Loader, folder: Path, dtype: str) -> None:
         descr = dtype_to_descr(np.dtype(dtype))
         write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
         for batch, features in outputs(trained.model.features, loader, trained.precision, title="features"):
-            with np.errstate(over="ignore"):  # told below
+            with np.errstate(over="ignore"):  # an overflow is reported below
                 block = features.float().cpu().numpy().astype(dtype)
             if not np.isfinite(block).all():
                 raise ValueError(f"a feature is no finite number in {dtype}: use dtype=float32 precision=fp32")

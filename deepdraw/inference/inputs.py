@@ -1,8 +1,8 @@
-"""Drawings in every form that people have them in, made into the images that a network was trained on.
+"""Turns drawings of any form into images as the network saw them in training.
 
 A drawing is an image (a path, a PIL image, an array) or a list of strokes. An array [n, 2] is a stroke of n points; a
-list is a stroke as Quick, Draw! writes it, [[x, ...], [y, ...]] or, with times, [[x, ...], [y, ...], [t, ...]]. Telling
-a list of points from those would be guessing: make it an array.
+list is a stroke as Quick, Draw! writes it, [[x, ...], [y, ...]] or, with times, [[x, ...], [y, ...], [t, ...]]. A list
+of points could not be distinguished from these, so it must be an array.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from deepdraw.drawings import (
 
 
 def listed(drawings: Any) -> list[Any]:
-    """The drawings that were given, be it one or many: a list or tuple of drawings, an ndjson or .bin file of them."""
+    """The given drawings as a list: one drawing, a list or tuple of drawings, or an ndjson or .bin file."""
     if isinstance(drawings, str | Path) and Path(drawings).suffix in SUFFIXES:
         return [sketch.strokes for sketch in sketches(Path(drawings))]
     if isinstance(drawings, list | tuple) and not any(map(_is_stroke, drawings)):
@@ -40,7 +40,7 @@ def listed(drawings: Any) -> list[Any]:
 def sketches(path: Path) -> Iterator[Sketch]:
     """The drawings of an ndjson file, of any words, or of a .bin file, one at a time.
 
-    Raises ValueError, in one line, for one that is broken or has no point.
+    Raises ValueError, in one line, for a drawing that is broken or has no point.
     """
     if not path.is_file():
         raise ValueError(f"there is no file {path}: correct the path")
@@ -55,8 +55,8 @@ def sketches(path: Path) -> Iterator[Sketch]:
 def draw(drawings: Sequence[Any], rasterizer: Rasterizer, first: int = 0) -> NDArray[np.uint8]:
     """The images uint8 [N, size, size] of drawings of any form, as the network sees them.
 
-    Strokes, those of an SVG file too, are drawn as in training; an image, which is taken to be dark on light, is fitted
-    into the square. Raises ValueError, in one line, for what is no drawing; its number counts from `first`.
+    Strokes, including those of an SVG file, are drawn as in training. An image is taken to be dark on light and fitted
+    into the square. Raises ValueError, in one line, for anything that is no drawing, with its number, from `first` on.
     """
     images = np.empty((len(drawings), rasterizer.size, rasterizer.size), np.uint8)
     strokes = {}
@@ -79,11 +79,11 @@ def draw(drawings: Sequence[Any], rasterizer: Rasterizer, first: int = 0) -> NDA
 def strokes_of(drawing: Sequence[Any]) -> list[NDArray[np.uint8]]:
     """The strokes of one drawing, each uint8 [n, 2], n >= 1, as the official simplification leaves them.
 
-    Whole numbers in 0..255 without times are taken to be simplified already. All else is raw, in any unit: it is
-    scaled, resampled and simplified. Strokes without a point are left out.
+    Whole numbers in 0..255 without times are taken to be simplified already. Other strokes are raw, in any unit; they
+    are scaled, resampled and simplified. Strokes without a point are left out.
 
-    Raises ValueError, in one line, for what is no stroke, for a coordinate that is not finite, and where no point is
-    left, or more strokes, or points in one, than 65,535.
+    Raises ValueError, in one line, for anything that is no stroke, for a coordinate that is not finite, if no point is
+    left, and for more than 65,535 strokes or points in a stroke.
     """
     parsed = [_parse(stroke) for stroke in drawing]
     strokes = [points for points, _ in parsed if len(points)]
@@ -100,7 +100,7 @@ def strokes_of(drawing: Sequence[Any]) -> list[NDArray[np.uint8]]:
 
 
 def _checked(image: Any) -> Any:
-    """The same; ValueError for what is of no form that an image has."""
+    """The same image. Raises ValueError if it has none of the forms of an image."""
     if isinstance(image, np.ndarray) and _is_stroke(image):
         raise ValueError(f"an array {image.shape} is no image: for a drawing of that one stroke, give it in a list")
     of_pillow = any(kind.__module__.partition(".")[0] == "PIL" for kind in type(image).__mro__)
@@ -118,7 +118,7 @@ def _is_stroke(given: Any) -> bool:
 
 
 def _is_row(given: Any) -> bool:
-    """Whether it is a sequence of numbers, maybe empty."""
+    """Whether this is a sequence of numbers, which may be empty."""
     if isinstance(given, np.ndarray):
         return given.ndim == 1
     return isinstance(given, list | tuple) and all(isinstance(number, Real) for number in given[:1])

@@ -1,4 +1,4 @@
-"""What drawings are, as CSV or JSON lines (`python -m deepdraw.predict ckpt=CKPT input=FILE`)."""
+"""Predicts the classes of drawings, as CSV or JSON lines (`python -m deepdraw.predict ckpt=CKPT input=FILE`)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ IMAGES = (".png", ".jpg", ".jpeg", ".svg")
 
 @dataclass
 class Options(CheckpointOptions):
-    """What the command accepts, each as key=value; ValueError for values that cannot be meant."""
+    """The options of the command, each as key=value. Raises ValueError for impossible values."""
 
     input: str = field(
         default=MISSING, metadata={"help": "an image, a folder of images, or drawings as .ndjson or official .bin"}
@@ -50,7 +50,7 @@ class Options(CheckpointOptions):
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """What is to be predicted: drawings, each with the `file` or the `key_id` that names it."""
+    """The drawings to predict, each with its name: a `file` or a `key_id`."""
 
     column: str
     number: int
@@ -60,7 +60,7 @@ class Inputs:
 def open_inputs(path: Path, rasterizer: Rasterizer) -> Inputs:
     """The drawings of an image, of all images in a folder and below it, or of an ndjson or .bin file.
 
-    All are read once before: ValueError, in one line, where one of them is broken, or there is none.
+    All drawings are read once to check them. Raises ValueError, in one line, if one is broken or there is none.
     """
     from deepdraw.drawings import SUFFIXES, draw_image
     from deepdraw.inference.inputs import sketches
@@ -82,7 +82,7 @@ def open_inputs(path: Path, rasterizer: Rasterizer) -> Inputs:
 
 
 def predict(recognizer: Recognizer, inputs: Inputs, output: Path | None, top: int, batch_size: int) -> None:
-    """Write a row for each drawing, batch by batch, so that Ctrl-C falls between two of them."""
+    """Write a row for each drawing, batch by batch. Ctrl-C takes effect between two batches."""
     from rich.console import Console
 
     from deepdraw.runtime import Bar, StopSignal
@@ -104,7 +104,7 @@ def predict(recognizer: Recognizer, inputs: Inputs, output: Path | None, top: in
 
 @contextmanager
 def _opened(output: Path | None) -> Iterator[TextIO]:
-    """stdout, or a file that takes its own name once it is whole."""
+    """stdout, or a file that gets its final name when it is complete."""
     if output is None:
         yield sys.stdout
         return

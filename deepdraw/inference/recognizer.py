@@ -1,4 +1,4 @@
-"""A trained classifier that is asked about drawings of any form."""
+"""A trained classifier that recognizes drawings of any form."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from deepdraw.inference.trained import Trained
 
 
 class Guess(NamedTuple):
-    """What a drawing may be, and how likely that is, in 0..1."""
+    """A predicted class and its probability, in 0..1."""
 
     name: str
     probability: float
@@ -29,10 +29,10 @@ class Recognizer:
     or .bin stands for all drawings of an official file. Images are taken to be dark on light.
 
     A stroke is an array [n, 2] of points, y downwards, or lists as Quick, Draw! writes them, [[x, ...], [y, ...]] or
-    [[x, ...], [y, ...], [t, ...]]. Strokes of whole numbers in 0..255 without times are taken to be simplified already;
-    all else is in any unit, and is scaled and simplified as Quick, Draw! does it.
+    [[x, ...], [y, ...], [t, ...]]. Strokes of whole numbers in 0..255 without times are taken to be simplified already.
+    Other strokes may have any unit; they are scaled and simplified as Quick, Draw! does it.
 
-    All of them raise ValueError, in one line, for what is no drawing.
+    All methods raise ValueError, in one line, for anything that is no drawing.
     """
 
     def __init__(self, trained: Trained) -> None:
@@ -43,7 +43,7 @@ class Recognizer:
 
     @property
     def classes(self) -> list[str]:
-        """The names that it knows; column k of the logits means `classes[k]`."""
+        """The class names. Column k of the logits means `classes[k]`."""
         return self.trained.classes
 
     def predict(self, drawings: Any, top: int = 5, batch_size: int = 64) -> list[list[Guess]]:
@@ -54,7 +54,7 @@ class Recognizer:
         return self.guesses(self.logits(drawings, batch_size), top)
 
     def guesses(self, logits: NDArray[np.float32], top: int = 5) -> list[list[Guess]]:
-        """What logits [N, C] say in words, as `predict` does."""
+        """The `top` likeliest names for logits [N, C], as `predict` returns them."""
         if top < 1:
             raise ValueError(f"top={top} asks for nothing: give at least 1")
         probabilities = torch.softmax(torch.from_numpy(logits) / (self.trained.temperature or 1.0), dim=1).numpy()
@@ -82,7 +82,7 @@ class Recognizer:
     def _computed(
         self, compute: Callable[[Tensor], Tensor], width: int, drawings: Any, batch_size: int
     ) -> NDArray[np.float32]:
-        """What `compute` makes of the images, float32 [N, width]."""
+        """The outputs of `compute` for the images of the drawings, float32 [N, width]."""
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size} computes nothing: give at least 1")
         precision, all_of_them = self.trained.precision, listed(drawings)

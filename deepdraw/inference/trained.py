@@ -1,4 +1,4 @@
-"""A trained classifier again, from its checkpoint alone."""
+"""Rebuilds a trained classifier from its checkpoint."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ DRAWS = "deepdraw.data.doodles.open_doodles"  # which writes where there is noth
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """A classifier in eval mode on its device, and all that its checkpoint says of how to use it.
+    """A classifier in eval mode on its device, with the information in its checkpoint.
 
-    config: of the run that trained it, resolved; classes: label k of its logits means `classes[k]`; rasterizer: draws
-    as it saw drawings in training; temperature: what its logits are to be divided by before the softmax, fitted on val,
-    or None where none is known for these very weights; root_given: whether the command itself said where its data are.
+    config: that of the run that trained it, resolved; classes: column k of the logits means `classes[k]`; rasterizer:
+    draws as in training; temperature: fitted on val, divides the logits before the softmax; None if it is not known for
+    these weights; root_given: whether the command itself named the place of the data.
     """
 
     path: Path
