@@ -15,7 +15,8 @@ from deepdraw.report import NONE, Described, description, title
 
 _METHODS = ("text", "whitened", "prototype", "tip", "knn")  # in the order in which they are preferred
 _MAIN = re.compile(
-    rf"((?P<method>{'|'.join(_METHODS)})_)?((?P<shots>\d+)shot_)?(?P<calibrated>calibrated_)?(harmonic|top1)"
+    rf"((?P<method>{'|'.join(_METHODS)}|[a-z]+(?=_\d+shot_))_)?((?P<shots>\d+)shot_)?"
+    r"(?P<calibrated>calibrated_)?(harmonic|top1)"
 )
 _BESIDE = ("harmonic", "seen", "unseen", "top1", "top5", "mean_class_accuracy", "loss", "ece")
 _ENDINGS = (*_BESIDE, "top10", "map3", "macro_f1", "loss_scaled", "ece_scaled", "aurc", "temperature")
@@ -190,11 +191,18 @@ def _stated(run: Run, metric: str, depth: int) -> float | None:
     return None if "shot_" in metric else run.metrics.get(f"{_prefix(metric)}top{depth}")
 
 
+def _method_place(method: str | None) -> int:
+    """The trained head first, then the methods in order, then those of the user's own."""
+    if method is None:
+        return -1
+    return _METHODS.index(method) if method in _METHODS else len(_METHODS)
+
+
 def _main_metric(runs: Sequence[Run], split: str) -> str:
     """Of the metrics that all runs have: harmonic mean or top-1, the trained head's first, then with most shots."""
 
     def place(match: re.Match[str]) -> tuple[bool, int, int, bool]:
-        method = _METHODS.index(match["method"]) if match["method"] else -1
+        method = _method_place(match["method"])
         return not match[0].endswith("harmonic"), method, -int(match["shots"] or 0), match["calibrated"] is None
 
     shared = sorted(set.intersection(*(set(run.metrics) for run in runs)))
