@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 COMMIT = "commit.txt"  # lies beside a copied package and names the commit of the copy
@@ -22,6 +21,8 @@ def git_commit() -> str | None:
         return noted.read_text() or None
     if not (PACKAGE.parent / ".git").exists():  # a repository further up is another project's
         return None
+    import subprocess  # slow to import, and --help does not need it
+
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         done = subprocess.run(command, cwd=PACKAGE, capture_output=True, text=True, check=True)

@@ -13,7 +13,6 @@ import errno
 import json
 import os
 import re
-import secrets
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
@@ -228,7 +227,7 @@ def remove_parts(folder: Path) -> None:
 
 def _part_of(path: Path) -> Path:
     name = path.name.encode()[:LONGEST].decode(errors="ignore")
-    return path.with_name(f".{name}.{secrets.token_hex(8)}.part")
+    return path.with_name(f".{name}.{os.urandom(8).hex()}.part")
 
 
 class _Locked(FileIO):

@@ -5,14 +5,11 @@ from __future__ import annotations
 import copy
 import functools
 import os
-import platform
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hydra.core.hydra_config import HydraConfig
@@ -60,6 +57,8 @@ def run_directory_for_rank0_only(main: Callable[[], None]) -> Callable[[], None]
     def wrapped() -> None:
         if os.environ.get("RANK", "0") == "0":
             return main()
+        from tempfile import TemporaryDirectory  # only ranks need it: the others start faster without
+
         with TemporaryDirectory() as aside:
             sys.argv += [f"hydra.run.dir={aside}", f"hydra.sweep.dir={aside}", "hydra.output_subdir=null"]
             return main()
@@ -136,6 +135,9 @@ def _differences(saved: Any, now: Any, path: str = "") -> Iterator[str]:
 
 def describe_run(config: Mapping[str, Any], model: nn.Module) -> dict[str, Any]:
     """The part of the summary beside the metrics: sizes, seed, device, versions and git commit."""
+    import platform  # slow to import, and --help needs neither
+    from importlib.metadata import version
+
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
