@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.utils import get_object
 from omegaconf import DictConfig
 
 from deepdraw.config import check_training, make
@@ -40,6 +41,7 @@ from deepdraw.report import print_table, write_training
 from deepdraw.runtime import Precision, Ranks, describe_run, find_device, keep_freed_memory, open_run, sole_writer
 from deepdraw.training import Checkpoints, Fitter, Recipe, State, Training, average, encodes_once
 
+NO_STROKES = "data.root={} holds images, which have no strokes: set augment=none"
 SPLITS = ("train", "val", "test")
 
 
@@ -73,11 +75,12 @@ class Data:
     def of(cls, config: DictConfig, device: torch.device, ranks: Ranks) -> Data:
         """Open the data source of a config and check all its splits."""
         augment: Augmentation | None = make(config.augment, "augment")
+        kind = get_object(config.data.source._target_)
+        if augment is not None and not getattr(kind, "has_strokes", True):  # before anything is opened or fetched
+            raise ValueError(NO_STROKES.format(config.data.get("root")))
         source: Source = make(config.data.source, "data.source")
         if augment is not None and not source.has_strokes:
-            raise ValueError(
-                f"data.root={config.data.get('root')} holds images, which have no strokes: set augment=none"
-            )
+            raise ValueError(NO_STROKES.format(config.data.get("root")))
         splits = {name: source.split(name) for name in SPLITS}
         loading = {"batch_size": config.data.batch_size, "device": device, "seed": config.seed}
         loading |= {"rank": ranks.number, "world_size": ranks.size}

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,7 +105,12 @@ def kill_worker(fork: Fork) -> None:
                 command = Path(f"/proc/{pid}/cmdline").read_bytes()
             except OSError:
                 continue
-            if pid != fork.pid and b"resource_tracker" not in command:
+            if pid == fork.pid:
+                continue
+            time.sleep(0.02)  # a process that was forked a moment ago does not have its own command line yet
+            with suppress(OSError):
+                command = Path(f"/proc/{pid}/cmdline").read_bytes()
+            if b"resource_tracker" not in command:
                 os.kill(pid, signal.SIGKILL)
                 return
 
