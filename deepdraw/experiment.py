@@ -141,9 +141,8 @@ class Experiment:
         print_layers(self.model)
         if ranks.size > 1:
             synchronize_batch_norms(self.model)
-            torch.manual_seed(
-                config.seed + ranks.number
-            )  # equal weights so far; each rank draws its own dropout, mixup
+            # The weights are equal so far; from here on each rank draws its own dropout and mixup.
+            torch.manual_seed(config.seed + ranks.number)
         self.fitter.check(self.model, self.recipe, ranks)
         self.state = self._start(config, saved)
         self._drawn_test = self.data.loaders["test"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
+
+from deepdraw.config.roles import ROLES
 
 OLD_NAMES = {
     "deepdraw.data.augment.Augment": "deepdraw.drawings.Augment",
@@ -33,17 +36,32 @@ OLD_NAMES = {
 
 
 def with_current_names(config: Any) -> Any:
-    """A checkpoint's config in which every `_target_` of deepdraw 0.1 has its current name. Nothing else changes."""
-    if isinstance(config, list):
-        return [with_current_names(part) for part in config]
+    """A checkpoint's config in which every `_target_` of deepdraw 0.1 has its current name. Nothing else changes.
+
+    The config is changed in place, and only where `conf/` has a `_target_`: it has not been checked yet, so it may be
+    nested without end.
+    """
     if not isinstance(config, dict):
         return config
-    config = {key: with_current_names(part) for key, part in config.items()}
-    target = config.get("_target_")
-    if isinstance(target, str) and target in OLD_NAMES:
-        config["_target_"] = OLD_NAMES[target]
+    for place in ROLES:
+        for node in _nodes(config, place.split(".")):
+            target = node.get("_target_")
+            if isinstance(target, str):
+                node["_target_"] = OLD_NAMES.get(target, target)
     if isinstance(data := config.get("data"), dict) and "source" in data:
         data.pop("strokes", None)  # which the source says itself today
-    if "fit" in config and isinstance(config["fit"], dict):
+    if isinstance(config.get("fit"), dict):
         config["fit"].pop("_partial_", None)  # deepdraw 0.1 wrote it, because fit was a function then
     return config
+
+
+def _nodes(config: Any, place: list[str]) -> Iterator[dict[str, Any]]:
+    """The mappings at a dotted place, in which `*` stands for every key."""
+    if not isinstance(config, dict):
+        return
+    if not place:
+        yield config
+        return
+    key, *below = place
+    for part in list(config.values()) if key == "*" else [config.get(key)]:
+        yield from _nodes(part, below)

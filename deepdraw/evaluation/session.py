@@ -45,10 +45,8 @@ class Session:
         check_writable(self.directory / "evaluations")
         if config.interpolate is not None:
             check_alphas(config.interpolate, self.trained.config.backbone.get("pretrained"))
-        self._protocol, self._caching = (
-            make(config.protocol, "protocol", _convert_="all"),
-            FeatureOptions(**config.features),
-        )
+        self._protocol = make(config.protocol, "protocol", _convert_="all")
+        self._caching = FeatureOptions(**config.features)
         self.loggers = {key: make(logger, f"logger.{key}") for key, logger in config.get("logger", {}).items()}
         chosen = config.get("metric", {})
         self.own_metrics: list[Metric] = [make(chosen[key], f"metric.{key}") for key in chosen]

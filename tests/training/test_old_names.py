@@ -57,3 +57,17 @@ def test_a_run_of_deepdraw_0_1_goes_on(trained, resume):
 def test_other_names_and_values_stay():
     config = {"a": [1, None, {"_target_": "torch.optim.AdamW"}], "_target_": ["deepdraw.training.loop.fit"]}
     assert with_current_names(config) == config
+
+
+def test_a_config_that_is_nested_without_end_is_refused_in_one_line(trained):
+    path = trained / "checkpoints/best.pt"
+    content = load_checkpoint(path)
+    endless: list = []
+    endless.append(endless)
+    many: list = []
+    for _ in range(60):
+        many = [many] * 60
+    for value in (endless, many):
+        save_checkpoint(path, {**content, "config": {**content["config"], "seed": value}})
+        with pytest.raises(ValueError, match=r"best\.pt[^\n]*$"):
+            rebuild(path, device="cpu")
