@@ -25,9 +25,9 @@ from deepdraw.config import check_training, make
 from deepdraw.data import Epochs, Loader, Source, Split
 from deepdraw.drawings import Augmentation, Rasterizer
 from deepdraw.evaluation import (
-    Metric,
     PredictionsBuilder,
     compute_metrics,
+    make_metrics,
     read_descriptions,
     sample,
     score,
@@ -149,8 +149,7 @@ class Experiment:
         if encodes_once(self.model, self.recipe, self.data.augment, self._caching):
             self.data.encode_once(self._encoder(), self._caching)
         self.checkpoints = Checkpoints(checkpoints.folder, self._metadata(), ranks)
-        chosen = config.get("metric", {})
-        self.own_metrics: list[Metric] = [make(chosen[key], f"metric.{key}") for key in chosen]
+        self.own_metrics = make_metrics(config)
         self.metrics: dict[str, float] = {}
 
     def fit(self) -> None:

@@ -2,7 +2,7 @@ from .calibration import Reliability
 from .classify import sample, score
 from .evaluation import Evaluation, Stacking
 from .intervals import mcnemar
-from .metric import Kappa, Metric, compute_metrics
+from .metric import Kappa, Metric, compute_metrics, make_metrics
 from .metric_files import (
     TRIAL,
     Description,
@@ -35,6 +35,7 @@ __all__ = [
     "Text",
     "compute_metrics",
     "lower_is_better",
+    "make_metrics",
     "mcnemar",
     "open_split",
     "read_descriptions",

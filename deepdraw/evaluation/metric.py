@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
+from omegaconf import DictConfig
 
+from deepdraw.config import make
 from deepdraw.evaluation.predictions import Predictions
 
 
@@ -55,6 +57,12 @@ class Kappa:
         )
         chance = float(true @ predicted) / len(predictions) ** 2
         return (float(predictions.right.mean()) - chance) / (1 - chance) if chance < 1 else 0.0
+
+
+def make_metrics(config: DictConfig) -> list[Metric]:
+    """The metrics that the group `metric` of a config names, beside the built-in ones."""
+    chosen = config.get("metric", {})
+    return [make(chosen[key], f"metric.{key}") for key in chosen]
 
 
 def compute_metrics(metrics: Iterable[Metric], predictions: Predictions) -> dict[str, float]:

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from deepdraw.config import check_evaluation, make
 from deepdraw.data import Epochs, Joined, JoinedLoader, Loader, Split
 from deepdraw.evaluation.evaluation import Evaluation
-from deepdraw.evaluation.metric import Metric, compute_metrics
+from deepdraw.evaluation.metric import compute_metrics, make_metrics
 from deepdraw.evaluation.metric_files import TRIAL
 from deepdraw.evaluation.splits import open_split, result_name, seen_drawings
 from deepdraw.evaluation.task import Task
@@ -48,8 +48,7 @@ class Session:
         self._protocol = make(config.protocol, "protocol", _convert_="all")
         self._caching = FeatureOptions(**config.features)
         self.loggers = {key: make(logger, f"logger.{key}") for key, logger in config.get("logger", {}).items()}
-        chosen = config.get("metric", {})
-        self.own_metrics: list[Metric] = [make(chosen[key], f"metric.{key}") for key in chosen]
+        self.own_metrics = make_metrics(config)
         source = self.trained.source()
         self.name = result_name(config.split, source)
         self.split: Split = open_split(config.split, source, self.trained.classes)
