@@ -1,6 +1,7 @@
 from .launch_local import launch_locally
 from .launch_slurm import launch_on_slurm
-from .record import Sweep, read_sweep, states
+from .record import Sweep, read_sweep
+from .states import states
 from .submission import open_sweep
 
 __all__ = [

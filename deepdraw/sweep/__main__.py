@@ -16,9 +16,10 @@ from deepdraw.runtime import failure_line, one_line_end, read_yaml, shown
 from deepdraw.sweep import slurm
 from deepdraw.sweep import table as results
 from deepdraw.sweep.backends import BACKENDS
-from deepdraw.sweep.record import Job, JobState, Sweep, is_own, read_sweep, states, write_sweep
+from deepdraw.sweep.record import Job, Sweep, is_own, read_sweep, write_sweep
 from deepdraw.sweep.reports import readable_report
 from deepdraw.sweep.signature import forget_compiled
+from deepdraw.sweep.states import JobState, states
 
 
 def status(sweep: Sweep, chosen: argparse.Namespace) -> int:

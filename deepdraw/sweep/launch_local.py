@@ -15,8 +15,9 @@ from hydra.core.utils import JobReturn
 
 from deepdraw.runtime import PACKAGE, create_file, failure_line, interruptible
 from deepdraw.sweep import processes
-from deepdraw.sweep.record import Job, Sweep, states, write_sweep
+from deepdraw.sweep.record import Job, Sweep, write_sweep
 from deepdraw.sweep.reports import Report, readable_report, write_report
+from deepdraw.sweep.states import states
 from deepdraw.sweep.submission import returns, write_jobs
 from deepdraw.sweep.table import conclude, describe
 

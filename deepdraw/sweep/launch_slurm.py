@@ -14,7 +14,8 @@ from hydra.core.utils import JobReturn
 from deepdraw.runtime import failure_line
 from deepdraw.sweep import slurm
 from deepdraw.sweep.estimate import estimate
-from deepdraw.sweep.record import Job, Sweep, states, write_sweep
+from deepdraw.sweep.record import Job, Sweep, write_sweep
+from deepdraw.sweep.states import states
 from deepdraw.sweep.submission import returns, write_jobs
 from deepdraw.sweep.table import conclude, describe
 

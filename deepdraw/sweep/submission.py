@@ -17,9 +17,11 @@ from omegaconf import DictConfig, OmegaConf, read_write
 
 from deepdraw.evaluation import lower_is_better
 from deepdraw.runtime import COMMIT, PACKAGE, Lock, git_commit
+from deepdraw.sweep.claim import claim
 from deepdraw.sweep.composing import QuickLoader, write_config
-from deepdraw.sweep.record import Job, JobState, Sweep, claim, inside, write_sweep
+from deepdraw.sweep.record import Job, Sweep, inside, write_sweep
 from deepdraw.sweep.snapshot import check_import, copy_code, digest, own_packages
+from deepdraw.sweep.states import JobState
 
 OWN_CONFIGS = ("command-line", "hydra.searchpath in command-line", "hydra.searchpath in main")  # as Hydra calls them
 

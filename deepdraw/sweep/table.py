@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepdraw.runtime import MB, cell, csv_cell, csv_heading, read_json, shown, write_text
-from deepdraw.sweep.record import JobState, Sweep, inside, read_sweep, states
+from deepdraw.sweep.record import Sweep, inside, read_sweep
+from deepdraw.sweep.states import JobState, states
 from deepdraw.sweep.tails import last_lines
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ import yaml
 from hydra import compose, initialize_config_dir
 
 from deepdraw.sweep.launch_local import visible_gpus
-from deepdraw.sweep.record import JobState, read_sweep, states
+from deepdraw.sweep.record import read_sweep
+from deepdraw.sweep.states import JobState, states
 
 ROOT = Path(__file__).parents[2]
 

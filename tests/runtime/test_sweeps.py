@@ -16,8 +16,10 @@ import pytest
 from omegaconf import OmegaConf
 from rich.console import Console
 
+from deepdraw.sweep.claim import claim
 from deepdraw.sweep.job import find_objective
-from deepdraw.sweep.record import Job, Sweep, claim, read_sweep, states, write_sweep
+from deepdraw.sweep.record import Job, Sweep, read_sweep, write_sweep
+from deepdraw.sweep.states import states
 from deepdraw.sweep.submission import check_direction
 from deepdraw.sweep.table import describe, print_failures, print_table, ranked, write_results
 
