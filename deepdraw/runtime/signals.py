@@ -43,8 +43,9 @@ def interruptible(often: bool = False) -> Iterator[None]:
     """Let the first Ctrl-C or SIGTERM raise KeyboardInterrupt. A later one ends the process, unless `often` is set.
 
     Signals that the parent process or the program already handles or ignores are left alone. Other exceptions after an
-    interruption, for example from a broken import, become KeyboardInterrupt. If Python cannot raise the interruption,
-    as within `__del__`, the process ends, because the signal would otherwise be lost.
+    interruption, for example from a broken import, become KeyboardInterrupt. So does a normal end, unless `often` is
+    set: a library has then caught the interruption. If Python cannot raise it, as within `__del__`, the process ends,
+    because the signal would otherwise be lost.
     """
     if threading.current_thread() is not threading.main_thread():  # Python accepts handlers only in the main thread
         yield
@@ -57,6 +58,8 @@ def interruptible(often: bool = False) -> Iterator[None]:
     try:
         with _silent_interruptions():
             yield
+        if interrupt.came and not often:  # a library caught the exception and went on
+            raise KeyboardInterrupt
     except Exception as error:
         if not interrupt.came:
             raise

@@ -41,10 +41,10 @@ def run(directory: Path, number: int, job_id: str, rank: int = 0) -> Any:
     (job,) = (job for job in sweep.jobs if job.number == number)
     task = Path(sweep.task)
     report = Report("RUNNING", job_id, socket.gethostname(), os.getpid(), started=_now())
-    if rank == 0:
-        write_report(job.directory, report)
     try:
         with interruptible():  # an import that Ctrl-C breaks is no failure of the job
+            if rank == 0:
+                write_report(job.directory, report)
             config = load_config(directory / "jobs" / f"{number}.yaml")
             os.chdir(config.hydra.runtime.cwd)
             check_code(task, sweep.code["digest"], sweep.code["packages"])

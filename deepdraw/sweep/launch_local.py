@@ -22,6 +22,7 @@ from deepdraw.sweep.submission import returns, write_jobs
 from deepdraw.sweep.table import conclude, describe
 
 POLL_SECONDS = 0.1  # seconds between two looks at the running processes
+GRACE_SECONDS = 20.0  # after which a job is interrupted again if Ctrl-C broke its work and yet it has not ended
 
 
 def launch_locally(
@@ -166,9 +167,18 @@ class Queue:
         for number in (signal.SIGINT, signal.SIGINT, signal.SIGKILL):
             for _, _, process in self._running:
                 process.send_signal(number)
+            again = time.monotonic() + GRACE_SECONDS
             try:
                 while self._running:
                     self._look()
+                    if time.monotonic() > again:
+                        self._end_those_that_dropped_the_signal()
                 return
             except KeyboardInterrupt:
                 continue
+
+    def _end_those_that_dropped_the_signal(self) -> None:
+        """Interrupt again the jobs that a second SIGINT ends at once. A job that is saving still handles the signal."""
+        for _, _, process in self._running:
+            if processes.has_default_handler(process.pid, signal.SIGINT):
+                process.send_signal(signal.SIGINT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -69,6 +70,16 @@ def interrupt(directory: Path, reports: Mapping[int, Report]) -> str:
             with suppress(ProcessLookupError):
                 os.kill(report.pid, signal.SIGINT)
     return ""
+
+
+def has_default_handler(pid: int, number: signal.Signals) -> bool:
+    """Whether this signal would end the process; False where the system does not tell (no Linux, no such process)."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    masks = dict(re.findall(r"^Sig(Ign|Cgt):\s*([0-9a-f]+)$", status, re.MULTILINE))
+    return len(masks) == 2 and not any(int(mask, 16) >> (number - 1) & 1 for mask in masks.values())
 
 
 def _is_job(directory: Path, number: int, report: Report) -> bool:

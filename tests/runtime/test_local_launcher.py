@@ -21,8 +21,8 @@ from deepdraw.sweep.states import JobState, states
 
 ROOT = Path(__file__).parents[2]
 
-# Stands in for train.py: raises for x=2 and dies for x=3, until there is a file "mended"; x=0 never ends by itself, x=5
-# once there is a file "go".
+# Stands in for train.py: raises for x=2 and dies for x=3, until there is a file "mended"; x=0 never ends by itself,
+# x=6 catches Ctrl-C and goes on, x=5 ends once there is a file "go".
 STUB = """
 import json, os, signal, time
 from pathlib import Path
@@ -41,6 +41,11 @@ def main(cfg):
         os.kill(os.getpid(), signal.SIGKILL)
     if cfg.x == 0:
         time.sleep(300)
+    if cfg.x == 6:
+        try:
+            time.sleep(300)
+        except BaseException:
+            time.sleep(300)
     while cfg.x == 5 and not Path("go").exists():
         time.sleep(0.1)
     (hydra_run_directory() / "told.json").write_text(json.dumps(told | {"end": time.time()}))
@@ -153,6 +158,18 @@ def test_a_stopped_sweep_ends_its_jobs_and_says_how_to_go_on(tmp_path, ended_by)
     assert process.returncode == 130
     assert [job.state for job in found(tmp_path)] == ["STOPPED"] * 3
     assert f"python -m deepdraw.sweep resume {tmp_path / 'elsewhere/sweep'}" in output
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells how a process handles signals")
+def test_a_stopped_sweep_also_ends_a_job_in_which_a_library_dropped_the_interruption(tmp_path):
+    process = launch(tmp_path, "+x=6", CUDA_VISIBLE_DEVICES="")
+    wait_for(tmp_path, ["RUNNING"])
+    time.sleep(5)  # it has reached its first sleep
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert [job.state for job in found(tmp_path)] == ["STOPPED"]
 
 
 @pytest.mark.slow

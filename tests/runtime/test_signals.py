@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 
 import pytest
 
@@ -156,6 +157,11 @@ def test_between_epochs_sigterm_interrupts_as_ctrl_c_does(unhandled):
         send(signal.SIGTERM)
         assert stop.requested
         stop.raise_if_requested()
+
+
+def test_an_interruption_that_a_library_catches_is_raised_at_the_end(unhandled):
+    with pytest.raises(KeyboardInterrupt), interruptible(), suppress(KeyboardInterrupt):
+        send(signal.SIGINT)
 
 
 def test_who_handles_sigterm_already_keeps_it(terminated):
