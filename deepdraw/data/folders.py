@@ -15,19 +15,19 @@ from numpy.typing import NDArray
 from deepdraw.data.shards import Shards
 from deepdraw.data.tars import FOLDERS, ImageTars
 from deepdraw.drawings import (
-    JPEG_SIGNATURE,
-    PNG_SIGNATURE,
+    DRAWING_SUFFIXES,
     Complexity,
     Drawings,
     Rasterizer,
     fit_to_square,
     hash_text,
+    is_image,
     is_light_on_dark,
     ranges,
     read_image,
     read_svg,
 )
-from deepdraw.runtime import LARGEST, open_regular
+from deepdraw.runtime import LARGEST, Found, open_regular, visible, walk
 
 if TYPE_CHECKING:
     from deepdraw.data.interfaces import Split
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BLOCK = 16  # images; small, so that shuffling blocks mixes the classes, which are stored one after another
-SUFFIXES = (".png", ".jpg", ".jpeg", ".svg")
-LEFT_BY_SYSTEMS = {"Thumbs.db", "desktop.ini", "__MACOSX"}
 SPECIMENS = 16  # images looked at for their polarity
 
 
@@ -45,7 +43,7 @@ def open_folder(path: Path) -> Split:
 
     - ROOT/<split> of shards (a ROOT with an index.json), or ROOT itself where it has only one split;
     - ROOT/<split> of image tars (see `deepdraw.data.tars`), or ROOT itself where it has only one split;
-    - a folder with one sub-folder of PNG, JPEG and SVG files for each class, named as the class is.
+    - a folder with one sub-folder of images and SVG files for each class, named as the class is.
 
     Raises ValueError, naming file or folder and the fix, if it is none of these or has an error.
     """
@@ -56,7 +54,7 @@ def open_folder(path: Path) -> Split:
 
 
 class ImageFolder:
-    """Images in one sub-folder for each class, in the order of their paths. PNG, JPEG and SVG may be mixed.
+    """Images in one sub-folder for each class, in the order of their paths. All image formats and SVG may be mixed.
 
     classes: the names of the sub-folders, sorted; key ids: a hash of each path within the folder. SVG files are drawn
     as strokes, with the rasterizer's line width. Raises ValueError, naming the file or folder, for other files and for
@@ -66,7 +64,9 @@ class ImageFolder:
     def __init__(self, root: Path) -> None:
         self._root = root
         self.classes = _class_folders(root)
-        of_class = {name: _images(root / name) for name in self.classes}
+        found = {name: _images(root / name) for name in self.classes}
+        log.info("%s: %s", root, sum(found.values(), Found()))
+        of_class = {name: [file.name for file in images.files] for name, images in found.items()}
         self.labels = np.repeat(np.arange(len(of_class)), [len(names) for names in of_class.values()])
         self._files = files = [f"{name}/{file}" for name, names in of_class.items() for file in names]
         self._key_ids = np.array([hash_text(file) for file in files], np.uint64)
@@ -154,7 +154,7 @@ def _names(source: Shards | ImageTars) -> dict[str, str]:
 def _class_folders(root: Path) -> list[str]:
     """The names of the class folders under `root`, sorted."""
     layout = f"lay images out as {root / '<class>' / '<name>.png'} (or .jpg, .svg)"
-    entries = _visible(root)
+    entries = visible(root)
     folders = [entry.name for entry in entries if entry.is_dir()]
     if not folders:
         raise ValueError(f"{root} has no class folders: {layout}")
@@ -163,32 +163,24 @@ def _class_folders(root: Path) -> list[str]:
     return folders
 
 
-def _images(folder: Path) -> list[str]:
-    """The names of the images of a class, sorted."""
-    entries = _visible(folder)
-    for entry in entries:
-        if entry.is_dir():
-            raise ValueError(f"{entry} is a folder within a class: put images right into {folder}")
-        if entry.suffix.lower() not in SUFFIXES:
-            raise ValueError(f"{entry} is neither PNG, JPG nor SVG: convert it or take it away")
-    if not entries:
+def _images(folder: Path) -> Found:
+    """The images of a class, sorted by name, and how many other files there are."""
+    if nested := [entry for entry in visible(folder) if entry.is_dir()]:
+        raise ValueError(f"{nested[0]} is a folder within a class: put images right into {folder}")
+    refusal = f"is neither PNG, JPG nor SVG, nor {', '.join(DRAWING_SUFFIXES[3:-1])}: convert it or take it away"
+    found = walk(folder, DRAWING_SUFFIXES, refuse=lambda _: refusal)
+    if not found.files:
         raise ValueError(f"{folder} holds no image: put PNG, JPG or SVG files there or remove the folder")
-    return [entry.name for entry in entries]
-
-
-def _visible(folder: Path) -> list[Path]:
-    """The entries of a folder, sorted by name, without hidden files and files of the operating system."""
-    entries = [entry for entry in folder.iterdir() if entry.name not in LEFT_BY_SYSTEMS]
-    return sorted(entry for entry in entries if not entry.name.startswith("."))
+    return found
 
 
 def _size_and_time(path: Path) -> tuple[int, int]:
     """The size in bytes and the modification time of a file. Its first bytes are checked."""
     fix = "fetch it anew or take it away"
     with open_regular(path, largest=LARGEST["SVG" if _is_svg(path.name) else "image"], fix=fix) as file:
-        start = file.read(len(PNG_SIGNATURE))
-    if not start or not (_is_svg(path.name) or start.startswith((PNG_SIGNATURE, JPEG_SIGNATURE))):
-        raise ValueError(f"{path} {'is no PNG or JPEG image' if start else 'is empty'}: {fix}")
+        start = file.read(12)
+    if not start or not (_is_svg(path.name) or is_image(start)):
+        raise ValueError(f"{path} {'is no image' if start else 'is empty'}: {fix}")
     status = path.stat()
     return status.st_size, status.st_mtime_ns
 

@@ -1,13 +1,16 @@
 from .augment import Augment, Augmentation, AugmentingRasterizer, nothing
 from .files import MAX_LENGTH, SUFFIXES, Broken, Sketch, read_sketches
-from .image_headers import JPEG_SIGNATURE, NO_IMAGE, PNG_SIGNATURE, check_size, image_size
+from .image_headers import JPEG_SIGNATURE, NO_IMAGE, PNG_SIGNATURE, check_size, image_size, is_image
 from .images import decode, draw_image, fit_to_square, is_light_on_dark, read_image
+from .kinds import DRAWING_SUFFIXES, IMAGE_SUFFIXES, reason_not_read, word_of
 from .packed import Complexity, Drawings, hash_text, mix, ranges
 from .raster import Polarity, Rasterizer
 from .simplification import simplify
 from .svg import read_svg
 
 __all__ = [
+    "DRAWING_SUFFIXES",
+    "IMAGE_SUFFIXES",
     "JPEG_SIGNATURE",
     "MAX_LENGTH",
     "NO_IMAGE",
@@ -28,6 +31,7 @@ __all__ = [
     "fit_to_square",
     "hash_text",
     "image_size",
+    "is_image",
     "is_light_on_dark",
     "mix",
     "nothing",
@@ -35,5 +39,7 @@ __all__ = [
     "read_image",
     "read_sketches",
     "read_svg",
+    "reason_not_read",
     "simplify",
+    "word_of",
 ]

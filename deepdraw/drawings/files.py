@@ -13,11 +13,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from deepdraw.drawings.kinds import word_of
 from deepdraw.drawings.simplification import cut, simplify
-from deepdraw.runtime import LARGEST, open_regular
+from deepdraw.runtime import LARGEST, open_unpacked
 
 MAX_LENGTH = 2**16 - 1
-SUFFIXES = (".ndjson", ".bin")
+SUFFIXES = (".ndjson", ".bin", ".ndjson.gz", ".bin.gz")
 _HEADER = struct.Struct("<Q2sbIH")  # key_id, country, recognized, timestamp, number of strokes
 _LENGTH = struct.Struct("<H")
 
@@ -42,7 +43,7 @@ class Broken:
 
 
 def read_sketches(path: Path, *, any_word: bool = False) -> Iterator[Sketch | Broken]:
-    """Read the drawings of one official file, named `<word>.ndjson` (simplified or raw) or `<word>.bin`.
+    """Read the drawings of one official file, `<word>.ndjson` (simplified or raw) or `<word>.bin`, or of a gzip of it.
 
     The content of an ndjson line shows which of the two formats it has: a raw stroke has three arrays (x, y, t), a
     simplified one has two. Raw drawings are simplified. A line whose word is not the file's counts as broken, unless
@@ -51,8 +52,9 @@ def read_sketches(path: Path, *, any_word: bool = False) -> Iterator[Sketch | Br
     Raises:
         ValueError: if there is no such file, or a .bin file does not parse. A broken line of ndjson is skipped.
     """
-    with open_regular(path) as file:
-        yield from _read_bin(file, path) if path.suffix == ".bin" else _read_ndjson(file, path.stem, any_word)
+    is_bin = path.name.lower().removesuffix(".gz").endswith(".bin")
+    with open_unpacked(path) as file:
+        yield from _read_bin(file, path) if is_bin else _read_ndjson(file, word_of(path), any_word)
 
 
 def _read_ndjson(file: BinaryIO, word: str, any_word: bool) -> Iterator[Sketch | Broken]:
@@ -127,7 +129,7 @@ def _parse_strokes(drawn: list[list[list[float]]]) -> list[np.ndarray]:
 
 
 def _read_bin(file: BinaryIO, path: Path) -> Iterator[Sketch | Broken]:
-    number = 0
+    number, word = 0, word_of(path)
     while header := file.read(_HEADER.size):
         number += 1
         try:
@@ -143,7 +145,7 @@ def _read_bin(file: BinaryIO, path: Path) -> Iterator[Sketch | Broken]:
             # Records have no marker, so the next one cannot be found.
             raise ValueError(f"{path}: drawing {number} does not parse, nor can what follows: fetch the file anew")
         full = [stroke for stroke in strokes if len(stroke)]
-        yield Sketch(path.stem, key_id, bool(recognized), full, num_strokes - len(full))
+        yield Sketch(word, key_id, bool(recognized), full, num_strokes - len(full))
 
 
 def _read_stroke(file: BinaryIO) -> np.ndarray:

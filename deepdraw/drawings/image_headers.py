@@ -11,6 +11,7 @@ MOST_PIXELS = 1 << 26  # 67 million, as in the largest cameras; decoding takes a
 MOST_SCANS = 100  # passes over all pixels in a progressive JPEG; encoders write about 10
 PNG_SIGNATURE, JPEG_SIGNATURE = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 FORMS = ("BMP", "GIF", "PPM", "TIFF", "WEBP")  # the formats that Pillow reads here; OpenCV reads PNG and JPEG
+OTHER_SIGNATURES = (b"GIF8", b"BM", b"II*\0", b"MM\0*", *(b"P%d" % form for form in range(1, 7)))
 WITHOUT_SIZE = {0xC4, 0xC8, 0xCC}  # JPEG markers in the range of frames that start no frame
 ALONE = {0x01, *range(0xD0, 0xD9)}  # JPEG markers without a segment
 # The exceptions that Pillow raises for bytes that are no image.
@@ -27,6 +28,12 @@ def check_size(size: tuple[int, int], encoded: bytes = b"") -> None:
         raise ValueError(f"has {width:,} x {height:,} pixels, too many pixels (more than {MOST_PIXELS:,})")
     if encoded.startswith(JPEG_SIGNATURE) and encoded.count(b"\xff\xda") > MOST_SCANS:
         raise ValueError(f"has more than {MOST_SCANS} scans")
+
+
+def is_image(start: bytes) -> bool:
+    """Whether these first bytes of a file, 12 of them, begin an image of a format that is read."""
+    is_webp = start.startswith(b"RIFF") and start[8:12] == b"WEBP"
+    return is_webp or start.startswith((PNG_SIGNATURE, JPEG_SIGNATURE, *OTHER_SIGNATURES))
 
 
 def image_size(encoded: bytes) -> tuple[int, int] | None:

@@ -26,11 +26,12 @@ from deepdraw.drawings import (
     read_sketches,
     simplify,
 )
+from deepdraw.runtime import suffix_among
 
 
 def listed(drawings: Any) -> list[Any]:
     """The given drawings as a list: one drawing, a list or tuple of drawings, or an ndjson or .bin file."""
-    if isinstance(drawings, str | Path) and Path(drawings).suffix in SUFFIXES:
+    if isinstance(drawings, str | Path) and suffix_among(str(drawings), SUFFIXES):
         return [sketch.strokes for sketch in sketches(Path(drawings))]
     if isinstance(drawings, list | tuple) and not any(map(_is_stroke, drawings)):
         return list(drawings)

@@ -8,6 +8,7 @@ if __name__ == "__main__":
 import csv
 import io
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,13 +21,13 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from omegaconf import MISSING
 
-from deepdraw.runtime import CheckpointOptions, csv_cell, name_grown, open_growing, run_command
+from deepdraw.runtime import CheckpointOptions, csv_cell, name_grown, open_growing, run_command, suffix_among, walk
 
 if TYPE_CHECKING:
     from deepdraw.drawings import Rasterizer
     from deepdraw.inference.recognizer import Guess, Recognizer
 
-IMAGES = (".png", ".jpg", ".jpeg", ".svg")
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -62,22 +63,28 @@ def open_inputs(path: Path, rasterizer: Rasterizer) -> Inputs:
 
     All drawings are read once to check them. Raises ValueError, in one line, if one is broken or there is none.
     """
-    from deepdraw.drawings import SUFFIXES, draw_image
+    from deepdraw.drawings import DRAWING_SUFFIXES, SUFFIXES, draw_image, reason_not_read
     from deepdraw.inference.inputs import sketches
 
     if not path.exists():
         raise ValueError(f"input={path} does not exist: correct the path")
-    if path.suffix in SUFFIXES and not path.is_dir():
+    if suffix_among(path.name, SUFFIXES) and not path.is_dir():
         number = sum(1 for _ in sketches(path))
         inputs = Inputs("key_id", number, ((str(sketch.key_id), sketch.strokes) for sketch in sketches(path)))
     else:
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGES) if path.is_dir() else [path]
+        files = [path]
+        if path.is_dir():
+            found = walk(path, DRAWING_SUFFIXES, refuse=reason_not_read)
+            log.info("%s: %s", path, found)
+            files = found.files
         with ThreadPoolExecutor() as threads:
             for _ in threads.map(lambda file: draw_image(file, rasterizer), files):
                 pass
         inputs = Inputs("file", len(files), ((str(file), file) for file in files))
     if not inputs.number:
-        raise ValueError(f"input={path} holds no drawing: give a file or folder of {', '.join((*IMAGES, *SUFFIXES))}")
+        raise ValueError(
+            f"input={path} holds no drawing: give a file or folder of {', '.join((*DRAWING_SUFFIXES, *SUFFIXES))}"
+        )
     return inputs
 
 

@@ -25,7 +25,9 @@ from .reading import (
     LARGEST,
     MB,
     NO_ARRAY,
+    is_gzip,
     open_regular,
+    open_unpacked,
     parse_json,
     read_bytes,
     read_json,
@@ -56,6 +58,7 @@ from .run_directory import (
 )
 from .seals import check_seal, write_sealed
 from .signals import Preempted, StopSignal, interruptible, preemptible, signals_held
+from .walking import Found, is_hidden, suffix_among, visible, walk
 from .workers import prepare_worker
 
 __all__ = [
@@ -71,6 +74,7 @@ __all__ = [
     "Bar",
     "CheckpointOptions",
     "Forecast",
+    "Found",
     "Lock",
     "NewDirectory",
     "Precision",
@@ -99,6 +103,8 @@ __all__ = [
     "hydra_config",
     "hydra_run_directory",
     "interruptible",
+    "is_gzip",
+    "is_hidden",
     "keep_freed_memory",
     "keeps_tracebacks",
     "name_grown",
@@ -108,6 +114,7 @@ __all__ = [
     "open_growing",
     "open_regular",
     "open_run",
+    "open_unpacked",
     "parse",
     "parse_json",
     "preemptible",
@@ -125,7 +132,10 @@ __all__ = [
     "shown",
     "signals_held",
     "sole_writer",
+    "suffix_among",
     "usage",
+    "visible",
+    "walk",
     "whole_file",
     "whole_folder",
     "with_progress_bar",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -96,10 +97,11 @@ def run_command(
 def one_line_end(interrupted: str) -> Iterator[None]:
     """Replace tracebacks by one line: for errors of the input or the machine, and `interrupted` on Ctrl-C or SIGTERM.
 
-    The exit status is 1, or 130 after an interruption. HYDRA_FULL_ERROR=1 keeps the traceback.
+    The exit status is 1, or 130 after an interruption. HYDRA_FULL_ERROR=1 keeps the traceback. Meanwhile what deepdraw
+    logs is shown on stderr.
     """
     try:
-        with interruptible():
+        with interruptible(), _log_lines():
             yield
             sys.stdout.flush()
     except KeyboardInterrupt:
@@ -111,6 +113,20 @@ def one_line_end(interrupted: str) -> Iterator[None]:
             raise
         drop_stdout_that_fails()
         sys.exit(f"error: {line}")
+
+
+@contextmanager
+def _log_lines() -> Iterator[None]:
+    """Show what deepdraw logs, such as how many files it took and left, as lines on stderr."""
+    logger, handler = logging.getLogger("deepdraw"), logging.StreamHandler()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 def _names(options: type[Any]) -> dict[str, str]:

@@ -6,15 +6,17 @@ Every reader either returns what its docstring promises or raises one ValueError
 from __future__ import annotations
 
 import errno
+import gzip
 import math
 import os
 import stat
 import struct
 import sys
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,6 +66,30 @@ def open_regular(path: Path, *, largest: int | None = None, fix: str = "correct 
         if largest is not None and status.st_size > largest:
             raise ValueError(f"{path} has {status.st_size:,} bytes, more than the {largest:,} that it may have: {fix}")
         yield file
+
+
+@contextmanager
+def open_unpacked(path: Path, *, fix: str = "fetch it anew or leave it out") -> Iterator[BinaryIO]:
+    """Open a regular file for reading bytes; a gzip, whatever its name, is unpacked while it is read.
+
+    Raises ValueError, naming the file, as `open_regular` does, and for a gzip that is damaged or cut short.
+    """
+    with open_regular(path, fix=fix) as file:
+        if not is_gzip(file.read(10)):
+            file.seek(0)
+            yield file
+            return
+        file.seek(0)
+        try:
+            with gzip.GzipFile(fileobj=file) as unpacked:
+                yield cast("BinaryIO", unpacked)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise ValueError(f"{path} is a gzip that is damaged or cut short: {fix}") from error
+
+
+def is_gzip(start: bytes) -> bool:
+    """Whether these first 10 bytes of a file begin a gzip. No drawing of a .bin file begins so."""
+    return start.startswith(b"\x1f\x8b\x08") and len(start) > 8 and not start[3] & 0xE0 and start[8] in (0, 2, 4)
 
 
 def read_bytes(path: Path, *, largest: int, fix: str = "correct the path") -> bytes:

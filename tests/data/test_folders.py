@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from deepdraw.data.folders import open_folder
 from deepdraw.data.loader import Loader
@@ -127,6 +128,32 @@ def test_images_that_are_light_on_dark_are_told_of(tmp_path, caplog):
     assert "light on dark" in caplog.text
 
 
+def test_images_of_every_form_are_read_alike_and_counted(tmp_path, caplog):
+    pixels = np.full((16, 16), 200, np.uint8)
+    for number, suffix in enumerate(("png", "webp", "BMP", "gif", "tif", "tiff", "pgm")):
+        (tmp_path / "cat").mkdir(exist_ok=True)
+        Image.fromarray(pixels).convert("L").save(tmp_path / f"cat/{number}.{suffix}", lossless=True)
+    put(tmp_path, {"cat/._0.png": b"\0\5\x16\7", "__MACOSX/cat/._0.png": b"x", ".ipynb_checkpoints/x.png": b"x"})
+    with caplog.at_level("INFO"):
+        split = open_folder(tmp_path)
+    assert split.classes == ["cat"]
+    assert (np.abs(read_all(split)[0].astype(int) - 200) <= 1).all()
+    assert "7 files (1 .bmp, 1 .gif, 1 .pgm, 1 .png, 1 .tif, 1 .tiff, 1 .webp), 1 left out" in caplog.text
+
+
+def test_links_are_followed_and_one_that_leads_nowhere_is_named(tmp_path):
+    put(tmp_path / "real", {"cat/1.png": gray(200)})
+    (tmp_path / "linked/dog").mkdir(parents=True)
+    (tmp_path / "linked/cat").symlink_to(tmp_path / "real/cat")
+    (tmp_path / "linked/dog/2.png").symlink_to(tmp_path / "real/cat/1.png")
+    assert open_folder(tmp_path / "linked").labels.tolist() == [0, 1]
+    (tmp_path / "linked/dog/3.png").symlink_to("gone.png")
+    assert "linked/dog/3.png is a link to gone.png, which cannot be read" in error(tmp_path / "linked")
+    (tmp_path / "linked/dog/3.png").unlink()
+    (tmp_path / "linked/bee").symlink_to("gone")
+    assert "linked/bee is a link to gone, which cannot be read" in error(tmp_path / "linked")
+
+
 @pytest.mark.parametrize(
     ("files", "words"),
     [
@@ -137,7 +164,9 @@ def test_images_that_are_light_on_dark_are_told_of(tmp_path, caplog):
         ({"a/1.png": gray(200), "a/notes.txt": b"x"}, ["a/notes.txt is neither PNG, JPG nor SVG"]),
         ({"a/b/1.png": gray(200)}, ["a/b is a folder within a class"]),
         ({"a/1.png": b""}, ["a/1.png is empty"]),
-        ({"a/1.png": b"GIF89a"}, ["a/1.png is no PNG or JPEG image"]),
+        ({"a/1.png": b"#!/bin/sh"}, ["a/1.png is no image"]),
+        ({"a/1.png": b"GIF89a"}, ["a/1.png is no image or is cut short"]),
+        ({"a/1.png": gray(200), "a/2.heic": b"x"}, ["a/2.heic is neither PNG", "convert it"]),
         ({"a/1.png": gray(200)[:-20]}, ["a/1.png is no image or is cut short"]),
         ({"a/1.svg": svg("")}, ["a/1.svg has no strokes"]),
         ({"a/1.svg": b"<svg"}, ["a/1.svg is broken XML"]),

@@ -1,5 +1,6 @@
 """The command from official files to shards: what is kept, what is counted, what is refused."""
 
+import gzip
 import json
 import random
 import signal
@@ -161,6 +162,25 @@ def test_a_misnamed_file_is_refused_before_any_is_read(source, tmp_path):
 def test_two_files_of_one_category_are_refused(source):
     (source / "zebra.bin").touch()
     with pytest.raises(ValueError, match=r"both zebra\.bin and zebra\.ndjson"):
+        find_files(source)
+
+
+def test_files_are_found_by_their_names_packed_or_from_the_console_and_the_rest_is_told(source, tmp_path, caplog):
+    whole = run(f"source={source}", f"root={tmp_path / 'whole'}")
+    (source / "zebra.ndjson").rename(source / "full_simplified_zebra.ndjson")
+    (source / "yoga.ndjson.gz").write_bytes(gzip.compress((source / "yoga.ndjson").read_bytes()))
+    (source / "yoga.ndjson").unlink()
+    (source / "airplane.ndjson").rename(source / "airplane.NDJSON")
+    for name in ("._zebra.ndjson", ".DS_Store", "categories.txt"):
+        (source / name).write_bytes(b"\0\5\x16\7")
+    with caplog.at_level("INFO"):
+        again = run(f"source={source}", f"root={tmp_path / 'again'}")
+    assert {name: part.key_ids.tolist() for name, part in again.items()} == {
+        name: part.key_ids.tolist() for name, part in whole.items()
+    }
+    assert "4 files (3 .ndjson, 1 .ndjson.gz), 3 left out (2 hidden or of the system, 1 .txt)" in caplog.text
+    (source / "ambulance.zip").touch()
+    with pytest.raises(ValueError, match=r"ambulance\.zip is an archive: unpack it"):
         find_files(source)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import os
 import re
@@ -110,6 +111,43 @@ def test_a_folder_is_all_images_in_and_below_it_in_order(best, folder, capsys):
     assert table(capsys.readouterr().out) == rows[2:]
 
 
+def test_images_of_all_forms_are_taken_and_what_is_left_is_told(best, folder, capsys):
+    for suffix in ("webp", "bmp", "gif", "tif", "PPM"):
+        Image.fromarray(np.full((20, 30), 255, np.uint8)).save(folder / f"more.{suffix}")
+    (folder / "._a.JPG").write_bytes(b"\0\5\x16\7")
+    (folder / "deep/up").symlink_to("..")
+    main([f"ckpt={best}", f"input={folder}"])
+    printed = capsys.readouterr()
+    assert len(table(printed.out)) == 8
+    assert "8 files (2 .png, 1 .bmp, 1 .gif, 1 .jpg, 1 .ppm, 1 .tif, 1 .webp), 3 left out" in printed.err
+    assert "(1 .txt, 1 folders that links reach again, 1 hidden or of the system)" in printed.err
+
+
+@pytest.mark.parametrize(("name", "fix"), [("a.HEIC", "convert it to PNG"), ("old.zip", "unpack it")])
+def test_what_may_hold_drawings_but_is_not_read_is_refused_by_name(best, folder, name, fix, capsys):
+    (folder / name).write_bytes(b"x")
+    message = refusal(f"ckpt={best}", f"input={folder}")
+    assert name in message
+    assert fix in message
+    assert capsys.readouterr().out == ""
+
+
+def test_a_link_that_leads_nowhere_is_refused_by_name(best, folder):
+    (folder / "gone.png").symlink_to("nowhere.png")
+    assert f"{folder / 'gone.png'} is a link to nowhere.png" in refusal(f"ckpt={best}", f"input={folder}")
+
+
+def test_drawings_may_be_gzipped(best, ndjson, capsys):
+    main([f"ckpt={best}", f"input={ndjson}"])
+    rows = capsys.readouterr().out
+    packed = ndjson.with_suffix(".ndjson.gz")
+    packed.write_bytes(gzip.compress(ndjson.read_bytes()))
+    main([f"ckpt={best}", f"input={packed}"])
+    assert capsys.readouterr().out == rows
+    packed.write_bytes(packed.read_bytes()[:-20])
+    assert "drawings.ndjson.gz is a gzip that is damaged or cut short" in refusal(f"ckpt={best}", f"input={packed}")
+
+
 def test_a_broken_image_is_refused_by_name_before_anything_is_written(best, folder, tmp_path, capsys):
     whole = (folder / "b.png").read_bytes()
     (folder / "z.png").write_bytes(whole[: len(whole) // 2])
@@ -170,7 +208,7 @@ def test_a_reader_that_has_seen_enough_ends_it_in_silence(best, ndjson, monkeypa
         ("ckpt={best}", "option input is missing"),
         ("ckpt=nowhere.pt input=x", "there is no checkpoint nowhere.pt"),
         ("ckpt={best} input=nowhere.png", "input=nowhere.png does not exist: correct the path"),
-        ("ckpt={best} input={empty}", "holds no drawing: give a file or folder of .png, .jpg, .jpeg, .svg, .ndjson"),
+        ("ckpt={best} input={empty}", "holds no drawing: give a file or folder of .png, .jpg, .jpeg, .webp"),
         ("ckpt={best} input={text}", "notes.txt is no image"),
         ("ckpt={best} input={folder} output=out.txt", "name it FILE.csv or FILE.jsonl"),
         ("ckpt={best} input={folder} output={folder}/none/out.csv", "choose another file"),

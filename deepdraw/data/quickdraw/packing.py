@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -16,8 +17,10 @@ from rich.progress import track
 
 from deepdraw.data.quickdraw.categories import check_category
 from deepdraw.data.quickdraw.splits import select
-from deepdraw.drawings import SUFFIXES, Broken, Drawings, Sketch, read_sketches
-from deepdraw.runtime import prepare_worker, signals_held
+from deepdraw.drawings import SUFFIXES, Broken, Drawings, Sketch, read_sketches, reason_not_read, word_of
+from deepdraw.runtime import prepare_worker, signals_held, walk
+
+log = logging.getLogger(__name__)
 
 MAX_BROKEN = 0.01
 DROPPED = {
@@ -38,7 +41,8 @@ def find_files(source: Path) -> dict[str, Path]:
     """The official file of each category in a directory.
 
     Raises:
-        ValueError: if there is no file, more than one of a category, or one that is named after none.
+        ValueError: if there is no file, more than one of a category, one that is named after none, or one of a form
+            that is not read here.
     """
     if not source.is_dir():
         siblings = [path.name for path in source.parent.iterdir()] if source.parent.is_dir() else []
@@ -46,13 +50,16 @@ def find_files(source: Path) -> dict[str, Path]:
         hint = f"did you mean {source.parent / nearest[0]}?" if nearest else "check the path"
         raise ValueError(f"source={source} is no directory: {hint}")
     files: dict[str, Path] = {}
-    for path in sorted(path for path in source.iterdir() if path.suffix in SUFFIXES):
-        check_category(path.stem, path)
-        if path.stem in files:
-            raise ValueError(f"{source} has both {files[path.stem].name} and {path.name}: keep one of them")
-        files[path.stem] = path
+    found = walk(source, SUFFIXES, deeper=False, refuse=reason_not_read)
+    for path in found.files:
+        name = word_of(path)
+        check_category(name, path)
+        if name in files:
+            raise ValueError(f"{source} has both {files[name].name} and {path.name}: keep one of them")
+        files[name] = path
     if not files:
         raise ValueError(f"source={source} has no <category>.ndjson and no <category>.bin: name the directory that has")
+    log.info("%s: %s", source, found)
     return files
 
 
