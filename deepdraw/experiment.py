@@ -23,7 +23,7 @@ from omegaconf import DictConfig
 
 from deepdraw.config import check_training, make
 from deepdraw.data import Epochs, Loader, Source, Split
-from deepdraw.drawings import Augmentation, Rasterizer
+from deepdraw.drawings import Augmentation, ImageAugmentation, Rasterizer
 from deepdraw.evaluation import (
     PredictionsBuilder,
     compute_metrics,
@@ -41,7 +41,7 @@ from deepdraw.report import print_table, write_training
 from deepdraw.runtime import Precision, Ranks, describe_run, find_device, keep_freed_memory, open_run, sole_writer
 from deepdraw.training import Checkpoints, Fitter, Recipe, State, Training, average, encodes_once
 
-NO_STROKES = "data.root={} holds images, which have no strokes: set augment=none"
+NO_IMAGE_FORM = "data.root={} holds images, which augment={} does not change: set augment=none"
 SPLITS = ("train", "val", "test")
 
 
@@ -75,12 +75,13 @@ class Data:
     def of(cls, config: DictConfig, device: torch.device, ranks: Ranks) -> Data:
         """Open the data source of a config and check all its splits."""
         augment: Augmentation | None = make(config.augment, "augment")
+        needs_strokes = augment is not None and not isinstance(augment, ImageAugmentation)
         kind = get_object(config.data.source._target_)
-        if augment is not None and not getattr(kind, "has_strokes", True):  # before anything is opened or fetched
-            raise ValueError(NO_STROKES.format(config.data.get("root")))
+        if needs_strokes and getattr(kind, "has_strokes", True) is False:  # before anything is opened or fetched
+            raise ValueError(NO_IMAGE_FORM.format(config.data.get("root"), type(augment).__name__))
         source: Source = make(config.data.source, "data.source")
-        if augment is not None and not source.has_strokes:
-            raise ValueError(NO_STROKES.format(config.data.get("root")))
+        if needs_strokes and not source.has_strokes:
+            raise ValueError(NO_IMAGE_FORM.format(config.data.get("root"), type(augment).__name__))
         splits = {name: source.split(name) for name in SPLITS}
         loading = {"batch_size": config.data.batch_size, "device": device, "seed": config.seed}
         loading |= {"rank": ranks.number, "world_size": ranks.size}

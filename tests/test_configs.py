@@ -28,6 +28,8 @@ NEEDED = {
     ("freeze", "first12"): ["backbone=dinov2_small"],
     ("freeze", "lora"): ["backbone=dinov2_small"],
     ("data", "tars"): ["data.root=tars"],
+    ("data", "folder"): ["data.root=drawings"],
+    ("data", "csv"): ["data.file=labels.csv"],
 }
 # Each experiment on a small network in place of its own, for a step.
 SMALL_VIT = ["backbone=timm", "backbone.name=vit_tiny_patch16_224", "backbone.image_size=32"]

@@ -71,6 +71,8 @@ ROLES = {
             "deepdraw.data.doodles.open_doodles",
             "deepdraw.data.Shards",
             "deepdraw.data.tars.ImageTars",
+            "deepdraw.data.files.Folder",
+            "deepdraw.data.files.LabeledFiles",
         ),
         method="split",
     ),

@@ -1,4 +1,4 @@
-from .augment import Augment, Augmentation, AugmentingRasterizer, nothing
+from .augment import Augment, Augmentation, AugmentingRasterizer, ImageAugmentation, nothing, place_image
 from .files import MAX_LENGTH, SUFFIXES, Broken, Sketch, read_sketches
 from .image_headers import JPEG_SIGNATURE, NO_IMAGE, PNG_SIGNATURE, check_size, image_size, is_image
 from .images import decode, draw_image, fit_to_square, is_light_on_dark, read_image
@@ -22,6 +22,7 @@ __all__ = [
     "Broken",
     "Complexity",
     "Drawings",
+    "ImageAugmentation",
     "Polarity",
     "Rasterizer",
     "Sketch",
@@ -35,6 +36,7 @@ __all__ = [
     "is_light_on_dark",
     "mix",
     "nothing",
+    "place_image",
     "ranges",
     "read_image",
     "read_sketches",

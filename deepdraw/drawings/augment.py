@@ -1,13 +1,15 @@
-"""Stroke-level augmentation: changes each drawing to look as if it had been drawn another time."""
+"""Augmentation: changes each drawing, strokes or an image, to look as if it had been drawn another time."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deepdraw.drawings.image_augment import shrink, warp, widen
+from deepdraw.drawings.images import fit_to_square
 from deepdraw.drawings.packed import Drawings, mix
 from deepdraw.drawings.raster import Rasterizer
 
@@ -25,7 +27,8 @@ RANGES = {
 class Augmentation(Protocol):
     """What changes drawings before they are drawn, in training; `Augment` is one.
 
-    Make it a dataclass of plain values: features of augmented drawings are kept under its fields.
+    Make it a dataclass of plain values: features of augmented drawings are kept under its fields. One that also changes
+    images has a method `change_image`, as `ImageAugmentation` says.
     """
 
     def __call__(self, drawings: Drawings, salt: str) -> tuple[Drawings, NDArray[np.float32]]:
@@ -33,6 +36,15 @@ class Augmentation(Protocol):
 
         The same salt gives the same change, another one another; it stands for the seed and the epoch.
         """
+        ...
+
+
+@runtime_checkable
+class ImageAugmentation(Protocol):
+    """An `Augmentation` that changes images, too."""
+
+    def change_image(self, image: NDArray[np.uint8], key_id: int, salt: str) -> tuple[NDArray[np.uint8], float]:
+        """The changed image, gray uint8 [H, W] and dark on light as `image` is, and the factor on its line width."""
         ...
 
 
@@ -49,7 +61,8 @@ class Augment:
     that left and right change places; dropout: probability that a small stroke is left out (the larger its
     part in the drawing, the less), though one is always kept; jitter: how far points move, root mean square,
     as a share of the drawing's longer side; line_width: a factor between 1 / line_width and line_width.
-    Raises ValueError for a strength out of range.
+    An image is changed by the same rotation, shear, stretch, flip and line width as strokes with its key id would be;
+    dropout and jitter need strokes. Raises ValueError for a strength out of range.
     """
 
     rotation: float
@@ -71,29 +84,35 @@ class Augment:
         The random numbers are a hash of `salt` and the drawing's key id. They do not depend on the batch or the rank.
         """
         kept = _drop_strokes(drawings, self.dropout, _uniform(_stroke_seeds(drawings, f"{salt} strokes")))
-        seeds = mix(drawings.key_ids, f"{salt} drawings")
-        chance = _uniform(np.add.outer(seeds, np.arange(11, dtype=np.uint64)))
+        chance = _chance(drawings.key_ids, salt)
         points = _wave(kept, self.jitter, chance[:, 5:].reshape(-1, 2, 3))
-        matrices = np.repeat(self._matrices(*chance[:, :4].T), np.diff(kept.drawing_point_starts), axis=0)
+        matrices = np.repeat(_matrices(*self._affine(*chance[:, :4].T)), np.diff(kept.drawing_point_starts), axis=0)
         points = np.einsum("pij,pj->pi", matrices, points)
         moved = Drawings(points, kept.stroke_lengths, kept.stroke_counts, kept.labels, kept.key_ids)
         return moved, self.line_width ** (2 * chance[:, 4] - 1)
 
-    def _matrices(
+    def change_image(self, image: NDArray[np.uint8], key_id: int, salt: str) -> tuple[NDArray[np.uint8], float]:
+        """The changed image, gray uint8 [H, W], and the factor on its line width."""
+        chance = _chance(np.array([key_id], np.uint64), salt)
+        angle, slant, width, height = (float(one[0]) for one in self._affine(*chance[:, :4].T))
+        return warp(image, angle, slant, width, height), float(self.line_width ** (2 * chance[0, 4] - 1))
+
+    def _affine(
         self,
         rotation: NDArray[np.float32],
         shear: NDArray[np.float32],
         stretch: NDArray[np.float32],
         flip: NDArray[np.float32],
-    ) -> NDArray[np.float32]:
-        """The affine maps that numbers from [0, 1), each [N], stand for: float32 [N, 2, 2]."""
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Angle, slant, width and height that numbers from [0, 1), each [N], stand for: float32 [N] each.
+
+        A drawing is stretched by width (negative where it is flipped) and height, then slanted, then rotated.
+        """
         angle = np.deg2rad(self.rotation) * (2 * rotation - 1)
         slant = self.shear * (2 * shear - 1)
         height = (1 + self.stretch) ** (0.5 - stretch)
         width = np.where(flip < self.flip, -1, 1) / height
-        cos, sin = np.cos(angle), np.sin(angle)
-        rows = [[cos * width, (cos * slant - sin) * height], [sin * width, (sin * slant + cos) * height]]
-        return np.array(rows, np.float32).transpose(2, 0, 1)
+        return angle, slant, width, height
 
 
 class AugmentingRasterizer(Rasterizer):
@@ -106,6 +125,42 @@ class AugmentingRasterizer(Rasterizer):
     def __call__(self, drawings: Drawings, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
         """Augment and draw every drawing: uint8 [N, size, size], written into `out` if it is given."""
         return self.draw(*self._augment(drawings, self._salt), out)
+
+    def place(self, image: NDArray[np.uint8], key_id: int) -> NDArray[np.uint8]:
+        """Augment a gray image [H, W] and fit it into the square: uint8 [size, size].
+
+        Raises TypeError where the augmentation has no form for images.
+        """
+        if not isinstance(self._augment, ImageAugmentation):
+            raise TypeError(f"{type(self._augment).__name__} has no change_image")
+        size = self.size
+        if max(image.shape) > 2 * size:  # more pixels would cost time and change nothing
+            image = shrink(image, 2 * size)
+        changed, factor = self._augment.change_image(image, key_id, self._salt)
+        fitted = fit_to_square(changed, Rasterizer(size, self.line_width, self.margin))
+        widened = widen(fitted, (factor - 1) * self.line_width)
+        return 255 - widened if self.polarity == "white_on_black" else widened
+
+
+def place_image(image: NDArray[np.uint8], key_id: int, rasterizer: Rasterizer) -> NDArray[np.uint8]:
+    """Fit a gray image [H, W], dark on light, into the square of a rasterizer, augmented if it augments."""
+    if isinstance(rasterizer, AugmentingRasterizer):
+        return rasterizer.place(image, key_id)
+    return fit_to_square(image, rasterizer)
+
+
+def _matrices(
+    angle: NDArray[np.float32], slant: NDArray[np.float32], width: NDArray[np.float32], height: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """The maps that stretch, then slant, then rotate: float32 [N, 2, 2]."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    rows = [[cos * width, (cos * slant - sin) * height], [sin * width, (sin * slant + cos) * height]]
+    return np.array(rows, np.float32).transpose(2, 0, 1)
+
+
+def _chance(key_ids: NDArray[np.uint64], salt: str) -> NDArray[np.float32]:
+    """Eleven numbers in [0, 1) for each drawing: float32 [N, 11]."""
+    return _uniform(np.add.outer(mix(key_ids, f"{salt} drawings"), np.arange(11, dtype=np.uint64)))
 
 
 def _stroke_seeds(drawings: Drawings, salt: str) -> NDArray[np.uint64]:

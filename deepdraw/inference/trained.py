@@ -85,7 +85,8 @@ def rebuild(
     if config.backbone.get("pretrained") and pretrained is not None:
         config.backbone.pretrained = pretrained
     if root is not None:
-        config.data.root = config.data.source.root = str(root)
+        key = "root" if "root" in config.data.source else "file"  # of a data=csv
+        config.data[key] = config.data.source[key] = str(root)
     on = find_device(device)
     computing = Precision(precision, on)  # type: ignore[arg-type]  # which refuses other names
     try:

@@ -1,5 +1,6 @@
 """Augmentation: another drawing of the same thing, told by seed, epoch and key id alone."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -203,9 +204,18 @@ def test_training_alone_is_augmented(train, monkeypatch):
     assert augmented == [(True, option("sketch")), (False, None), (False, None)]
 
 
-def test_images_cannot_be_augmented_and_nothing_is_read_to_say_so(train):
-    with pytest.raises(SystemExit, match="set augment=none"):
-        train("data=tars", "data.root=http://nowhere.invalid/tars", "augment=sketch")
+@dataclass(frozen=True)
+class OfStrokesAlone:
+    """An augmentation of one's own that has no form for images."""
+
+    def __call__(self, drawings, salt):
+        return drawings, np.ones(len(drawings), np.float32)
+
+
+def test_images_are_not_augmented_by_what_has_no_form_for_them_and_nothing_is_read_to_say_so(train):
+    own = f"augment={{_target_:{__name__}.OfStrokesAlone}}"
+    with pytest.raises(SystemExit, match="OfStrokesAlone.*set augment=none"):
+        train("data=tars", "data.root=http://nowhere.invalid/tars", own)
 
 
 @pytest.mark.parametrize("strength", [{"rotation": -1}, {"dropout": 1.1}, {"line_width": 0.7}, {"jitter": 1}])

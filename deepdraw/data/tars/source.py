@@ -16,7 +16,7 @@ from deepdraw.data.quickdraw import CATEGORIES, SEEN, UNSEEN
 from deepdraw.data.shard_index import MOST_CLASSES
 from deepdraw.data.tars.index import TarIndex, open_index
 from deepdraw.data.tars.remote import fetch, is_remote
-from deepdraw.drawings import Rasterizer, decode, fit_to_square, mix
+from deepdraw.drawings import Rasterizer, decode, mix, place_image
 from deepdraw.runtime import read_text
 
 FOLDERS = {"train": "train", "val": "train", "test": "test", "zeroshot": "quickdraw_zeroshot"}
@@ -112,7 +112,7 @@ class TarSplit:
     ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
         """Put those at `rows` [N] of the concatenated `blocks` into images [N, size, size]: labels and key ids.
 
-        See `deepdraw.drawings.fit_to_square` for how. Raises ValueError if an image does not decode.
+        See `deepdraw.drawings.place_image` for how. Raises ValueError if an image does not decode.
         """
         blocks = np.asarray(blocks)
         starts, sizes = self._block_starts[blocks], self.block_sizes[blocks]
@@ -123,7 +123,8 @@ class TarSplit:
             with open(self._index.tars[number], "rb", buffering=0) as tar:
                 for i in np.flatnonzero(samples["tar"] == number):
                     tar.seek(samples["offset"][i])
-                    images[i] = fit_to_square(self._decode(tar.read(samples["num_bytes"][i]), chosen[i]), rasterizer)
+                    image = self._decode(tar.read(samples["num_bytes"][i]), chosen[i])
+                    images[i] = place_image(image, int(samples["key_id"][i]), rasterizer)
         return self._class_of_label[samples["label"]], np.ascontiguousarray(samples["key_id"])
 
     def _decode(self, encoded: bytes, sample: int) -> NDArray[np.uint8]:
