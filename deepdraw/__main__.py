@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import os
 import runpy
 import sys
 from difflib import get_close_matches
+from types import ModuleType
 
 from deepdraw.runtime import scripts_folder
 
@@ -39,12 +42,20 @@ def main() -> None:
         sys.argv = [script, *arguments]
         runpy.run_path(script, run_name="__main__")
     elif name in MODULES:
-        sys.argv = [f"deepdraw {name}", *arguments]
-        runpy.run_module(f"deepdraw.{name}", run_name="__main__", alter_sys=True)
+        sys.argv = [f"deepdraw {name}", *arguments]  # by which --help names the command
+        sys.exit(_command_module(name).main(arguments))
     else:
         names = [*SCRIPTS, *MODULES]
         nearest = get_close_matches(name, names, n=1, cutoff=0)[0]
         sys.exit(f"error: there is no command {name!r}: did you mean {nearest}? Choose one of {', '.join(names)}")
+
+
+def _command_module(name: str) -> ModuleType:
+    """The module deepdraw.NAME, or the `__main__` of a package of that name."""
+    specification = importlib.util.find_spec(f"deepdraw.{name}")
+    assert specification is not None, name
+    is_package = specification.submodule_search_locations is not None
+    return importlib.import_module(f"deepdraw.{name}{'.__main__' if is_package else ''}")
 
 
 def _usage() -> str:

@@ -59,6 +59,18 @@ def test_questions_are_answered_without_heavy_imports(command, answer):
     assert packages & HEAVY == set()
 
 
+MODULES = ("sweep", "predict", "embed", "compare", "doctor", "data.quickdraw")
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_says_how_it_is_used_as_it_was_called(name):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", f"deepdraw.{name}", "--help"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"usage: python -m deepdraw.{name}")
+
+
 @pytest.mark.slow
 def test_a_timm_backbone_never_imports_open_clip(polygon_root, tmp_path):
     packages, _ = imported(

@@ -1,4 +1,4 @@
-"""The command that puts runs side by side (`python -m deepdraw.compare.__main__ RUN RUN`)."""
+"""The command that puts runs side by side (`python -m deepdraw.compare RUN RUN`)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from deepdraw.runtime import run_command, shown
 
-USAGE = "python -m deepdraw.compare.__main__ RUN RUN ... | SWEEP [key=value ...]"
+USAGE = "python -m deepdraw.compare RUN RUN ... | SWEEP [key=value ...]"
 
 
 @dataclass
@@ -57,14 +57,14 @@ def run(directories: Sequence[Path], options: Options) -> None:
         print(f"written to {shown(Path(options.out) / 'comparison.{md,csv,html}')}")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; bad input ends it with one line."""
     paths: list[str] = []
     options: list[str] = []
     for argument in sys.argv[1:] if arguments is None else arguments:
         is_option = argument in ("-h", "--help") or ("=" in argument and not Path(argument).is_dir())
         (options if is_option else paths).append(argument)  # a sweep's directories may be called lr=0.1
-    run_command(
+    return run_command(
         Options,
         USAGE,
         lambda chosen: run([Path(path) for path in paths], chosen),
@@ -74,4 +74,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

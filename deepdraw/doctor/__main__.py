@@ -6,13 +6,14 @@ if __name__ == "__main__":
     import deepdraw.runtime.startup  # noqa: F401  # Ctrl-C ends the imports below without a traceback, too
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.text import Text
 
 from deepdraw.doctor import Finding, first_line, hardware, services, software
-from deepdraw.runtime import cell, one_line_end
+from deepdraw.runtime import cell, run_command
 
 STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 
@@ -46,19 +47,29 @@ def examine() -> Iterator[Finding]:
             yield Finding(name, "warning", text, "see whether training works, and report this line")
 
 
-def main() -> int:
+@dataclass
+class Options:
+    """The command takes none."""
+
+
+def run(options: Options) -> int:
     """Print a line for each finding; 1 if one of them is a problem, 0 otherwise."""
     console = Console(highlight=False, soft_wrap=True)
     num_problems = 0
-    with one_line_end("interrupted: not all was examined"):
-        for finding in examine():
-            line = Text.assemble((f"{finding.status:8}", STYLES[finding.status]), (f"{finding.name:14}", "bold"))
-            console.print(line + cell(finding.text) + cell(f" -> {finding.fix}" if finding.fix else "", "cyan"))
-            num_problems += finding.status == "problem"
-        verdict = f"{num_problems} to be mended before training" if num_problems else "ready to train"
-        console.print(verdict, style="bold")
+    for finding in examine():
+        line = Text.assemble((f"{finding.status:8}", STYLES[finding.status]), (f"{finding.name:14}", "bold"))
+        console.print(line + cell(finding.text) + cell(f" -> {finding.fix}" if finding.fix else "", "cyan"))
+        num_problems += finding.status == "problem"
+    verdict = f"{num_problems} to be mended before training" if num_problems else "ready to train"
+    console.print(verdict, style="bold")
     return int(num_problems > 0)
 
 
+def main(arguments: Sequence[str] = ()) -> int:
+    """Run the command. Returns the exit status: 1 if something keeps this machine from training."""
+    interrupted = "interrupted: not all was examined"
+    return run_command(Options, "python -m deepdraw.doctor", run, arguments, interrupted=interrupted)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -8,6 +8,7 @@ if __name__ == "__main__":
 import csv
 import os
 import shutil
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -110,10 +111,10 @@ def embed(trained: Trained, loader: Loader, folder: Path, dtype: str) -> None:
             row += len(labels)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; bad input ends it with one line."""
     line = "python -m deepdraw.embed ckpt=CKPT data=SPLIT|FOLDER out=DIR [key=value ...]"
-    run_command(Options, line, run, arguments, interrupted="interrupted: nothing was written")
+    return run_command(Options, line, run, arguments, interrupted="interrupted: nothing was written")
 
 
 def run(options: Options) -> None:
@@ -147,4 +148,4 @@ def run(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -154,11 +154,11 @@ def _json_lines(column: str, rows: Iterable[tuple[str, list[Guess]]]) -> str:
     return text.encode("utf-8", "backslashreplace").decode()  # a file's name may hold bytes that are no text
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; bad input ends it with one line, before anything is written."""
     line = "python -m deepdraw.predict ckpt=CKPT input=FILE [output=FILE.csv] [key=value ...]"
     interrupted = "interrupted: the rows of all drawings so far are on stdout, or in the output's .part"
-    run_command(Options, line, run, arguments, interrupted=interrupted)
+    return run_command(Options, line, run, arguments, interrupted=interrupted)
 
 
 def run(options: Options) -> None:
@@ -176,4 +176,4 @@ def run(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

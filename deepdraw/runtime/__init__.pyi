@@ -17,7 +17,7 @@ from .files import (
 )
 from .lock import Lock
 from .memory import keep_freed_memory
-from .options import CheckpointOptions, one_line_end, parse, run_command, usage
+from .options import CheckpointOptions, as_called, one_line_end, parse, run_command, run_main, usage
 from .precision import DTYPES, Precision, find_device
 from .progress import LINE_EVERY, Bar, Forecast, duration, with_progress_bar
 from .ranks import ALONE, Ranks
@@ -82,6 +82,7 @@ __all__ = [
     "Ranks",
     "StopSignal",
     "append_text",
+    "as_called",
     "best_checkpoint",
     "cell",
     "check_folders",
@@ -128,6 +129,7 @@ __all__ = [
     "results_writer",
     "run_command",
     "run_directory_for_rank0_only",
+    "run_main",
     "scripts_folder",
     "shown",
     "signals_held",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -43,6 +44,8 @@ def parse(options: type[Options], arguments: Sequence[str]) -> Options:
     Raises ValueError, in one line, for an unknown key or a value of a wrong type. So does its `__post_init__`.
     """
     keys = _names(options)
+    if arguments and not keys:
+        raise ValueError(f"unknown option {arguments[0]!r}: the command takes none")
     pairs = [argument.partition("=") for argument in arguments]
     for key, equals, _ in pairs:
         if key not in keys:
@@ -76,21 +79,47 @@ def usage(options: type[Any], line: str) -> str:
 def run_command(
     options: type[Options],
     line: str,
-    run: Callable[[Options], None],
+    run: Callable[[Options], int | None],
     arguments: Sequence[str] | None = None,
     *,
     interrupted: str,
-) -> None:
-    """Run a command of `key=value` options: --help prints its usage, bad input ends it with one line.
+) -> int:
+    """Run a command of `key=value` options as `run_main` does; --help prints its usage.
 
-    line: how the command is typed; arguments: by default those of the process; interrupted: what to say on Ctrl-C.
+    line: how the command is typed, such as `python -m deepdraw.predict input=FILE`.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if {"-h", "--help"} & set(arguments):
-        print(usage(options, line))
-        return
+
+    def read(words: Sequence[str]) -> Options | None:
+        if {"-h", "--help"} & set(words):
+            print(usage(options, as_called(line)))
+            return None
+        return parse(options, words)
+
+    return run_main(read, run, arguments, interrupted=interrupted)
+
+
+def run_main(
+    read: Callable[[Sequence[str]], Options | None],
+    run: Callable[[Options], int | None],
+    arguments: Sequence[str] | None = None,
+    *,
+    interrupted: str,
+) -> int:
+    """Run what every command runs as its `main`: bad input ends it with one line. Returns the exit status of `run`.
+
+    read: makes options of arguments, None where they asked for help alone; arguments: by default those of the process;
+    interrupted: what to print on Ctrl-C.
+    """
     with one_line_end(interrupted):
-        run(parse(options, arguments))
+        options = read(sys.argv[1:] if arguments is None else arguments)
+        status = None if options is None else run(options)
+    return status or 0
+
+
+def as_called(line: str) -> str:
+    """A command line that begins with `python -m deepdraw.NAME`, with `deepdraw NAME` if the user called it so."""
+    called = sys.argv[0]
+    return re.sub(r"^python -m \S+", called, line) if called.startswith("deepdraw ") else line
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 from omegaconf import MISSING
 
-from deepdraw.runtime.options import one_line_end, parse, usage
+from deepdraw.runtime.options import as_called, one_line_end, parse, run_command, usage
 
 
 @dataclass
@@ -66,6 +66,27 @@ def test_bad_input_ends_the_command_with_one_line():
 def test_bad_input_that_a_worker_met_is_the_same_line():
     with pytest.raises(SystemExit, match=r"^error: no such drawing$"), one_line_end("stopped"):
         raise ValueError("Caught ValueError in worker 0.\nTraceback ...\nValueError: no such drawing")
+
+
+@dataclass
+class Nothing:
+    """The options of a command that takes none."""
+
+
+def test_a_command_ends_with_the_status_of_what_it_runs(capsys):
+    assert run_command(Nothing, "command", lambda options: 3, [], interrupted="stopped") == 3
+    assert run_command(Nothing, "command", lambda options: None, [], interrupted="stopped") == 0
+    assert run_command(Nothing, "command", lambda options: 3, ["--help"], interrupted="stopped") == 0
+    assert capsys.readouterr().out == "usage: command\n"
+    with pytest.raises(SystemExit, match=r"^error: unknown option 'size=3': the command takes none$"):
+        run_command(Nothing, "command", lambda options: 0, ["size=3"], interrupted="stopped")
+
+
+@pytest.mark.parametrize("called", ["deepdraw predict", "/path/deepdraw/predict.py"])
+def test_a_command_is_named_as_the_user_called_it(monkeypatch, called):
+    monkeypatch.setattr("sys.argv", [called, "--help"])
+    expected = "deepdraw predict" if called == "deepdraw predict" else "python -m deepdraw.predict"
+    assert as_called("python -m deepdraw.predict ckpt=CKPT") == f"{expected} ckpt=CKPT"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

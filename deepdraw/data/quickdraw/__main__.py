@@ -22,7 +22,7 @@ from deepdraw.data.quickdraw.download import download
 from deepdraw.data.quickdraw.packing import DROPPED, ODDITIES, find_files, pack_files
 from deepdraw.data.quickdraw.splits import SPLIT_RULES
 from deepdraw.data.shards import Shards, write_shards
-from deepdraw.runtime import cell, check_writable, one_line_end, parse, shown, usage
+from deepdraw.runtime import cell, check_writable, one_line_end, run_command, shown
 
 KINDS = {"read": "drawings read", **DROPPED, "kept": "drawings kept", **ODDITIES}  # that an index counts
 
@@ -142,20 +142,26 @@ def summarize(index: Mapping[str, Any]) -> None:
     Console().print(splits, counts)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; bad input ends it with one line."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if {"-h", "--help"} & set(arguments):
-        print(usage(Options, "python -m deepdraw.data.quickdraw root=DIR [source=DIR] [key=value ...]"))
-        return
+def run(options: Options) -> None:
+    """Write the shards and print what they hold."""
     start = time.perf_counter()
-    with one_line_end("interrupted before index.json was written, so the shards are incomplete: run the command again"):
-        options = parse(Options, [re.sub("^protocol=", "split_rule=", argument) for argument in arguments])
-        index = convert(options)
+    index = convert(options)
     with one_line_end(f"interrupted: the shards in {options.root} are complete"):
         summarize(index)
         print(f"{shown(options.root)} is ready, in {time.perf_counter() - start:.1f} s")
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; bad input ends it with one line."""
+    words = sys.argv[1:] if arguments is None else arguments
+    return run_command(
+        Options,
+        "python -m deepdraw.data.quickdraw root=DIR [source=DIR] [key=value ...]",
+        run,
+        [re.sub("^protocol=", "split_rule=", word) for word in words],
+        interrupted="interrupted before index.json was written, so the shards are incomplete: run the command again",
+    )
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
