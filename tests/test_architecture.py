@@ -15,7 +15,7 @@ SOUGHT = {
     "line width": "drawings/lines.py",
     "learning-rate schedule": "training/optim.py",
     "kNN": "evaluation/fewshot/scorers.py",
-    "cause of a job's failure": "sweep/states.py",
+    "cause of a job's failure": "sweep/job_state.py",
     "confusion picture": "report/confusion.py",
     "cache key": "features/encoder.py",
     "275/70 split": "data/quickdraw/categories.py",

@@ -1,13 +1,11 @@
-from .launch_local import launch_locally
-from .launch_slurm import launch_on_slurm
+from .backends import states
+from .launch import launch_jobs
 from .record import Sweep, read_sweep
-from .states import states
 from .submission import open_sweep
 
 __all__ = [
     "Sweep",
-    "launch_locally",
-    "launch_on_slurm",
+    "launch_jobs",
     "open_sweep",
     "read_sweep",
     "states",

@@ -1,4 +1,4 @@
-"""Look after a sweep, from any machine that sees its directory: `python -m deepdraw.sweep status DIR`."""
+"""Look after a sweep, from any machine that sees its directory: status, collect, resume or cancel DIR."""
 
 from __future__ import annotations
 
@@ -8,34 +8,33 @@ if __name__ == "__main__":
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from deepdraw.runtime import failure_line, one_line_end, read_yaml, shown
-from deepdraw.sweep import slurm
-from deepdraw.sweep import table as results
-from deepdraw.sweep.backends import BACKENDS
-from deepdraw.sweep.record import Job, Sweep, is_own, read_sweep, write_sweep
+from deepdraw.runtime import as_called, failure_line, one_line_end, read_yaml, run_main, shown
+from deepdraw.sweep.backends import BACKENDS, states
+from deepdraw.sweep.job_state import JobState
+from deepdraw.sweep.record import Job, Sweep, is_own, read_sweep
 from deepdraw.sweep.reports import readable_report
 from deepdraw.sweep.signature import forget_compiled
-from deepdraw.sweep.states import JobState, states
+from deepdraw.sweep.table import print_table, report_results
 
 
 def status(sweep: Sweep, chosen: argparse.Namespace) -> int:
     """print a table of the jobs: state, epoch, latest value, images/s, log"""
     jobs = states(sweep)
-    results.print_table(sweep, jobs)
+    print_table(sweep, jobs)
     counts = {state: sum(job.state == state for job in jobs) for state in dict.fromkeys(job.state for job in jobs)}
     print(", ".join(f"{number} {state}" for state, number in counts.items()))
     return 0
 
 
 def collect(sweep: Sweep, chosen: argparse.Namespace) -> int:
-    """print the results, write them to results.csv and results.png; status 1 where a job has no good one"""
+    """print the results, write them to results.csv and results.png; exit status 1 if a job has no result"""
     from deepdraw.sweep.plot import plot_comparison
 
-    jobs = results.conclude(sweep.directory)
+    jobs = states(sweep)
+    report_results(sweep, jobs)
     good = [job for job in jobs if job.is_good and job.metric is not None]
     if good:
         out = sweep.directory / "results.png"
@@ -63,37 +62,23 @@ def resume(sweep: Sweep, chosen: argparse.Namespace) -> int:
     parameters = _parameters(sweep, again[0], chosen.settings)
     print(shown(f"running {sweep.task}, by the code in {code if code.is_dir() else 'this deepdraw'}"), flush=True)
     forget_compiled(sweep.directory)
-    return SUBMIT[sweep.launcher](sweep, again, parameters)
-
-
-def _submit_locally(sweep: Sweep, jobs: Sequence[Job], parameters: Mapping[str, Any]) -> int:
-    from deepdraw.sweep.launch_local import run_jobs
-
-    undisturbed = run_jobs(sweep, jobs, n_jobs=parameters.get("n_jobs"), threads=parameters.get("threads"))
-    all_good = all(job.is_good for job in results.conclude(sweep.directory))
-    return int(not all_good) if undisturbed else 130
-
-
-def _submit_on_slurm(sweep: Sweep, jobs: Sequence[Job], parameters: Mapping[str, Any]) -> int:
-    ids = slurm.submit(sweep.directory, jobs, parameters)
-    jobs = [replace(job, ids=[*job.ids, new]) for job, new in zip(jobs, ids, strict=True)]
-    write_sweep(sweep.directory, sweep.launcher, sweep.objective, jobs)
-    print(f"submitted {len(jobs)} jobs again ({ids[0]} to {ids[-1]})")
-    print(f"    python -m deepdraw.sweep status {sweep.directory}")
-    return 0
-
-
-SUBMIT = {"slurm": _submit_on_slurm, "local": _submit_locally}  # by launcher; returns an exit status
+    progress = BACKENDS[sweep.launcher].submit(sweep, again, parameters)
+    if progress == "submitted":
+        return 0
+    sweep = read_sweep(sweep.directory)
+    ended = states(sweep)
+    report_results(sweep, ended)
+    return int(not all(job.is_good for job in ended)) if progress == "ended" else 130
 
 
 def _parameters(sweep: Sweep, job: Job, settings: Sequence[str]) -> Mapping[str, Any]:
-    """The settings of the launcher as the job's config has them, but for those that are given anew."""
+    """The parameters of the launcher as the job's config has them, changed by settings such as mem_gb=64."""
     from omegaconf import DictConfig, OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     file = sweep.directory / "jobs" / f"{job.number}.yaml"
-    former = OmegaConf.create(read_yaml(file, fix="submit the sweep again"))
-    launcher = OmegaConf.select(former, "hydra.launcher")
+    config = OmegaConf.create(read_yaml(file, fix="submit the sweep again"))
+    launcher = OmegaConf.select(config, "hydra.launcher")
     if not isinstance(launcher, DictConfig):
         raise ValueError(f"{file} has no hydra.launcher: submit the sweep again")
     try:
@@ -104,23 +89,13 @@ def _parameters(sweep: Sweep, job: Job, settings: Sequence[str]) -> Mapping[str,
             known = ", ".join(str(key) for key in launcher if key != "_target_")
             raise ValueError(f"{unknown[0]} is no setting of this launcher: choose {known}")
         merged = OmegaConf.merge(launcher, changes)
-        OmegaConf.merge(OmegaConf.structured(_form(sweep.launcher)), merged)  # which says what is of another type
+        types = BACKENDS[sweep.launcher].parameter_types()
+        OmegaConf.merge(OmegaConf.structured(types), merged)  # raises for a value of another type
         plain = OmegaConf.to_container(merged, resolve=True)
     except OmegaConfBaseException as error:
         raise ValueError(f"{error.full_key or file}: {str(error).splitlines()[0]}") from error
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
-
-
-def _form(launcher: str) -> Any:
-    """The dataclass that says of what types a launcher's settings are."""
-    if launcher == "local":
-        from hydra_plugins.deepdraw_local import LocalConf
-
-        return LocalConf
-    from hydra_plugins.deepdraw_slurm import SlurmConf
-
-    return SlurmConf
 
 
 def cancel(sweep: Sweep, chosen: argparse.Namespace) -> int:
@@ -129,8 +104,8 @@ def cancel(sweep: Sweep, chosen: argparse.Namespace) -> int:
     latest = {job.number: job.ids[-1] for job in sweep.jobs if job.ids}
     ids = [latest[job.number] for job in alive if job.number in latest]
     reports = {job.number: report for job in alive if (report := readable_report(job.directory))}
-    how = BACKENDS[sweep.launcher].cancel(sweep.directory, ids, reports)
-    print(": ".join(filter(None, [f"cancelled {_list(alive)}", how])) if alive else "nothing runs or waits")
+    advice = BACKENDS[sweep.launcher].cancel(sweep.directory, ids, reports)
+    print(": ".join(filter(None, [f"cancelled {_list(alive)}", advice])) if alive else "nothing runs or waits")
     return 0
 
 
@@ -146,28 +121,37 @@ def _metrics(jobs: Sequence[JobState]) -> list[float]:
 COMMANDS = {command.__name__: command for command in (status, collect, resume, cancel)}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one of the commands; bad input gets one line and the exit status 1."""
-    parser = argparse.ArgumentParser(prog="python -m deepdraw.sweep", description=__doc__)
+def parser() -> argparse.ArgumentParser:
+    """The parser of the command line: COMMAND DIR, and for resume [KEY=VALUE ...] [--trust]."""
+    parser = argparse.ArgumentParser(prog=as_called("python -m deepdraw.sweep"), description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
-        about = command.__doc__ or ""
-        command_parser = commands.add_parser(name, help=about, description=about)
-        command_parser.add_argument("directory", type=Path, metavar="DIR", help="of the sweep, as its launcher said")
+        meaning = command.__doc__ or ""
+        command_parser = commands.add_parser(name, help=meaning, description=meaning)
+        command_parser.add_argument("directory", type=Path, metavar="DIR", help="of the sweep, as its launcher printed")
         if command is resume:
             command_parser.add_argument(
-                "settings", nargs="*", metavar="KEY=VALUE", help="of the launcher, to be changed: mem_gb=64"
+                "settings", nargs="*", metavar="KEY=VALUE", help="changed parameters of the launcher, as mem_gb=64"
             )
             command_parser.add_argument(
                 "--trust", action="store_true", help="run the sweep though it was not launched by you, or was changed"
             )
-    chosen = parser.parse_args(arguments)
+    return parser
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Run the chosen command. Returns its exit status; for bad input 1, after one line."""
     with one_line_end(f"interrupted: `python -m deepdraw.sweep status {chosen.directory}` shows where the jobs are"):
         try:
             return COMMANDS[chosen.command](read_sweep(chosen.directory), chosen)
         except (ValueError, OSError) as error:
             print(f"error: {failure_line(error)}", file=sys.stderr)
             return 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one of the commands; bad input gets one line and the exit status 1."""
+    return run_main(parser().parse_args, run, arguments, interrupted="interrupted")
 
 
 if __name__ == "__main__":

@@ -1,31 +1,38 @@
-"""What runs the jobs of a sweep, SLURM or this machine: which jobs are queued, why one ended, how they are cancelled.
-
-Jobs are submitted by `launch_slurm` and `launch_local`, which need the record of the sweep.
-"""
+"""What runs the jobs of a sweep, SLURM or this machine: it starts them, knows where they are, and ends them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, Literal, Protocol
 
-from deepdraw.sweep import processes, slurm
+from deepdraw.sweep import launch_local, processes, slurm
+from deepdraw.sweep.estimate import estimate
+from deepdraw.sweep.job_state import JobState, Queue, job_states
+from deepdraw.sweep.record import Job, Sweep, write_sweep
 from deepdraw.sweep.reports import Report
 
-
-class Queue(NamedTuple):
-    """Jobs by their ids.
-
-    queued: the state of each that runs or waits; None where there is nobody to ask. accounted: state and exit code of
-    each that the accounting knows, such as ("FAILED", "1:0").
-    """
-
-    queued: Mapping[str, str] | None
-    accounted: Mapping[str, tuple[str, str]]
+Progress = Literal["submitted", "ended", "stopped"]  # of jobs: they run without this process; all ended; by Ctrl-C
 
 
 class Backend(Protocol):
-    """What runs the jobs of the sweeps of a launcher."""
+    """What runs the jobs of the sweeps of a launcher. parameters: the node `hydra.launcher` of the config."""
+
+    def parameter_types(self) -> type[Any]:
+        """The dataclass that says of which types the parameters are."""
+        ...
+
+    def check(self, directory: Path, parameters: Mapping[str, Any]) -> None:
+        """Raise ValueError, in one line, where jobs with these parameters cannot be; submits nothing."""
+        ...
+
+    def submit(self, sweep: Sweep, jobs: Sequence[Job], parameters: Mapping[str, Any]) -> Progress:
+        """Start these jobs, write their new ids into sweep.json, and print where they are.
+
+        Raises ValueError, in one line, where they cannot be started.
+        """
+        ...
 
     def queue(self, directory: Path, ids: Sequence[str], reports: Mapping[int, Report]) -> Queue:
         """Where the jobs with these ids are; reports: what jobs wrote of themselves, by their numbers."""
@@ -41,7 +48,27 @@ class Backend(Protocol):
 
 
 class Slurm:
-    """SLURM, by squeue, sacct and scancel."""
+    """SLURM, by sbatch, squeue, sacct and scancel."""
+
+    def parameter_types(self) -> type[Any]:
+        from hydra_plugins.deepdraw_slurm import SlurmConf
+
+        return SlurmConf
+
+    def check(self, directory: Path, parameters: Mapping[str, Any]) -> None:
+        slurm.check(directory, parameters)
+
+    def submit(self, sweep: Sweep, jobs: Sequence[Job], parameters: Mapping[str, Any]) -> Progress:
+        if cost := estimate(sweep.directory, jobs, parameters, Path.cwd()):
+            print(cost, flush=True)
+        ids = slurm.submit(sweep.directory, jobs, parameters)
+        jobs = [replace(job, ids=[*job.ids, new]) for job, new in zip(jobs, ids, strict=True)]
+        write_sweep(sweep.directory, sweep.launcher, sweep.objective, jobs)
+        arrays = ", ".join(dict.fromkeys(number.partition("_")[0] for number in ids))
+        print(f"submitted {len(jobs)} jobs as {arrays}; {sweep.objective} is compared")
+        print(f"logs in {sweep.directory / 'logs'}")
+        print(f"where they are: python -m deepdraw.sweep status {sweep.directory}", flush=True)
+        return "submitted"
 
     def queue(self, directory: Path, ids: Sequence[str], reports: Mapping[int, Report]) -> Queue:
         return Queue(slurm.queue_states(ids), slurm.account_states(ids))
@@ -55,7 +82,22 @@ class Slurm:
 
 
 class Local:
-    """Processes of this machine."""
+    """Processes of this machine, which `submit` starts, as many at once as there is room for, and waits for."""
+
+    def parameter_types(self) -> type[Any]:
+        from hydra_plugins.deepdraw_local import LocalConf
+
+        return LocalConf
+
+    def check(self, directory: Path, parameters: Mapping[str, Any]) -> None:
+        for name in ("n_jobs", "threads"):
+            if (value := parameters.get(name)) is not None and value < 1:
+                raise ValueError(f"{name}={value} is no number of them: choose 1 or more, or null")
+
+    def submit(self, sweep: Sweep, jobs: Sequence[Job], parameters: Mapping[str, Any]) -> Progress:
+        self.check(sweep.directory, parameters)
+        limits = {name: parameters.get(name) for name in ("n_jobs", "threads")}
+        return "ended" if launch_local.run_jobs(sweep, jobs, **limits) else "stopped"
 
     def queue(self, directory: Path, ids: Sequence[str], reports: Mapping[int, Report]) -> Queue:
         return Queue(processes.queue_states(directory, ids, reports), {})
@@ -68,3 +110,12 @@ class Local:
 
 
 BACKENDS: Mapping[str, Backend] = {"slurm": Slurm(), "local": Local()}  # by launcher
+
+
+def states(sweep: Sweep) -> list[JobState]:
+    """What has become of each job: what it wrote itself, held against one look at squeue and one at sacct.
+
+    It needs neither the process that launched the sweep nor, where there is no asking it, SLURM.
+    """
+    backend = BACKENDS[sweep.launcher]
+    return job_states(sweep, backend.queue, backend.cause)

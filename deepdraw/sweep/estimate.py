@@ -1,4 +1,4 @@
-"""What a sweep will cost, by the speed of former runs of its configs."""
+"""What a sweep will cost, by the speed of earlier runs of its configs."""
 
 from __future__ import annotations
 
@@ -16,30 +16,31 @@ _Summary = TypedDict(
     "_Summary", {"train/images_per_second": float, "steps": int, "device": str, "ranks": int}, total=False
 )
 
-NEWEST = 100  # former runs that are looked at
+NEWEST = 100  # earlier runs that are read
 FREE = ["hydra", "slurm", "optimizer", "schedule", "seed", "logger", "features.dir"]  # by which a step takes as long
 FREE += ["train.epochs", "train.limit_steps", "train.label_smoothing", "train.clip_grad"]
 FREE += ["train.log_every", "train.checkpoint_every"]
 
 
 def estimate(directory: Path, jobs: Sequence[Job], parameters: Mapping[str, Any], home: Path) -> str | None:
-    """In one line, how long the jobs of the sweep in `directory` will train; None where no former run tells.
+    """In one line, how long the jobs of the sweep in `directory` will train; None where no earlier run tells.
 
-    parameters: the node `hydra.launcher`, whose GPUs and ranks the former run must have had. It is looked for in
+    parameters: the node `hydra.launcher`, whose GPUs and ranks an earlier run must have had. Runs are looked for in
     outputs/ and sweeps/ of `home` and beside the sweep.
     """
-    num_gpus, num_ranks = parameters["gpus_per_node"] or 0, parameters["nodes"] * parameters["tasks_per_node"]
-    formers = [
+    num_gpus, num_nodes = parameters.get("gpus_per_node") or 0, parameters.get("nodes", 1)
+    num_ranks = num_nodes * parameters.get("tasks_per_node", 1)
+    past_runs = [
         (run, summary, config)
-        for run, summary, config in _former_runs(directory, home)
+        for run, summary, config in _past_runs(directory, home)
         if summary["device"].startswith("cuda") == bool(num_gpus) and summary.get("ranks", 1) == num_ranks
     ]
     seconds, told = [], []
-    for job in jobs if formers else ():
+    for job in jobs if past_runs else ():
         config = read_yaml(directory / "jobs" / f"{job.number}.yaml", fix="submit the sweep again")
-        of_speed = _of_speed(config)
-        for run, summary, former in formers:
-            if of_speed == _of_speed(former) and (steps := _steps(config, former, summary)):
+        settings = _step_settings(config)
+        for run, summary, past in past_runs:
+            if settings == _step_settings(past) and (steps := _steps(config, past, summary)):
                 num_images = steps * config["data"]["batch_size"] * config["train"]["grad_accum"]
                 seconds.append(num_images / summary["train/images_per_second"])
                 told.append((run, summary["train/images_per_second"]))
@@ -49,13 +50,13 @@ def estimate(directory: Path, jobs: Sequence[Job], parameters: Mapping[str, Any]
     shortest, longest = duration(min(seconds)), duration(max(seconds))
     each = f"about {longest} each" if shortest == longest else f"about {shortest} to {longest}"
     number = f"{len(seconds)} jobs" if len(seconds) == len(jobs) else f"{len(seconds)} of {len(jobs)} jobs"
-    total = duration(sum(seconds) * max(1, num_gpus) * parameters["nodes"])
+    total = duration(sum(seconds) * max(1, num_gpus) * num_nodes)
     run, speed = told[0]
-    said = f"former run {run} made {speed:,.0f} images/s"
-    return f"{number} of {each} ({said}): {total} of {'GPU' if num_gpus else 'machine'} time"
+    source = f"former run {run} made {speed:,.0f} images/s"
+    return f"{number} of {each} ({source}): {total} of {'GPU' if num_gpus else 'machine'} time"
 
 
-def _former_runs(directory: Path, home: Path) -> Iterator[tuple[Path, _Summary, dict[str, Any]]]:
+def _past_runs(directory: Path, home: Path) -> Iterator[tuple[Path, _Summary, dict[str, Any]]]:
     """Directory, summary and config of runs that have ended and are not damaged, the newest first."""
     files = {*home.glob("outputs/*/*/summary.json"), *home.glob("sweeps/*/*/*/summary.json")}
     files |= {*directory.parent.glob("*/summary.json"), *directory.parent.glob("*/*/summary.json")}
@@ -67,9 +68,9 @@ def _former_runs(directory: Path, home: Path) -> Iterator[tuple[Path, _Summary, 
                 yield file.parent, summary, read_yaml(file.with_name("config.yaml"), fix="train again")
 
 
-def _steps(config: Mapping[str, Any], former: Mapping[str, Any], summary: _Summary) -> int:
-    """The steps of a job by those of a former run of its speed; 0 where that was cut short and tells nothing."""
-    now, then = config.get("train"), former.get("train")
+def _steps(config: Mapping[str, Any], past: Mapping[str, Any], summary: _Summary) -> int:
+    """The steps of a job, by those of an earlier run of its settings; 0 where that was cut short and tells nothing."""
+    now, then = config.get("train"), past.get("train")
     if not isinstance(now, dict) or not isinstance(then, dict):
         return 0
     limit = now.get("limit_steps") or math.inf
@@ -81,8 +82,8 @@ def _steps(config: Mapping[str, Any], former: Mapping[str, Any], summary: _Summa
     return int(limit) if limit <= summary["steps"] else 0
 
 
-def _of_speed(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a config a step's time depends on."""
+def _step_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a config that the time of a step depends on."""
     rest = deepcopy(dict(config))
     for key in FREE:
         node, _, name = key.rpartition(".")

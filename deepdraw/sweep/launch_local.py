@@ -5,43 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
-from hydra.core.utils import JobReturn
-
-from deepdraw.runtime import PACKAGE, create_file, failure_line, interruptible
+from deepdraw.runtime import PACKAGE, create_file, interruptible
 from deepdraw.sweep import processes
+from deepdraw.sweep.job_state import Queue, job_states
 from deepdraw.sweep.record import Job, Sweep, write_sweep
 from deepdraw.sweep.reports import Report, readable_report, write_report
-from deepdraw.sweep.states import states
-from deepdraw.sweep.submission import returns, write_jobs
-from deepdraw.sweep.table import conclude, describe
+from deepdraw.sweep.table import job_line
 
 POLL_SECONDS = 0.1  # seconds between two looks at the running processes
 GRACE_SECONDS = 20.0  # after which a job is interrupted again if Ctrl-C broke its work and yet it has not ended
-
-
-def launch_locally(
-    batch: tuple[Any, ...], about: Mapping[str, Any], limits: Mapping[str, int | None]
-) -> list[JobReturn]:
-    """Run a batch of jobs and return their results when all have ended.
-
-    batch and about: what `write_jobs` takes. limits: `n_jobs` and `threads`, as `run_jobs` takes them. Leaves with one
-    line where the jobs cannot be started, and after Ctrl-C.
-    """
-    try:
-        sweep, jobs = write_jobs(*batch, **about)
-        undisturbed = run_jobs(sweep, jobs, **limits)
-        ended = conclude(sweep.directory)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {failure_line(error)}")
-    if not undisturbed:
-        sys.exit(130)
-    return returns(ended[jobs[0].number :])
 
 
 def run_jobs(sweep: Sweep, jobs: Sequence[Job], *, n_jobs: int | None = None, threads: int | None = None) -> bool:
@@ -51,9 +27,6 @@ def run_jobs(sweep: Sweep, jobs: Sequence[Job], *, n_jobs: int | None = None, th
     threads: of each job on the CPU (OMP_NUM_THREADS); None for an equal share of the cores.
     Raises ValueError where another process is running jobs of the sweep.
     """
-    for name, value in (("n_jobs", n_jobs), ("threads", threads)):
-        if value is not None and value < 1:
-            raise ValueError(f"{name}={value} is no number of them: choose 1 or more, or null")
     lock = processes.owner(sweep.directory)
     if not lock.acquire():
         raise ValueError(f"{lock.owner} runs the jobs of {sweep.directory}: wait for it, or cancel it")
@@ -71,7 +44,7 @@ def run_jobs(sweep: Sweep, jobs: Sequence[Job], *, n_jobs: int | None = None, th
         print(f"logs in {sweep.directory / 'logs'}")
         print(f"where they are: python -m deepdraw.sweep status {sweep.directory}", flush=True)
         slots = [gpus[slot % len(gpus)] if gpus else None for slot in range(n_jobs)]
-        return Queue(sweep, jobs, slots).run(environment)
+        return Slots(sweep, jobs, slots).run(environment)
 
 
 def visible_gpus() -> list[str]:
@@ -91,7 +64,7 @@ def num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class Queue:
+class Slots:
     """Jobs that run and jobs that wait for a slot; slots: the GPU of each, None on the CPU."""
 
     def __init__(self, sweep: Sweep, jobs: Sequence[Job], slots: Sequence[str | None]) -> None:
@@ -110,7 +83,7 @@ class Queue:
             while self._waiting or self._running:
                 while self._waiting and self._free:
                     self._start(self._waiting.pop(0), self._free.pop(0), environment)
-                self._look()
+                self._collect_ended()
                 if self._request.exists():
                     self._request.unlink()
                     raise KeyboardInterrupt
@@ -137,22 +110,22 @@ class Queue:
             )
         self._running.append((job, gpu, process))
 
-    def _look(self) -> None:
-        """Take leave of the jobs that have ended, or wait a moment."""
+    def _collect_ended(self) -> None:
+        """Print a line for each job that has ended since, and free its slot; wait a moment where none has."""
         ended = [entry for entry in self._running if entry[2].poll() is not None]
         for entry in ended:
             job, gpu, process = entry
             self._running.remove(entry)
             self._free.append(gpu)
-            self._note(job, process.returncode)
-            (state,) = states(replace(self._sweep, jobs=[job]))
+            self._record_exit(job, process.returncode)
+            (state,) = job_states(replace(self._sweep, jobs=[job]), lambda *_: Queue({}, {}), lambda _: "")
             self._num_ended += 1
-            print(f"[{self._num_ended}/{self._total}] {describe(self._sweep, state)}", flush=True)
+            print(f"[{self._num_ended}/{self._total}] {job_line(self._sweep, state)}", flush=True)
         if not ended:
             time.sleep(POLL_SECONDS)
 
-    def _note(self, job: Job, status: int) -> None:
-        """Write down the end of a job that could not do so itself."""
+    def _record_exit(self, job: Job, status: int) -> None:
+        """Write the report of a job that ended without doing so itself, as after SIGKILL."""
         report = readable_report(job.directory)
         if report is None or report.id != job.ids[-1]:
             report = Report("RUNNING", job.ids[-1])
@@ -170,7 +143,7 @@ class Queue:
             again = time.monotonic() + GRACE_SECONDS
             try:
                 while self._running:
-                    self._look()
+                    self._collect_ended()
                     if time.monotonic() > again:
                         self._end_those_that_dropped_the_signal()
                 return

@@ -19,9 +19,9 @@ from deepdraw.evaluation import lower_is_better
 from deepdraw.runtime import COMMIT, PACKAGE, Lock, git_commit
 from deepdraw.sweep.claim import claim
 from deepdraw.sweep.composing import QuickLoader, write_config
+from deepdraw.sweep.job_state import JobState
 from deepdraw.sweep.record import Job, Sweep, inside, write_sweep
 from deepdraw.sweep.snapshot import check_import, copy_code, digest, own_packages
-from deepdraw.sweep.states import JobState
 
 OWN_CONFIGS = ("command-line", "hydra.searchpath in command-line", "hydra.searchpath in main")  # as Hydra calls them
 
@@ -118,7 +118,7 @@ class JobFailed(CompactHydraException):
     """A job that has no result; Hydra shows its line alone and exits with status 1."""
 
 
-def returns(jobs: Sequence[JobState]) -> list[JobReturn]:
+def job_returns(jobs: Sequence[JobState]) -> list[JobReturn]:
     """What a sweeper is told of jobs that have ended."""
     return [
         JobReturn(

@@ -1,4 +1,4 @@
-"""What a sweep has brought: the table in the terminal, results.csv, and what went wrong."""
+"""The results of a sweep: the table in the terminal, results.csv, and the failures."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepdraw.runtime import MB, cell, csv_cell, csv_heading, read_json, shown, write_text
-from deepdraw.sweep.record import Sweep, inside, read_sweep
-from deepdraw.sweep.states import JobState, states
+from deepdraw.sweep.job_state import JobState
+from deepdraw.sweep.record import Sweep, inside
 from deepdraw.sweep.tails import last_lines
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def print_table(sweep: Sweep, jobs: Sequence[JobState], console: Console | None 
             console.print(cell(f"job {job.number}: {job.error}"), soft_wrap=True)
 
 
-def describe(sweep: Sweep, job: JobState) -> str:
+def job_line(sweep: Sweep, job: JobState) -> str:
     """A job in one line."""
     settings = " ".join(f"{key}={value}" for key, value in zip(sweep.swept, job.values(sweep.swept), strict=True))
     metric = "" if job.metric is None else f"  {sweep.objective} {job.metric:.4f}"
@@ -126,10 +126,8 @@ def _summary(sweep: Sweep, job: JobState) -> tuple[dict[str, float | str | None]
     return {name: value for name, value in summary.items() if "/" in name and isinstance(value, PLAIN)}, job.error
 
 
-def conclude(directory: Path) -> list[JobState]:
-    """Print and write what the sweep has brought, failures first, and what to do about those."""
-    sweep = read_sweep(directory)
-    jobs = states(sweep)
+def report_results(sweep: Sweep, jobs: Sequence[JobState]) -> None:
+    """Print the failures and the table, write results.csv, and say how the jobs that failed are run again."""
     print_failures(jobs)
     print()
     print_table(sweep, jobs)
@@ -137,5 +135,4 @@ def conclude(directory: Path) -> list[JobState]:
     num_bad = sum(not job.is_good for job in jobs)
     if num_bad:
         print(f"{num_bad} of {len(jobs)} jobs have no good result; run again what has none:")
-        print(f"    python -m deepdraw.sweep resume {directory}")
-    return jobs
+        print(f"    python -m deepdraw.sweep resume {sweep.directory}")

@@ -27,11 +27,11 @@ ConfigStore.instance().store(group="hydra/launcher", name="deepdraw_local", node
 
 
 class LocalLauncher(Launcher):
-    """Writes the sweep down and runs it; imports what it needs only then, for Hydra's sake."""
+    """Writes the sweep and runs its jobs. Imports what that needs late, as Hydra imports every launcher."""
 
     def __init__(self, n_jobs: int | None, threads: int | None, objective: str, snapshot: bool) -> None:
-        self.about: dict[str, Any] = {"launcher": "local", "objective": objective, "snapshot": snapshot}
-        self.limits = {"n_jobs": n_jobs, "threads": threads}
+        self.options: dict[str, Any] = {"launcher": "local", "objective": objective, "snapshot": snapshot}
+        self.parameters = {"n_jobs": n_jobs, "threads": threads}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take a directory before the sweeper writes into it."""
@@ -39,16 +39,16 @@ class LocalLauncher(Launcher):
 
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
         try:
-            self.about["claimed"] = open_sweep(config, hydra_context)
+            self.options["claimed"] = open_sweep(config, hydra_context)
         except ValueError as error:
             sys.exit(f"error: {error}")
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run a batch of jobs; those of a sweeper that asks for several batches share one directory."""
         from deepdraw.runtime import one_line_end
-        from deepdraw.sweep import launch_locally
+        from deepdraw.sweep import launch_jobs
 
         batch = (self.config, self.hydra_context, self.task_function, job_overrides, initial_job_idx)
         directory = self.config.hydra.sweep.dir
         with one_line_end(f"interrupted: `python -m deepdraw.sweep status {directory}` shows where the jobs are"):
-            return launch_locally(batch, self.about, self.limits)
+            return launch_jobs(batch, self.options, self.parameters)

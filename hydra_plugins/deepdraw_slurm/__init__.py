@@ -27,11 +27,11 @@ ConfigStore.instance().store(group="hydra/launcher", name="deepdraw_slurm", node
 
 
 class SlurmLauncher(SubmititLauncher):
-    """Writes the sweep down, submits it and waits for it; imports what it needs only then, for Hydra's sake."""
+    """Writes and submits the sweep and waits for it. Imports what that needs late, as Hydra imports every launcher."""
 
     def __init__(self, objective: str, snapshot: bool, wait: bool, **parameters: Any) -> None:
         super().__init__(**parameters)
-        self.about: dict[str, Any] = {"launcher": "slurm", "objective": objective, "snapshot": snapshot}
+        self.options: dict[str, Any] = {"launcher": "slurm", "objective": objective, "snapshot": snapshot}
         self.wait = wait
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -40,17 +40,17 @@ class SlurmLauncher(SubmititLauncher):
 
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
         try:
-            self.about["claimed"] = open_sweep(config, hydra_context)
+            self.options["claimed"] = open_sweep(config, hydra_context)
         except ValueError as error:
             sys.exit(f"error: {error}")
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Submit a batch of jobs; those of a sweeper that asks for several batches share one directory."""
         from deepdraw.runtime import one_line_end
-        from deepdraw.sweep import launch_on_slurm
+        from deepdraw.sweep import launch_jobs
 
         assert self.config is not None and self.hydra_context is not None and self.task_function is not None
         batch = (self.config, self.hydra_context, self.task_function, job_overrides, initial_job_idx)
         directory = self.config.hydra.sweep.dir
         with one_line_end(f"interrupted: `python -m deepdraw.sweep status {directory}` shows where the jobs are"):
-            return launch_on_slurm(batch, self.about, self.params, self.wait)
+            return launch_jobs(batch, self.options, {**self.params, "wait": self.wait})

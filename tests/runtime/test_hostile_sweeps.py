@@ -21,9 +21,9 @@ import yaml
 from deepdraw.runtime.lock import Lock
 from deepdraw.sweep import processes
 from deepdraw.sweep.__main__ import COMMANDS, main
+from deepdraw.sweep.backends import states
 from deepdraw.sweep.record import Job, read_sweep, write_sweep
 from deepdraw.sweep.reports import Report
-from deepdraw.sweep.states import states
 
 HERE = socket.gethostname()
 SCRIPT = "from pathlib import Path\nPath({mark!r}).touch()\n"

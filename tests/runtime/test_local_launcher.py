@@ -15,9 +15,10 @@ import pytest
 import yaml
 from hydra import compose, initialize_config_dir
 
+from deepdraw.sweep.backends import states
+from deepdraw.sweep.job_state import JobState
 from deepdraw.sweep.launch_local import visible_gpus
 from deepdraw.sweep.record import read_sweep
-from deepdraw.sweep.states import JobState, states
 
 ROOT = Path(__file__).parents[2]
 

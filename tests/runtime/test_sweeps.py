@@ -16,12 +16,12 @@ import pytest
 from omegaconf import OmegaConf
 from rich.console import Console
 
+from deepdraw.sweep.backends import states
 from deepdraw.sweep.claim import claim
 from deepdraw.sweep.job import find_objective
 from deepdraw.sweep.record import Job, Sweep, read_sweep, write_sweep
-from deepdraw.sweep.states import states
 from deepdraw.sweep.submission import check_direction
-from deepdraw.sweep.table import describe, print_failures, print_table, ranked, write_results
+from deepdraw.sweep.table import job_line, print_failures, print_table, ranked, write_results
 
 
 def sweep_of(directory: Path, *overrides: list[str], launcher: str = "slurm") -> Sweep:
@@ -203,7 +203,7 @@ def test_the_results_are_best_first_with_the_swept_keys_and_the_summaries_metric
 
 
 def test_a_job_in_one_line(mixed):
-    assert describe(mixed, states(mixed)[2]) == "job 2 COMPLETED  optimizer.lr=1e-3  val/top1 0.9000"
+    assert job_line(mixed, states(mixed)[2]) == "job 2 COMPLETED  optimizer.lr=1e-3  val/top1 0.9000"
 
 
 def test_failures_show_the_end_of_their_tracebacks(mixed, capsys):

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import signal
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from deepdraw.sweep.backends import BACKENDS
 from deepdraw.sweep.record import Job, Sweep, settings
 from deepdraw.sweep.reports import Report, read_report
 from deepdraw.sweep.tails import last_lines, latest
 
 ENDED = {"COMPLETED", "FAILED", "STOPPED"}
+
+
+class Queue(NamedTuple):
+    """Jobs by their ids.
+
+    queued: the state of each that runs or waits; None where there is nobody to ask. accounted: state and exit code of
+    each that the accounting knows, such as ("FAILED", "1:0").
+    """
+
+    queued: Mapping[str, str] | None
+    accounted: Mapping[str, tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -55,20 +66,23 @@ class JobState:
         return [values.get(key, "") for key in keys]
 
 
-def states(sweep: Sweep) -> list[JobState]:
-    """What has become of each job: what it wrote itself, held against one look at squeue and one at sacct.
-
-    It needs neither the process that launched the sweep nor, where there is no asking it, SLURM.
-    """
+def job_states(
+    sweep: Sweep,
+    find_queue: Callable[[Path, Sequence[str], Mapping[int, Report]], Queue],
+    find_cause: Callable[[Sequence[str]], str],
+) -> list[JobState]:
+    """What has become of each job, by its own report and by the queue; find_queue, find_cause: those of a Backend."""
     ids = [job.ids[-1] for job in sweep.jobs if job.ids]
-    reports = [_report(job) for job in sweep.jobs]
+    reports = [_latest_report(job) for job in sweep.jobs]
     written = {job.number: report for job, report in zip(sweep.jobs, reports, strict=True) if report}
-    queue, account = BACKENDS[sweep.launcher].queue(sweep.directory, ids, written)
+    queue = find_queue(sweep.directory, ids, written)
     logs = _logs(sweep.directory)
-    return [_state(job, sweep, report, queue, account, logs) for job, report in zip(sweep.jobs, reports, strict=True)]
+    return [
+        _state(job, sweep, report, queue, logs, find_cause) for job, report in zip(sweep.jobs, reports, strict=True)
+    ]
 
 
-def _report(job: Job) -> Report | None:
+def _latest_report(job: Job) -> Report | None:
     """What the latest attempt of a job wrote; where that is damaged, one that began and says so."""
     number = job.ids[-1] if job.ids else ""
     try:
@@ -92,22 +106,20 @@ def _state(
     job: Job,
     sweep: Sweep,
     report: Report | None,
-    queue: Mapping[str, str] | None,
-    account: Mapping[str, tuple[str, str]],
+    queue: Queue,
     logs: Mapping[str, Sequence[Path]],
+    find_cause: Callable[[Sequence[str]], str],
 ) -> JobState:
     number = job.ids[-1] if job.ids else ""
     own_logs = logs.get(number, [])
     started = bool(report or own_logs)
-    state, cause = _infer_state(
-        report.state if report else None, started, queue, number, *account.get(number, ("", ""))
-    )
+    state, cause = _infer_state(report.state if report else None, started, queue, number)
     report = report or Report("STOPPED", number)  # which says no more
     suffix = ".err" if state == "FAILED" else ".out"
     default = sweep.directory / "logs" / f"{number}_log{suffix}"
     log = next((log for log in own_logs if log.suffix == suffix), own_logs[0] if own_logs else default)
     if state == "FAILED" and not report.error and (cause == "SIGKILL" or not cause.isupper()):
-        cause = BACKENDS[sweep.launcher].cause(last_lines(log, 20)) or cause
+        cause = find_cause(last_lines(log, 20)) or cause
     error = report.error if state in ("COMPLETED", "FAILED") else ""
     if state == "FAILED" and not error:
         error = "".join(last_lines(log, 1))
@@ -127,20 +139,19 @@ def _state(
     )
 
 
-def _infer_state(
-    reported: str | None, started: bool, queue: Mapping[str, str] | None, number: str, accounted: str, exit_code: str
-) -> tuple[str, str]:
-    """State and cause, by what the job said of itself, the queue (None: there is no asking it) and accounting."""
+def _infer_state(reported: str | None, started: bool, queue: Queue, number: str) -> tuple[str, str]:
+    """State and cause of the job with the id `number`, by its own report, the queue and the accounting."""
+    accounted, exit_code = queue.accounted.get(number, ("", ""))
     failure = "" if accounted in ("", "COMPLETED", "RUNNING", "PENDING") else _cause(accounted, exit_code)
     if reported in ENDED:  # of what it raised itself, an exit status tells less, and tells it later
         return str(reported), failure if reported == "FAILED" and accounted != "FAILED" else ""
-    if queue is not None and number in queue:
-        return queue[number], ""
+    if queue.queued is not None and number in queue.queued:
+        return queue.queued[number], ""
     if failure:
         return "FAILED", failure
     if accounted in ("RUNNING", "PENDING"):  # SLURM's two books are not written in one instant
         return accounted, ""
-    if queue is None and not accounted:
+    if queue.queued is None and not accounted:
         return reported or "UNKNOWN", "there is no asking SLURM"
     return ("FAILED", "ended without a result") if started or accounted else ("STOPPED", "never started")
 
