@@ -1,11 +1,12 @@
 from .augment import Augment, Augmentation, AugmentingRasterizer, ImageAugmentation, nothing, place_image
-from .files import MAX_LENGTH, SUFFIXES, Broken, Sketch, read_sketches
+from .files import SUFFIXES, Broken, Sketch, read_sketches
 from .image_headers import JPEG_SIGNATURE, NO_IMAGE, PNG_SIGNATURE, check_size, image_size, is_image
 from .images import decode, draw_image, fit_to_square, is_light_on_dark, read_image
 from .kinds import DRAWING_SUFFIXES, IMAGE_SUFFIXES, reason_not_read, word_of
 from .packed import Complexity, Drawings, hash_text, mix, ranges
 from .raster import Polarity, Rasterizer
 from .simplification import simplify
+from .strokes import MAX_LENGTH, is_stroke, parse_strokes
 from .svg import read_svg
 
 __all__ = [
@@ -34,8 +35,10 @@ __all__ = [
     "image_size",
     "is_image",
     "is_light_on_dark",
+    "is_stroke",
     "mix",
     "nothing",
+    "parse_strokes",
     "place_image",
     "ranges",
     "read_image",

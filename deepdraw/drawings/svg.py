@@ -12,8 +12,8 @@ from xml.parsers import expat
 import numpy as np
 from numpy.typing import NDArray
 
-from deepdraw.drawings.files import MAX_LENGTH
 from deepdraw.drawings.simplification import simplify
+from deepdraw.drawings.strokes import MAX_LENGTH
 from deepdraw.drawings.svg_tree import read_tree
 from deepdraw.runtime import LARGEST as LIMITS
 from deepdraw.runtime import read_bytes

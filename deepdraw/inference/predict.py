@@ -35,7 +35,8 @@ class Options(CheckpointOptions):
     """The options of the command, each as key=value. Raises ValueError for impossible values."""
 
     input: str = field(
-        default=MISSING, metadata={"help": "an image, a folder of images, or drawings as .ndjson or official .bin"}
+        default=MISSING,
+        metadata={"help": "an image, a folder of images, or a file of drawings: .ndjson, .bin, .csv, .npz, .npy"},
     )
     output: str | None = field(default=None, metadata={"help": "FILE.csv or FILE.jsonl; default: CSV on stdout"})
     top: int = field(default=5, metadata={"help": "names for each drawing, the likeliest first"})
@@ -59,18 +60,18 @@ class Inputs:
 
 
 def open_inputs(path: Path, rasterizer: Rasterizer) -> Inputs:
-    """The drawings of an image, of all images in a folder and below it, or of an ndjson or .bin file.
+    """The drawings of an image, of all images in a folder and below it, or of a file of drawings.
 
     All drawings are read once to check them. Raises ValueError, in one line, if one is broken or there is none.
     """
     from deepdraw.drawings import DRAWING_SUFFIXES, SUFFIXES, draw_image, reason_not_read
-    from deepdraw.inference.inputs import sketches
+    from deepdraw.inference.inputs import drawing_of, sketches
 
     if not path.exists():
         raise ValueError(f"input={path} does not exist: correct the path")
     if suffix_among(path.name, SUFFIXES) and not path.is_dir():
         number = sum(1 for _ in sketches(path))
-        inputs = Inputs("key_id", number, ((str(sketch.key_id), sketch.strokes) for sketch in sketches(path)))
+        inputs = Inputs("key_id", number, ((str(sketch.key_id), drawing_of(sketch)) for sketch in sketches(path)))
     else:
         files = [path]
         if path.is_dir():

@@ -25,12 +25,14 @@ class Recognizer:
     """What `deepdraw.load` returns.
 
     Its methods take one drawing or many. A drawing is the path of an image (PNG, JPG, SVG), a PIL image, an array
-    [H, W], [H, W, 3] or [H, W, 4] (uint8, uint16, or float in 0..1), or a list of strokes; a path that ends in .ndjson
-    or .bin stands for all drawings of an official file. Images are taken to be dark on light.
+    [H, W], [H, W, 3] or [H, W, 4] (uint8, uint16, or float in 0..1), or a list of strokes; a path that ends in .ndjson,
+    .bin, .csv (Kaggle), .npz (sketch-rnn) or .npy (bitmaps) stands for all drawings of that file. Images are taken to
+    be dark on light.
 
-    A stroke is an array [n, 2] of points, y downwards, or lists as Quick, Draw! writes them, [[x, ...], [y, ...]] or
-    [[x, ...], [y, ...], [t, ...]]. Strokes of whole numbers in 0..255 without times are taken to be simplified already.
-    Other strokes may have any unit; they are scaled and simplified as Quick, Draw! does it.
+    A stroke is an array [n, 2] of points, y downwards, lists as Quick, Draw! writes them, [[x, ...], [y, ...]] or
+    [[x, ...], [y, ...], [t, ...]], or a record {"x": [...], "y": [...]}. Strokes of whole numbers in 0..255 without
+    times are taken to be simplified already. Other strokes may have any unit; they are scaled and simplified as Quick,
+    Draw! does it.
 
     All methods raise ValueError, in one line, for anything that is no drawing.
     """

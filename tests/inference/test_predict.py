@@ -162,7 +162,7 @@ def test_a_broken_image_is_refused_by_name_before_anything_is_written(best, fold
     [
         ('{"drawing": [[[1, 2], [3', "drawing 21 is broken"),
         ('{"drawing": []}', "has no point: leave it out"),
-        ('{"drawing": [[[1, 2], [3, 400]]]}', "no whole number in 0..255"),
+        ('{"drawing": [[[1, 2], [3, "400"]]]}', "a coordinate is no number"),
     ],
 )
 def test_a_broken_drawing_is_refused_before_anything_is_written(best, ndjson, line, message, capsys):

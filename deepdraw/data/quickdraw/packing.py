@@ -52,6 +52,8 @@ def find_files(source: Path) -> dict[str, Path]:
     files: dict[str, Path] = {}
     found = walk(source, SUFFIXES, deeper=False, refuse=reason_not_read)
     for path in found.files:
+        if path.suffix.lower() == ".npy":
+            raise ValueError(f"{path} holds images and shards hold strokes: train on it with data=folder, or remove it")
         name = word_of(path)
         check_category(name, path)
         if name in files:
