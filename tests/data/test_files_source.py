@@ -162,11 +162,12 @@ def test_a_table_lists_files_from_its_own_folder(tmp_path, delimiter):
         ("path,label\na/0.png\n", "line 2 has no label"),
         ("path,label\na/0.png,a\na/77.png,a\n", "line 3 names a/77.png, which is no file"),
         ("path,label,split\na/0.png,a,tset\n", "line 2 has the split 'tset'"),
-        ("path,label\nlabels.csv,a\n", "no file of drawings"),
+        ("path,label\nnotes.txt,a\n", "no file of drawings"),
+        ("path,label\nlabels.csv,a\n", "labels.csv has no column named drawing"),
     ],
 )
 def test_a_table_out_of_order_is_told_by_its_line(tmp_path, text, words):
-    put(tmp_path, mixed("a") | {"labels.csv": text.encode()})
+    put(tmp_path, mixed("a") | {"labels.csv": text.encode(), "notes.txt": b"of a"})
     assert words in error(LabeledFiles, tmp_path / "labels.csv")
 
 
