@@ -34,6 +34,14 @@ def copy_code(task: Path, directory: Path, packages: Sequence[str] = (), configs
     return directory / task.name
 
 
+def copy_packages(packages: Sequence[str], directory: Path) -> None:
+    """Add to the copy in `directory` those packages of the user's own, by name, that it does not hold yet."""
+    for place in [_place(name) for name in packages if _copied_place(name, directory) is None]:
+        for name, file in _package_files(place):
+            (directory / name).parent.mkdir(parents=True, exist_ok=True)
+            copy_file(file, directory / name)
+
+
 def own_packages(configs: Iterable[Any]) -> list[str]:
     """The packages and modules of the user's own that the `_target_`s of these plain configs name.
 
@@ -43,10 +51,13 @@ def own_packages(configs: Iterable[Any]) -> list[str]:
     return sorted(name for name in names if (place := _place(name)) is not None and not _is_library(place))
 
 
-def digest(task: Path, packages: Sequence[str] = ()) -> str:
-    """What changes with any module, option, the task, or the user's own packages."""
+def digest(task: Path, packages: Sequence[str] = (), copy: Path | None = None) -> str:
+    """What changes with any module, option, the task, or the user's own packages.
+
+    copy: the directory of a copy, whose modules count; by default those count that are imported here.
+    """
     found = hashlib.sha256()
-    for name, file in _files(task, packages):
+    for name, file in _files(task, packages, copy):
         content = file.read_bytes()
         found.update(f"{name} {len(content)}\n".encode() + content)
     return found.hexdigest()[:16]
@@ -104,20 +115,32 @@ def _is_library(place: Path) -> bool:
     return bool(installed) or any(place.is_relative_to(root.resolve()) for root in roots)
 
 
-def _files(task: Path, packages: Sequence[str] = ()) -> Iterator[tuple[str, Path]]:
-    """Every file that a job may read code or options from, with its path in a copy, in an order of its own."""
+def _copied_place(name: str, copy: Path) -> Path | None:
+    """The folder or file of a package or module in a copy; None where that does not hold it."""
+    return next((place for place in (copy / name, copy / f"{name}.py") if place.exists()), None)
+
+
+def _files(task: Path, packages: Sequence[str] = (), copy: Path | None = None) -> Iterator[tuple[str, Path]]:
+    """Every file that a job may read code or options from, with its path in a copy, always in the same order."""
     yield task.name, task
-    plugins = sorted((PACKAGE.parent / "hydra_plugins").glob("deepdraw_*"))
-    for folder, root in [(PACKAGE, PACKAGE.parent), *((plugin, PACKAGE.parent) for plugin in plugins)]:
+    root = copy or PACKAGE.parent
+    for folder in [root / PACKAGE.name, *sorted((root / "hydra_plugins").glob("deepdraw_*"))]:
         for file in sorted(folder.rglob("*")):
             if file.is_file() and file.parent.name != "__pycache__":
                 yield file.relative_to(root).as_posix(), file
-    for place in filter(None, map(_place, packages)):
-        for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
-            if file.is_file() and "__pycache__" not in file.parts:
-                yield file.relative_to(place.parent).as_posix(), file
+    for name in packages:
+        yield from _package_files(_copied_place(name, copy) if copy else _place(name))
     for file in sorted((task.parent / "conf").rglob("*.yaml")):
         yield file.relative_to(task.parent).as_posix(), file
+
+
+def _package_files(place: Path | None) -> Iterator[tuple[str, Path]]:
+    """The files of a package or module at this place, with their paths in a copy; none where it has none."""
+    if place is None:
+        return
+    for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
+        if file.is_file() and "__pycache__" not in file.parts:
+            yield file.relative_to(place.parent).as_posix(), file
 
 
 def _compiled() -> Iterator[tuple[str, Path]]:

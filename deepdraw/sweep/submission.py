@@ -20,8 +20,8 @@ from deepdraw.runtime import COMMIT, PACKAGE, Lock, git_commit
 from deepdraw.sweep.claim import claim
 from deepdraw.sweep.composing import QuickLoader, write_config
 from deepdraw.sweep.job_state import JobState
-from deepdraw.sweep.record import Job, Sweep, inside, write_sweep
-from deepdraw.sweep.snapshot import check_import, copy_code, digest, own_packages
+from deepdraw.sweep.record import Job, Sweep, inside, read_sweep, write_sweep
+from deepdraw.sweep.snapshot import check_import, copy_code, copy_packages, digest, own_packages
 
 OWN_CONFIGS = ("command-line", "hydra.searchpath in command-line", "hydra.searchpath in main")  # as Hydra calls them
 
@@ -63,7 +63,7 @@ def write_jobs(
     objective: str,
     snapshot: bool,
 ) -> tuple[Sweep, list[Job]]:
-    """Write the configs of a batch of jobs, numbered from `first`, with the first batch the code, and sweep.json.
+    """Write the configs of a batch of jobs, numbered from `first`, the code not yet copied, and sweep.json.
 
     claimed: to the directory, which is released when there is a sweep.json. Raises ValueError where the jobs could not
     import the code, or would write elsewhere.
@@ -79,15 +79,19 @@ def write_jobs(
             raise ValueError(f"{job.directory} is not in {directory}: choose a hydra.sweep.subdir that is")
         jobs.append(job)
         parts.append({key: part for key, part in _plain(composed).items() if key != "hydra"})
-    packages = own_packages(parts)
-    if snapshot:
-        if first == 0:
-            _forget_code(directory / "code")
-            copy_code(task, directory / "code", packages, _own_configs(config))
-        task = directory / "code" / task.name
-    if first == 0:
-        check_import(directory / "code" if snapshot else PACKAGE.parent)
-    code = {"commit": git_commit(), "digest": digest(task, packages), "packages": packages}
+    packages, copy = own_packages(parts), directory / "code" if snapshot else None
+    if first:
+        packages = sorted({*packages, *read_sweep(directory).code["packages"]})
+    if copy:
+        if first:
+            copy_packages(packages, copy)  # those that no earlier batch named
+        else:
+            _forget_code(copy)
+            copy_code(task, copy, packages, _own_configs(config))
+        task = copy / task.name
+    if not first:
+        check_import(copy or PACKAGE.parent)
+    code = {"commit": git_commit(), "digest": digest(task, packages, copy), "packages": packages}
     sweep = write_sweep(directory, launcher, objective, jobs, task=str(task), code=code)
     claimed.release()
     return sweep, jobs

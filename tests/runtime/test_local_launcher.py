@@ -253,6 +253,25 @@ def test_a_directory_with_a_sweep_is_refused(ended):
 
 
 @pytest.mark.slow
+def test_a_package_that_a_later_batch_names_first_is_copied_too(tmp_path):
+    package = tmp_path / "packages/late/__init__.py"
+    package.parent.mkdir(parents=True)
+    package.write_text("class Part: ...")
+    batches = ["hydra.sweeper.max_batch_size=1", "+part._target_=builtins.dict,late.Part,late.Other"]
+    process = launch(tmp_path, "+x=1", *batches, PYTHONPATH=os.pathsep.join([str(ROOT), str(package.parents[1])]))
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    sweep = tmp_path / "elsewhere/sweep"
+    assert (sweep / "code/late/__init__.py").read_text() == "class Part: ..."
+    assert [job.state for job in found(tmp_path)] == ["COMPLETED"] * 3
+    assert read_sweep(sweep).code["packages"] == ["late"]
+    package.write_text("class Edited: ...")
+    (sweep / "0/job.json").unlink()  # the first job is run again, by the code of all batches
+    done = command(tmp_path, "resume")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
 def test_optuna_maximises_what_the_jobs_return(tmp_path):
     search = ["hydra/sweeper=optuna", "hydra.sweeper.direction=maximize", "hydra.sweeper.sampler.seed=1"]
     process = launch(tmp_path, *search, "hydra.sweeper.n_trials=4", "hydra.sweeper.n_jobs=2", "+x=interval(4,9)")

@@ -35,9 +35,9 @@ def test_an_edit_of_the_code_or_of_an_option_is_refused(task, name):
 def test_a_copy_can_be_imported_from_and_one_that_lacks_a_module_is_refused(task, tmp_path):
     code = copy_code(task, tmp_path / "code").parent
     check_import(code)
-    (code / "deepdraw/sweep/tails.py").unlink()
+    (code / "deepdraw/sweep/reports.py").unlink()
     with pytest.raises(
-        ValueError, match=r"could not import deepdraw from .*(No module named .*tails.*): put right what"
+        ValueError, match=r"could not import deepdraw from .*(No module named .*reports.*): put right what"
     ):
         check_import(code)
 
