@@ -7,10 +7,9 @@ import importlib.util
 import os
 import runpy
 import sys
-from difflib import get_close_matches
 from types import ModuleType
 
-from deepdraw.runtime import scripts_folder
+from deepdraw.runtime import did_you_mean, scripts_folder
 
 SCRIPTS = {
     "train": "train an encoder on drawings: backbone=clip freeze=first12, or -m for a sweep",
@@ -46,8 +45,9 @@ def main() -> None:
         sys.exit(_command_module(name).main(arguments))
     else:
         names = [*SCRIPTS, *MODULES]
-        nearest = get_close_matches(name, names, n=1, cutoff=0)[0]
-        sys.exit(f"error: there is no command {name!r}: did you mean {nearest}? Choose one of {', '.join(names)}")
+        hint = did_you_mean(name, names)
+        choose = f"{hint} Choose" if hint else "choose"
+        sys.exit(f"error: there is no command {name!r}: {choose} one of {', '.join(names)}")
 
 
 def _command_module(name: str) -> ModuleType:

@@ -21,7 +21,7 @@ import torch
 from hydra.utils import get_object
 from omegaconf import DictConfig
 
-from deepdraw.config import check_training, make
+from deepdraw.config import check_training, expand_homes, make
 from deepdraw.data import Epochs, Loader, Source, Split
 from deepdraw.drawings import Augmentation, ImageAugmentation, Rasterizer
 from deepdraw.evaluation import (
@@ -53,6 +53,7 @@ def open_experiment(config: DictConfig, directory: Path) -> Iterator[Experiment]
     that another process is training.
     """
     keep_freed_memory()
+    expand_homes(config)
     ranks = Ranks.join()
     directory = ranks.broadcast_from_rank0(lambda: directory)
     with sole_writer(directory) if ranks.is_first else nullcontext():

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 
 from deepdraw.compare.paired import Difference, NotComparable, common, difference, holm
 from deepdraw.compare.runs import Run, command, differing, read_run, short_names
 from deepdraw.evaluation import Predictions, lower_is_better
 from deepdraw.report import NONE, Described, description, title
+from deepdraw.runtime import nearest_names
 
 _METHODS = ("text", "whitened", "prototype", "tip", "knn")  # in the order in which they are preferred
 _MAIN = re.compile(
@@ -217,7 +217,7 @@ def _main_metric(runs: Sequence[Run], split: str) -> str:
 
 def _check_metric(run: Run, metric: str) -> None:
     if metric not in run.metrics:
-        near = get_close_matches(metric, run.metrics, n=3)
+        near = nearest_names(metric, run.metrics, 3)
         hint = f"choose metric={' or '.join(near)}, or " if near else ""
         raise ValueError(f"{run.directory} has no {run.split}/{metric}: {hint}{command(run.directory, run.split)}")
 

@@ -2,6 +2,7 @@ from .compose_errors import one_line_compose_errors
 from .composing import compose_config
 from .making import check_evaluation, check_training, make
 from .old_names import with_current_names
+from .paths import expand_homes, quote_paths
 from .permitted import check_config
 from .values import check_arguments
 
@@ -11,7 +12,9 @@ __all__ = [
     "check_evaluation",
     "check_training",
     "compose_config",
+    "expand_homes",
     "make",
     "one_line_compose_errors",
+    "quote_paths",
     "with_current_names",
 ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from traceback import extract_tb
 from typing import Any
@@ -17,8 +16,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
+from deepdraw.config.paths import quote_paths, quoted_word
 from deepdraw.config.roles import ROLES
-from deepdraw.runtime import failure_line, keeps_tracebacks
+from deepdraw.runtime import did_you_mean, failure_line, keeps_tracebacks
 
 EXTRAS = {"hydra/sweeper/optuna": "optuna"}  # options that an extra of deepdraw brings
 GROUPS = {"experiment", "protocol", "sweep", "hydra", *(place.partition(".")[0] for place in ROLES)}
@@ -31,6 +31,7 @@ def one_line_compose_errors(main: Callable[[], Any]) -> Callable[[], Any]:
 
     @functools.wraps(main)
     def wrapped() -> Any:
+        sys.argv[1:] = quote_paths(sys.argv[1:])
         hydras_own = utils.run_and_report
         if keeps_tracebacks():  # Hydra itself knows no other value than 1
             utils.run_and_report = lambda func: func()
@@ -64,8 +65,9 @@ def compose_line(error: Exception, raised_in: str, words: Sequence[str] | None =
         group, _, option = error.missing_cfg_file.rpartition("/")
         if error.missing_cfg_file in EXTRAS:
             return f"{group}={option} is not installed: pip install 'deepdraw[{EXTRAS[error.missing_cfg_file]}]'"
-        near = get_close_matches(option, error.options, n=1, cutoff=0)[0]
-        return f"there is no {group}={option}: did you mean {near}? Choose one of {', '.join(error.options)}"
+        hint = did_you_mean(option, error.options)
+        choose = f"{hint} Choose" if hint else "choose"
+        return f"there is no {group}={option}: {choose} one of {', '.join(error.options)}"
     culprits = " ".join(_unreadable(sys.argv[1:] if words is None else words))
     if isinstance(error, HydraException | OmegaConfBaseException):
         message = str(error)
@@ -73,10 +75,18 @@ def compose_line(error: Exception, raised_in: str, words: Sequence[str] | None =
             message += f"\n({str(error.__cause__).splitlines()[0]})"
         lines = [line.strip() for line in message.splitlines() if not line.strip().startswith(NOISE)]
         message = " ".join(filter(None, lines))
-        return f"{culprits} cannot be read ({message})" if isinstance(error, OverrideParseException) else message
+        if isinstance(error, OverrideParseException):
+            return f"{culprits} cannot be read ({message}){_how_to_quote(culprits)}"
+        return message
     if raised_in.startswith(LIBRARIES):  # Hydra and OmegaConf do not check the types of some values before use
         return f"{culprits or 'an override'} chooses no option: give the name of one, as --help lists them ({error})"
     return failure_line(error)
+
+
+def _how_to_quote(word: str) -> str:
+    """The fix for a word whose value was meant as one text; nothing where the value has quotes already."""
+    _, _, value = word.partition("=")
+    return f": if its value is one text, write {quoted_word(word)}" if value and not set(value) & set("'\"[{") else ""
 
 
 def _unreadable(words: Sequence[str]) -> list[str]:

@@ -11,6 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
 from deepdraw.config.compose_errors import compose_line
+from deepdraw.config.paths import quote_paths
 from deepdraw.runtime import scripts_folder
 
 
@@ -20,7 +21,7 @@ def compose_config(name: str, overrides: Sequence[str] = (), config_dir: Path | 
     config_dir: a directory of further options, as `--config-dir` names one. Works in a program that uses Hydra itself,
     whose state is left as it is. Raises ValueError, in one line, for what Hydra refuses.
     """
-    words = list(overrides)
+    words = quote_paths(overrides)
     if config_dir is not None:
         if not config_dir.is_dir():
             raise ValueError(f"config_dir={config_dir} is no directory: correct the path")

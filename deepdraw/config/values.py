@@ -6,10 +6,10 @@ import inspect
 import re
 import types
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from deepdraw.config.roles import role_of
+from deepdraw.runtime import did_you_mean
 
 HYDRA_KEYS: dict[str, Any] = {  # the keys that Hydra itself reads beside a `_target_`
     "_target_": str,
@@ -91,9 +91,8 @@ def check_arguments(
         if name in given:
             raise ValueError(f"{key}.{name} is set by deepdraw itself: leave it out")
         if name not in taken and not takes_any:
-            near = get_close_matches(str(name), free, n=1, cutoff=0)
-            hint = f": did you mean {key}.{near[0]}?" if near else ": leave it out"
-            raise ValueError(f"{key}.{name} is unknown to {_name(call)}{hint}")
+            hint = did_you_mean(str(name), free, f"{key}.{{}}") or "leave it out"
+            raise ValueError(f"{key}.{name} is unknown to {_name(call)}: {hint}")
         check_value(f"{key}.{name}", value, hints.get(name, Any))
     for name in () if takes_any else named:
         if name not in taken:

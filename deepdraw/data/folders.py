@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import logging
 from hashlib import sha256
@@ -27,7 +26,7 @@ from deepdraw.drawings import (
     read_image,
     read_svg,
 )
-from deepdraw.runtime import LARGEST, Found, open_regular, visible, walk
+from deepdraw.runtime import LARGEST, Found, existing_folder, open_regular, visible, walk
 
 if TYPE_CHECKING:
     from deepdraw.data.interfaces import Split
@@ -122,12 +121,7 @@ def _opened(path: Path) -> Split:
     source = _source(path.parent)
     if source and (path.name in _names(source) or not path.is_dir()):
         return source.split(_names(source).get(path.name, path.name))
-    if not path.is_dir():
-        siblings = [sibling.name for sibling in path.parent.iterdir()] if path.parent.is_dir() else []
-        near = difflib.get_close_matches(path.name, siblings, n=1)
-        hint = f"did you mean {path.parent / near[0]}?" if near else "check the path"
-        raise ValueError(f"{path} is no folder: {hint}")
-    return ImageFolder(path)
+    return ImageFolder(existing_folder(path))
 
 
 def _source(root: Path) -> Shards | ImageTars | None:

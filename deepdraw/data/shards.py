@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from deepdraw.data.shard_index import FORMATS, ShardEntry, SplitEntry, index_bytes, read_index
 from deepdraw.data.tars import Member, tar_members
 from deepdraw.drawings import Complexity, Drawings, Rasterizer, mix
-from deepdraw.runtime import NO_ARRAY, open_regular, read_npy_header, write_bytes
+from deepdraw.runtime import NO_ARRAY, open_regular, possible_folder, read_npy_header, write_bytes
 
 BLOCK = 512  # drawings in a sample
 SHARD = 64 * BLOCK  # drawings in a tar, about 4 MB
@@ -90,7 +90,7 @@ class Shards:
     has_strokes = True
 
     def __init__(self, root: str) -> None:
-        self.root = Path(root)
+        self.root = possible_folder(root, "data.root=")
         self.index, self._entries = read_index(self.root)
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from hashlib import sha256
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from deepdraw.drawings import Complexity, Rasterizer, ranges
+from deepdraw.runtime import did_you_mean, normal_name
 
 if TYPE_CHECKING:
     from deepdraw.data.interfaces import Batch, Epochs, Split
@@ -137,21 +137,22 @@ class JoinedLoader:
 class Relabeled:
     """The drawings of `split`, with labels that number `classes`, which hold all of its own.
 
-    Raises ValueError where `classes` lack one of the split's, naming those nearest to it.
+    Names are the same in whichever Unicode form they are written. Raises ValueError where `classes` lack one of the
+    split's, naming the nearest to it.
     """
 
     def __init__(self, split: Split, classes: Sequence[str]) -> None:
-        number_of_class = {name: number for number, name in enumerate(classes)}
-        if missing := [name for name in split.classes if name not in number_of_class]:
-            near = difflib.get_close_matches(missing[0], classes, n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
+        number_of_class = {normal_name(name): number for number, name in enumerate(classes)}
+        own = [normal_name(name) for name in split.classes]
+        if missing := [name for name in own if name not in number_of_class]:
+            near = did_you_mean(missing[0], classes, "{!r}")
             raise ValueError(
-                f"{_listed(missing)}{hint} {'are' if len(missing) > 1 else 'is'} not among the {len(classes)} known "
-                "classes: rename or leave out"
+                f"{_listed(missing)}{f' ({near})' if near else ''} {'are' if len(missing) > 1 else 'is'} not among the "
+                f"{len(classes)} known classes: rename, or choose a split of known classes alone or of new ones alone"
             )
         self.classes = list(classes)
         self.block_sizes = split.block_sizes
-        self._numbers = np.array([number_of_class[name] for name in split.classes], np.int64)
+        self._numbers = np.array([number_of_class[name] for name in own], np.int64)
         self.fingerprint = sha256("\n".join(["relabelled", split.fingerprint, *classes]).encode()).hexdigest()
         self._split = split
 

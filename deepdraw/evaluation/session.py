@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from deepdraw.config import check_evaluation, make
+from deepdraw.config import check_evaluation, expand_homes, make
 from deepdraw.data import Epochs, Joined, JoinedLoader, Loader, Split
 from deepdraw.evaluation.evaluation import Evaluation
 from deepdraw.evaluation.metric import compute_metrics, make_metrics
@@ -30,6 +30,7 @@ class Session:
 
     def __init__(self, config: DictConfig) -> None:
         keep_freed_memory()
+        expand_homes(config)
         check_evaluation(config, {"features": FeatureOptions})
         self.config = config
         self.trained = rebuild(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from deepdraw.data import Joined, Relabeled, Source, Split, Subset, open_folder
 from deepdraw.drawings import Rasterizer
+from deepdraw.runtime import expand_home, fold_name, normal_name
 
 GENERALIZED = "generalized"
 
@@ -19,7 +20,8 @@ def open_split(name: str, source: Source, classes: Sequence[str]) -> Split:
 
     classes: those that the head was trained on. A split of none but them has labels that number `classes`; one of none
     of them has classes of its own; `generalized` is test and zeroshot together, the classes trained on first. Raises
-    ValueError where there is no such split, it is empty, or only some of its classes were trained on.
+    ValueError where there is no such split, it is empty, only some of its classes were trained on, or some were but for
+    case, `_`, `-` and spaces in their names.
     """
     if name == GENERALIZED:
         return Joined(
@@ -36,12 +38,12 @@ def is_path(name: str, source: Source) -> bool:
     """Whether split `name` is none of the source's, but a folder."""
     if name in (*source.splits, GENERALIZED, "zeroshot"):
         return False
-    return Path(name).name != name or Path(name).exists()
+    return Path(name).name != name or name.startswith("~") or Path(name).exists()
 
 
 def result_name(name: str, source: Source) -> str:
     """What the results of split `name` are called: a folder's last two names, for "test" alone is a split's."""
-    return "-".join(Path(name).resolve().parts[-2:]) if is_path(name, source) else name
+    return "-".join(Path(expand_home(name)).resolve().parts[-2:]) if is_path(name, source) else name
 
 
 def seen_drawings(source: Source, classes: Sequence[str], per_class: int) -> Split | None:
@@ -82,14 +84,28 @@ def _filled(source: Source, name: str) -> Split:
 
 
 def _with_training_labels(split: Split, classes: Sequence[str]) -> Split:
-    known = set(classes)
-    if split.classes == list(classes) or not known & set(split.classes):
+    if split.classes == list(classes):
         return split
-    return Relabeled(split, classes)
+    if set(map(normal_name, classes)) & set(map(normal_name, split.classes)):
+        return Relabeled(split, classes)
+    if near := _nearly(split.classes, classes):
+        (own, trained), *others = near.items()
+        raise ValueError(
+            f"{len(near)} of the {len(split.classes)} classes of this split are nearly ones that were trained on, such "
+            f"as {own!r} for {trained!r}: write their names as in training"
+            + (f" ({', '.join(f'{one!r} as {other!r}' for one, other in others[:3])} too)" if others else "")
+        )
+    return split
+
+
+def _nearly(names: Sequence[str], classes: Sequence[str]) -> dict[str, str]:
+    """Those of `names` that are one of the classes but for case, separators or Unicode form, and which."""
+    of_form = {fold_name(name): name for name in classes}
+    return {name: of_form[fold_name(name)] for name in names if fold_name(name) in of_form}
 
 
 def _unseen(split: Split, classes: Sequence[str]) -> Split:
-    if met := sorted(set(classes) & set(split.classes)):
+    if met := sorted(_nearly(split.classes, classes)):
         raise ValueError(
             f"{len(met)} of the {len(split.classes)} classes of split zeroshot were trained on, such as {met[0]!r}, so "
             "this would not be zero-shot: use split=test, or set data.root to shards that hold these classes out"

@@ -21,7 +21,16 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from omegaconf import MISSING
 
-from deepdraw.runtime import CheckpointOptions, csv_cell, name_grown, open_growing, run_command, suffix_among, walk
+from deepdraw.runtime import (
+    CheckpointOptions,
+    csv_cell,
+    existing_path,
+    name_grown,
+    open_growing,
+    run_command,
+    suffix_among,
+    walk,
+)
 
 if TYPE_CHECKING:
     from deepdraw.drawings import Rasterizer
@@ -67,8 +76,7 @@ def open_inputs(path: Path, rasterizer: Rasterizer) -> Inputs:
     from deepdraw.drawings import DRAWING_SUFFIXES, SUFFIXES, draw_image, reason_not_read
     from deepdraw.inference.inputs import drawing_of, sketches
 
-    if not path.exists():
-        raise ValueError(f"input={path} does not exist: correct the path")
+    path = existing_path(path, "input=")
     if suffix_among(path.name, SUFFIXES) and not path.is_dir():
         number = sum(1 for _ in sketches(path))
         inputs = Inputs("key_id", number, ((str(sketch.key_id), drawing_of(sketch)) for sketch in sketches(path)))

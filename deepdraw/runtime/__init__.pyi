@@ -17,7 +17,9 @@ from .files import (
 )
 from .lock import Lock
 from .memory import keep_freed_memory
+from .names import did_you_mean, fold_name, nearest_names, normal_name
 from .options import CheckpointOptions, as_called, one_line_end, parse, run_command, run_main, usage
+from .paths import existing_file, existing_folder, existing_path, expand_home, possible_folder
 from .precision import DTYPES, Precision, find_device
 from .progress import LINE_EVERY, Bar, Forecast, duration, with_progress_bar
 from .ranks import ALONE, Ranks
@@ -95,11 +97,17 @@ __all__ = [
     "csv_cell",
     "csv_heading",
     "describe_run",
+    "did_you_mean",
     "duration",
     "ends_in_one_line",
     "evaluation_left",
+    "existing_file",
+    "existing_folder",
+    "existing_path",
+    "expand_home",
     "failure_line",
     "find_device",
+    "fold_name",
     "git_commit",
     "hydra_config",
     "hydra_run_directory",
@@ -109,6 +117,8 @@ __all__ = [
     "keep_freed_memory",
     "keeps_tracebacks",
     "name_grown",
+    "nearest_names",
+    "normal_name",
     "one_line_end",
     "one_line_errors",
     "one_line_values",
@@ -118,6 +128,7 @@ __all__ = [
     "open_unpacked",
     "parse",
     "parse_json",
+    "possible_folder",
     "preemptible",
     "prepare_worker",
     "read_bytes",

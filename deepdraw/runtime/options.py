@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from textwrap import fill
 from typing import Any, TypeVar
 
@@ -16,6 +15,8 @@ from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from deepdraw.runtime.failures import drop_stdout_that_fails, failure_line, keeps_tracebacks
+from deepdraw.runtime.names import did_you_mean
+from deepdraw.runtime.paths import local_text
 from deepdraw.runtime.signals import interruptible
 
 Options = TypeVar("Options")
@@ -49,12 +50,16 @@ def parse(options: type[Options], arguments: Sequence[str]) -> Options:
     pairs = [argument.partition("=") for argument in arguments]
     for key, equals, _ in pairs:
         if key not in keys:
-            nearest = get_close_matches(key, keys, n=1, cutoff=0)[0]
-            raise ValueError(f"unknown option {key!r}: did you mean {nearest}=...? The options are {', '.join(keys)}")
+            hint = did_you_mean(key, keys, "{}=...")
+            raise ValueError(
+                f"unknown option {key!r}: {f'{hint} The' if hint else 'the'} options are {', '.join(keys)}"
+            )
         if not equals:
             raise ValueError(f"option {key} has no value: write {key}=...")
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(options), {key: value for key, _, value in pairs})
+        merged = OmegaConf.merge(
+            OmegaConf.structured(options), {key: local_text(value, key) for key, _, value in pairs}
+        )
     except OmegaConfBaseException as error:
         raise ValueError(f"option {error.full_key}: {str(error).splitlines()[0]}") from error
     for key, meaning in keys.items():

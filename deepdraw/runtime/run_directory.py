@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from deepdraw.runtime.failures import failure_line
 from deepdraw.runtime.files import check_writable, remove_parts
 from deepdraw.runtime.lock import BEAT, SILENCE, Lock
+from deepdraw.runtime.paths import check_local, possible_folder
 
 FOLDERS = (".hydra", "checkpoints", "evaluations", "plots", "tensorboard", "wandb")  # of a run directory
 POLL = 0.2  # seconds between two tries to take a lock
@@ -105,8 +106,11 @@ class NewDirectory(WritableDirectory):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Make the directory before Hydra does, and tell Hydra its name."""
-        with suppress(OSError), read_write(config), open_dict(config):
-            config.hydra.run.dir = str(choose_directory(config))
+        try:
+            with suppress(OSError), read_write(config), open_dict(config):
+                config.hydra.run.dir = str(choose_directory(config))
+        except ValueError as error:
+            sys.exit(f"error: {failure_line(error)}")
         super().on_run_start(config)
 
 
@@ -115,12 +119,13 @@ def choose_directory(config: DictConfig) -> Path:
     run = config.hydra.run
     asked_for = any(override.startswith("hydra.run.dir=") for override in config.hydra.overrides.hydra)
     if asked_for or "${now:" not in OmegaConf.to_container(run, resolve=False)["dir"]:  # type: ignore[call-overload,index]
-        return Path(run.dir)
+        return possible_folder(run.dir, "hydra.run.dir=")
     return _make_new(Path(run.dir))
 
 
 def best_checkpoint(run_or_checkpoint: str | os.PathLike[str]) -> Path:
     """The checkpoint that is meant: the `best.pt` of a run where its directory is given, else the file itself."""
+    check_local(run_or_checkpoint, "ckpt=")
     path = Path(run_or_checkpoint).expanduser()
     return path / "checkpoints" / "best.pt" if path.is_dir() else path
 

@@ -13,7 +13,6 @@ import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from deepdraw.evaluation import read_summary
-from deepdraw.runtime import Preempted, interruptible, preemptible, read_yaml
+from deepdraw.runtime import Preempted, interruptible, nearest_names, preemptible, read_yaml
 from deepdraw.sweep import slurm
 from deepdraw.sweep.record import read_sweep
 from deepdraw.sweep.reports import Report, readable_report, write_report
@@ -72,7 +71,7 @@ def find_objective(directory: Path, name: str, returned: Any) -> tuple[float | N
     metrics = {key: value for key, value in read_summary(directory).items() if "/" in key}
     value = metrics.get(name) if metrics else returned
     if metrics and value is None:
-        near = get_close_matches(name, metrics, n=3) or [key for key in metrics if key.startswith("val/")][:3]
+        near = nearest_names(name, metrics, 3) or [key for key in metrics if key.startswith("val/")][:3]
         return None, f"the run measured no {name}: choose hydra.launcher.objective={' or '.join(near)}"
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
         return None, ""

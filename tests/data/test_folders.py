@@ -181,6 +181,16 @@ def test_a_missing_path_is_answered_with_the_nearest(tmp_path):
     (tmp_path / "sketches").mkdir()
     assert f"did you mean {tmp_path / 'sketches'}?" in error(tmp_path / "skeches")
     assert "is no folder: check the path" in error(tmp_path / "no" / "where")
+    assert error(tmp_path / "SKETCHES_").endswith(f"did you mean {tmp_path / 'sketches'}?")
+    assert "did you mean" not in error(tmp_path / "entirely else")
+
+
+def test_a_file_a_dangling_link_and_an_address_are_told_from_what_is_missing(tmp_path):
+    (tmp_path / "cat.png").write_bytes(gray(200))
+    assert "cat.png is a file and no folder: give the folder that holds it" in error(tmp_path / "cat.png")
+    (tmp_path / "link").symlink_to("gone")
+    assert "link is no folder: it is a link to gone, where nothing is" in error(tmp_path / "link")
+    assert "is an address (s3) and does not exist here" in error(Path("s3://bucket/sketches"))
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -98,6 +100,43 @@ def test_one_unknown_class_among_known_ones_is_named_with_the_nearest(source, tr
     path = folder(["square", "tringle"])
     with pytest.raises(ValueError, match=r"^'tringle' \(did you mean 'triangle'\?\) is not among the 3 known classes"):
         open_split(str(path), source, trained_on)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (
+            ["Square", "TRIANGLE"],
+            "2 of the 2 classes of this split are nearly ones that were trained on, such as 'Square'",
+        ),
+        (["new", "hot_dog"], "1 of the 2 .* such as 'hot_dog' for 'hot dog': write their names as in training$"),
+        (["Hot-Dog", "Square"], r"'Hot-Dog' for 'hot dog': .* \('Square' as 'square' too\)$"),
+    ],
+)
+def test_classes_that_are_nearly_known_are_not_scored_as_unseen(source, folder, names, words):
+    with pytest.raises(ValueError, match=words):
+        open_split(str(folder(names)), source, ["hot dog", "square", "triangle"])
+
+
+def test_both_unicode_forms_of_a_name_are_one_class(source, folder):
+    composed, decomposed = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+    for trained, found in ((composed, decomposed), (decomposed, composed)):
+        path = folder([found])
+        split = open_split(str(path), source, ["bar", trained])
+        assert split.classes == ["bar", trained]
+        assert split.labels.tolist() == [1, 1]
+        shutil.rmtree(path)
+
+
+def test_nearly_the_classes_trained_on_are_not_asked_about_as_unseen(source):
+    with pytest.raises(ValueError, match="^1 of the 2 classes of split zeroshot were trained on, such as 'line'"):
+        open_split("zeroshot", source, ["Line", "oval"])
+
+
+def test_a_folder_is_found_in_the_home_folder(source, trained_on, folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder(["spiral"]).parent))
+    assert open_split("~/sketches", source, trained_on).classes == ["spiral"]
+    assert result_name("~/sketches", source).endswith("-sketches")
 
 
 def test_a_folder_of_shards_is_a_split(source, trained_on, polygon_root):

@@ -25,7 +25,12 @@ class Options:
 
 def test_values_take_the_types_of_their_options():
     assert parse(Options, ["root=a=b", "size=4"]) == Options(root="a=b", size=4, limit=None)
-    assert parse(Options, ["root=~/x y", "limit=7"]) == Options(root="~/x y", size=3, limit=7)
+    home = os.path.expanduser("~/x y")
+    assert parse(Options, ["root=~/x y", "limit=7"]) == Options(root=home, size=3, limit=7)
+    assert parse(Options, ["root=/ä/(1), v=2 ~/"]).root == "/ä/(1), v=2 ~/"
+    for address in ("s3://bucket/x", "gs://bucket"):
+        with pytest.raises(ValueError, match=f"^root={address} is an address"):
+            parse(Options, [f"root={address}"])
 
 
 def test_the_last_of_two_values_counts():

@@ -19,7 +19,7 @@ from deepdraw.data.doodles.strokes import Program
 from deepdraw.data.quickdraw import SPLITS, assign_original
 from deepdraw.data.shards import Shards, write_shards
 from deepdraw.drawings import Drawings, mix, simplify
-from deepdraw.runtime import whole_folder
+from deepdraw.runtime import possible_folder, whole_folder
 
 PROGRAMS: dict[str, Program] = FIGURES | INDOORS | OUTDOORS
 
@@ -68,7 +68,7 @@ def open_doodles(root: str, per_class: int, seed: int) -> Shards:
         raise ValueError(f"data.source.per_class={per_class} must be at least 1")
     if seed < 0:
         raise ValueError(f"data.source.seed={seed} must not be negative")
-    home = Path(root)
+    home = possible_folder(root, "data.root=")
     settings = {
         "source": "doodles",
         "protocol": "original",
@@ -98,13 +98,18 @@ def _write(home: Path, settings: dict[str, Any]) -> None:
 def _open(home: Path, settings: dict[str, Any]) -> Shards:
     """The shards at `home`. Raises ValueError if there is no index.json, or it has other settings."""
     if not (home / "index.json").exists():
-        raise ValueError(f"{home} holds files but no index.json, so no doodles: remove it or set data.root")
+        raise ValueError(f"{home} holds files but no index.json, so no doodles: set data.root to another folder")
     shards = Shards(str(home))
+    if shards.index.get("source") != settings["source"]:
+        raise ValueError(
+            f"{home} holds shards of other drawings than doodles: train on them with data=quickdraw, evaluate on them "
+            f"with split={home / shards.splits[0] if shards.splits else home}"
+        )
     for key, wanted in settings.items():
         if (found := shards.index.get(key)) != wanted:
             raise ValueError(
-                f"{home} was made with {key}={found!r}, not {wanted!r}: "
-                "remove it to have it drawn anew, or set data.root"
+                f"{home} was made with {key}={found!r}, not {wanted!r}: give data.root=... of another folder, into "
+                f"which such doodles are drawn; to evaluate on those that are there, give split={home}/test"
             )
     return shards
 

@@ -1,6 +1,6 @@
 """The 345 category names of Quick, Draw!, and the 70 of them that are held out for zero-shot evaluation."""
 
-from difflib import get_close_matches
+from deepdraw.runtime import did_you_mean
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -56,5 +56,5 @@ SEEN = tuple(name for name in CATEGORIES if name not in set(UNSEEN))
 def check_category(name: str, where: object) -> None:
     """Raise ValueError, naming the nearest official name, if `name`, found at `where`, is none."""
     if name not in CATEGORIES:
-        nearest = get_close_matches(name, CATEGORIES, n=1, cutoff=0)[0]
-        raise ValueError(f"{where} is named after no Quick, Draw! category: did you mean {nearest!r}?")
+        hint = did_you_mean(name, CATEGORIES, "{!r}") or "name it after one of categories.txt, or take it away"
+        raise ValueError(f"{where} is named after no Quick, Draw! category: {hint}")

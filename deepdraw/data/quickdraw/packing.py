@@ -6,7 +6,6 @@ import logging
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from difflib import get_close_matches
 from multiprocessing import active_children, get_context, resource_tracker
 from os import cpu_count
 from pathlib import Path
@@ -18,7 +17,7 @@ from rich.progress import track
 from deepdraw.data.quickdraw.categories import check_category
 from deepdraw.data.quickdraw.splits import select
 from deepdraw.drawings import SUFFIXES, Broken, Drawings, Sketch, read_sketches, reason_not_read, word_of
-from deepdraw.runtime import prepare_worker, signals_held, walk
+from deepdraw.runtime import existing_folder, prepare_worker, signals_held, walk
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +43,7 @@ def find_files(source: Path) -> dict[str, Path]:
         ValueError: if there is no file, more than one of a category, one that is named after none, or one of a form
             that is not read here.
     """
-    if not source.is_dir():
-        siblings = [path.name for path in source.parent.iterdir()] if source.parent.is_dir() else []
-        nearest = get_close_matches(source.name, siblings, n=1)
-        hint = f"did you mean {source.parent / nearest[0]}?" if nearest else "check the path"
-        raise ValueError(f"source={source} is no directory: {hint}")
+    existing_folder(source, "source=")
     files: dict[str, Path] = {}
     found = walk(source, SUFFIXES, deeper=False, refuse=reason_not_read)
     for path in found.files:

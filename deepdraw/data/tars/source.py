@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Sequence
 from functools import cached_property
@@ -17,7 +16,7 @@ from deepdraw.data.shard_index import MOST_CLASSES
 from deepdraw.data.tars.index import TarIndex, open_index
 from deepdraw.data.tars.remote import fetch, is_remote
 from deepdraw.drawings import Rasterizer, decode, mix, place_image
-from deepdraw.runtime import read_text
+from deepdraw.runtime import did_you_mean, possible_folder, read_text
 
 FOLDERS = {"train": "train", "val": "train", "test": "test", "zeroshot": "quickdraw_zeroshot"}
 BLOCK = 16  # images; small, so that shuffling blocks mixes the classes even in tars sorted by category
@@ -39,7 +38,7 @@ class ImageTars:
     has_strokes = False
 
     def __init__(self, root: str) -> None:
-        self.root = fetch(root) if is_remote(root) else Path(root).expanduser()
+        self.root = fetch(root) if is_remote(root) else possible_folder(root, "data.root=")
         if not self.root.is_dir():
             raise ValueError(f"data.root={root} does not exist: set it to the folder of train/ and test/")
         if not self.splits:
@@ -171,8 +170,8 @@ def _number_labels(index: TarIndex, classes: list[str], listing: Path) -> NDArra
         number = number_of_name.get(text, int(text) if text.isdecimal() else len(classes))
         if number >= len(classes):
             member = index.member(int(np.argmax(index.samples["label"] == label)))
-            near = difflib.get_close_matches(text, classes, n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            near = did_you_mean(text, classes, "{!r}")
+            hint = f" ({near})" if near else ""
             raise ValueError(
                 f"{member} has the unknown label {text[:40]!r} in its .cls{hint}: write one of the "
                 f"{len(classes)} class names or an index below that, or list your own classes in {listing}"

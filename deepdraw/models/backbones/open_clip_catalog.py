@@ -1,9 +1,10 @@
 """Looks up models and weights in open_clip by the name of the model and the tag of the weights."""
 
-from difflib import get_close_matches
 from typing import Any
 
 import open_clip
+
+from deepdraw.runtime import nearest_names
 
 
 def model_config(name: str) -> dict[str, Any]:
@@ -14,7 +15,7 @@ def model_config(name: str) -> dict[str, Any]:
     """
     config = open_clip.get_model_config(name)
     if config is None or "multimodal_cfg" in config:
-        near = get_close_matches(name, open_clip.list_models(), n=3)
+        near = nearest_names(name, open_clip.list_models(), 3)
         hint = f"did you mean {' or '.join(near)}?" if near else "open_clip.list_models() lists them"
         raise ValueError(f"open_clip has no image-text model {name}: {hint}")
     return config

@@ -4,7 +4,6 @@ import re
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from difflib import get_close_matches
 from math import inf
 from typing import Any
 
@@ -27,6 +26,7 @@ from deepdraw.models.backbones.base import (
     pool,
 )
 from deepdraw.models.backbones.weights import check_hub_cache, downloading, load_weights, read_weights
+from deepdraw.runtime import nearest_names
 
 # arguments of timm.create_model that name files or addresses of weights
 FILE_OPTIONS = frozenset({"checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"})
@@ -152,7 +152,7 @@ def fit_weights(network: Any, state_dict: dict[str, Tensor]) -> dict[str, Tensor
 
 def _pretrained_config(name: str) -> PretrainedCfg:
     if not timm.is_model(name):
-        near = get_close_matches(name, timm.list_models(), n=3)
+        near = nearest_names(name, timm.list_models(), 3)
         hint = f"did you mean {' or '.join(near)}?" if near else "timm.list_models() lists them"
         raise ValueError(f"timm has no model {name}: {hint}")
     try:
