@@ -147,7 +147,7 @@ def train_alone(model: Classifier, loaders: Sequence[Epochs], precision: Precisi
         batches = ((batch.images, batch.labels) for batch in train.epoch(epoch))
         for _ in range(len(train)):
             train_step(state, batches, recipe(epochs), precision)
-        top1 = score(alone, val, precision, title="val")["top1"]
+        top1 = score(alone, val, precision, title="val")[0]["top1"]
     return top1
 
 

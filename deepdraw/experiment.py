@@ -25,7 +25,7 @@ from deepdraw.config import check_training, expand_homes, make
 from deepdraw.data import Epochs, Loader, Source, Split
 from deepdraw.drawings import Augmentation, ImageAugmentation, Rasterizer
 from deepdraw.evaluation import (
-    PredictionsBuilder,
+    Predictions,
     compute_metrics,
     make_metrics,
     read_descriptions,
@@ -163,7 +163,7 @@ class Experiment:
                 val=self.data.loaders["val"],
                 recipe=self.recipe,
                 precision=self.precision,
-                validate=lambda: self._evaluate("val"),
+                validate=lambda: self._evaluate("val")[0],
                 checkpoints=self.checkpoints,
                 directory=self.directory,
             )
@@ -173,8 +173,7 @@ class Experiment:
         """The metrics of the best weights on the test split. It is read only here, after training."""
         self.state.eval_model.load_state_dict(self.checkpoints.load_best())
         start = time.perf_counter()
-        self._predictions = PredictionsBuilder(self.data.classes)
-        self.metrics = self._evaluate("test", self._predictions)
+        self.metrics, self._predictions = self._evaluate("test")
         times = {"test/epoch_time": time.perf_counter() - start}
         self.state.log(self.metrics | times, epoch=int(self.state.best["val/epoch"]))
         return self.metrics
@@ -193,7 +192,7 @@ class Experiment:
         title = f"test, by the weights of epoch {state.best['val/epoch']}, the best on validation"
         print_table(title, self.metrics, described=read_descriptions(self.directory))
         rows = self.directory / "metrics.csv" if "csv" in state.loggers else None
-        predictions = self._predictions.build(self.data.splits["test"].complexity())
+        predictions = self._predictions.with_complexity(self.data.splits["test"].complexity())
         pictures = write_training(self.directory, summary, predictions, drawings, rows)
         for logger in state.loggers.values():
             logger.log_pictures(pictures, step=state.step)
@@ -227,21 +226,19 @@ class Experiment:
             print(f"resumed at step {state.step} of {recipe.total_steps(train)}")
         return state
 
-    def _evaluate(self, split: str, predictions: PredictionsBuilder | None = None) -> dict[str, float]:
-        if predictions is None and self.own_metrics:
-            predictions = PredictionsBuilder(self.data.classes)
-        metrics = score(
+    def _evaluate(self, split: str) -> tuple[dict[str, float], Predictions]:
+        metrics, predictions = score(
             self.state.eval_model.eval(),
             self.data.loaders[split],
             self.precision,
             title=split,
             limit_batches=self.recipe.limit_steps,
-            predictions=predictions,
             ranks=self.ranks,
         )
-        if predictions is not None and self.own_metrics:
-            metrics |= compute_metrics(self.own_metrics, predictions.build(self.data.splits[split].complexity()))
-        return {f"{split}/{name}": value for name, value in metrics.items()}
+        if self.own_metrics:
+            complexity = self.data.splits[split].complexity()
+            metrics |= compute_metrics(self.own_metrics, predictions.with_complexity(complexity))
+        return {f"{split}/{name}": value for name, value in metrics.items()}, predictions
 
     def _encoder(self) -> Encoder:
         data = self.data

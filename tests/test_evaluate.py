@@ -363,7 +363,7 @@ def test_alpha_0_is_the_pretrained_encoder_under_the_trained_head(fine_tuned, ev
     device = torch.device("cpu")
     split = Shards(str(polygon_root)).split("test")
     loader = Loader(split, Rasterizer(**config.render), batch_size=90, shuffle=False, device=device, num_workers=0)
-    expected = score(model, loader, Precision("fp32", device), title="by hand")
+    expected, _ = score(model, loader, Precision("fp32", device), title="by hand")
     metrics = at_alpha(found(fine_tuned), "0")
     assert {name: metrics[f"test/{name}"] for name in without_times(expected)} == close(without_times(expected))
 

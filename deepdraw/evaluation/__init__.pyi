@@ -12,7 +12,7 @@ from .metric_files import (
     read_summary,
     write_descriptions,
 )
-from .predictions import Predictions, PredictionsBuilder
+from .predictions import Predictions
 from .protocols import Auto, Head, Text
 from .session import Session
 from .splits import open_split, redraw
@@ -27,7 +27,6 @@ __all__ = [
     "Kappa",
     "Metric",
     "Predictions",
-    "PredictionsBuilder",
     "Reliability",
     "Session",
     "Stacking",

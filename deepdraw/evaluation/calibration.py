@@ -31,7 +31,7 @@ class Reliability:
 
     @classmethod
     def of_sums(cls, sums: Tensor) -> Reliability:
-        """The curve of sums made by `add_confidences`; a confidence of exactly 1 belongs to the last bin."""
+        """The curve of `confidence_sums`; a confidence of exactly 1 belongs to the last bin."""
         counts, confidences, right = sums.cpu().double().numpy()[:, :NUM_BINS]
         certain = sums[:, NUM_BINS].cpu().double().numpy()
         for values, last in zip((counts, confidences, right), certain, strict=True):
@@ -42,23 +42,17 @@ class Reliability:
             )
 
 
-def new_confidence_sums() -> Tensor:
-    """Sums over no drawings: zeros [3, bins + 1], rows as in `add_confidences`."""
-    return torch.zeros(3, NUM_BINS + 1, dtype=torch.float64)
+def confidence_sums(confidences: Tensor, right: Tensor) -> Tensor:
+    """By bin of confidence: the number of drawings, their confidences, how many are right. float64 [3, bins + 1].
 
-
-def add_confidences(sums: Tensor, logits: Tensor, labels: Tensor) -> None:
-    """Add to `sums` [3, bins + 1], by bin: the number of drawings, their confidences, how many are right.
-
-    Bins are closed below and open above; a probability of exactly 1 has a column of its own, as torchmetrics
-    has it.
+    confidences: float32 [N], in 0..1; right: bool [N]. Bins are closed below and open above; a probability of exactly
+    1 has a column of its own, as torchmetrics has it. On Apple's GPUs, which have no float64, the sums are float32.
     """
-    confidences, predicted = logits.softmax(dim=1).max(dim=1)
-    confidences = confidences.float()
-    edges = torch.linspace(0, 1, NUM_BINS + 1, device=logits.device)
+    exact = torch.float32 if confidences.device.type == "mps" else torch.float64
+    edges = torch.linspace(0, 1, NUM_BINS + 1, device=confidences.device)
     columns = (torch.bucketize(confidences, edges, right=True) - 1).clamp(0, NUM_BINS)  # NaN falls beyond all
-    rows = torch.stack([torch.ones_like(confidences), confidences, (predicted == labels).float()])
-    sums.index_add_(1, columns, rows.to(sums.dtype))
+    rows = torch.stack([torch.ones_like(confidences), confidences, right.float()]).to(exact)
+    return torch.zeros(3, NUM_BINS + 1, dtype=exact, device=confidences.device).index_add_(1, columns, rows)
 
 
 def calibration_error(sums: Tensor) -> float:

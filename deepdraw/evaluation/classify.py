@@ -14,8 +14,9 @@ from deepdraw.data import Epochs
 from deepdraw.drawings import Complexity
 from deepdraw.evaluation.evaluation import Evaluation
 from deepdraw.evaluation.intervals import intervals
-from deepdraw.evaluation.metrics import ClassificationMetrics, chance
-from deepdraw.evaluation.predictions import PredictionsBuilder
+from deepdraw.evaluation.metrics import Counts, chance
+from deepdraw.evaluation.predictions import Predictions
+from deepdraw.evaluation.scores import Scores
 from deepdraw.evaluation.task import Task
 from deepdraw.features import outputs
 from deepdraw.models import Classifier
@@ -29,27 +30,20 @@ def score(
     *,
     title: str,
     limit_batches: int | None = None,
-    predictions: PredictionsBuilder | None = None,
     ranks: Ranks = ALONE,
-) -> dict[str, float]:
-    """The metrics of the logits that `compute` gives for a split, over all ranks, and the images_per_second.
+) -> tuple[dict[str, float], Predictions]:
+    """The metrics and predictions of the logits that `compute` gives for a split, over all ranks.
 
-    predictions: gets a row for each drawing, of all ranks.
+    Beside the metrics of `Scores` there is images_per_second.
     """
-    metrics = ClassificationMetrics(len(loader.classes))
+    scores = Scores(loader.classes)
     start = time.perf_counter()
-    num_drawings = torch.zeros((), dtype=torch.int64)
     for batch, logits in outputs(compute, loader, precision, title=title, limit_batches=limit_batches, ranks=ranks):
-        metrics.update(logits.float(), batch.labels)
-        num_drawings += len(logits)
-        if predictions is not None:
-            predictions.add(logits.float(), batch.labels, batch.key_ids)
-    if predictions is not None:
-        predictions.interleave_ranks(ranks.gather(predictions.batches()))
-    parts = [num_drawings, *metrics.sums()]
-    for part, whole in zip(parts, ranks.sum(parts), strict=True):
-        part.copy_(whole)
-    return metrics.compute() | {"images_per_second": num_drawings.item() / (time.perf_counter() - start)}
+        scores.add(logits.float(), batch.labels, batch.key_ids)
+    scores.merge(ranks)
+    predictions = scores.predictions()
+    metrics = scores.metrics(Counts.of(predictions))
+    return metrics | {"images_per_second": len(predictions) / (time.perf_counter() - start)}, predictions
 
 
 def sample(
@@ -68,34 +62,33 @@ class EvaluationBuilder:
     """Gathers an Evaluation batch by batch, in fixed memory but for 40 bytes a drawing."""
 
     def __init__(self, classes: Sequence[str], num_features: int, temperature: float | None = None) -> None:
-        self.metrics = ClassificationMetrics(len(classes), temperature)
-        self._predictions = PredictionsBuilder(list(classes))
+        self._scores = Scores(classes, temperature)
         self._sums = torch.zeros(len(classes), num_features)
 
     def add(self, logits: Tensor, features: Tensor, labels: Tensor, key_ids: Tensor) -> None:
         """Count a batch of logits [B, C] and features [B, D]."""
-        self.metrics.update(logits, labels)
-        self._predictions.add(logits, labels, key_ids)
+        self._scores.add(logits, labels, key_ids)
         self._sums = self._sums.to(features.device).index_add_(0, labels, features)
 
     def build(self, protocol: str, complexity: Complexity | None) -> Evaluation:
         """The evaluation of the drawings added so far; `complexity` is theirs, or that of the whole split."""
-        predictions = self._predictions.build(complexity)
-        counts = self.metrics.rank_counts.sum(dim=1, keepdim=True)
+        predictions = self._scores.predictions().with_complexity(complexity)
+        counts = Counts.of(predictions)
+        per_class = torch.from_numpy(counts.confusion.sum(axis=1, keepdims=True))
         return Evaluation(
             protocol=protocol,
             metrics={
-                **self.metrics.compute(),
-                **intervals(self.metrics),
+                **self._scores.metrics(counts),
+                **intervals(counts),
                 "aurc": predictions.aurc(),
                 "selective_accuracy_80": predictions.selective_accuracy(0.8),
                 **predictions.by_complexity(),
-                "chance": chance(len(counts)),
+                "chance": chance(len(predictions.classes)),
             },
             predictions=predictions,
-            confusion=self.metrics.confusion.cpu().numpy(),
-            reliability=self.metrics.reliability(),
-            prototypes=(self._sums / counts).cpu().numpy(),
+            confusion=counts.confusion,
+            reliability=counts.reliability(),
+            prototypes=(self._sums / per_class.to(self._sums.device)).cpu().numpy(),
         )
 
 

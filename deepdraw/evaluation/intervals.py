@@ -7,24 +7,23 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.stats import binomtest
 
-from deepdraw.evaluation.metrics import ClassificationMetrics, class_metrics, rank_metrics
+from deepdraw.evaluation.metrics import Counts, class_metrics, rank_metrics
 
 _CELLS_AT_ONCE = 2**20
 
 
-def intervals(metrics: ClassificationMetrics, resamples: int = 1000, seed: int = 0) -> dict[str, float]:
+def intervals(counts: Counts, resamples: int = 1000, seed: int = 0) -> dict[str, float]:
     """95 % bootstrap intervals `<name>_low` and `<name>_high`, in 0..1, of the accuracies and macro F1.
 
     The percentile bootstrap (Efron and Tibshirani, 1993): the split's drawings are drawn anew with replacement,
     `resamples` times. All that these metrics know of a drawing is the cell of a table that it was counted in,
     so the counts of the cells are drawn instead, from the multinomial distribution: the same in law, and the
-    cost is that of the cells that are not empty. Raises ValueError as `ClassificationMetrics.num_drawings` does.
+    cost is that of the cells that are not empty.
     """
-    metrics.num_drawings()
     rng = np.random.default_rng(seed)
-    ranks = metrics.rank_counts.sum(dim=0).cpu().numpy()
+    ranks = counts.ranks
     resampled = rank_metrics(rng.multinomial(ranks.sum(), ranks / ranks.sum(), size=resamples))
-    resampled |= _resampled_class_metrics(metrics.confusion.cpu().numpy(), resamples, rng)
+    resampled |= _resampled_class_metrics(counts.confusion, resamples, rng)
     results: dict[str, float] = {}
     for name, values in resampled.items():
         low, high = np.quantile(values, [0.025, 0.975])

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import zip_longest
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from deepdraw.drawings import Complexity
-from deepdraw.evaluation.metrics import true_ranks
 from deepdraw.runtime import read_npz, write_sealed
 
 _COLUMNS: dict[str, tuple[Any, int]] = {
@@ -53,6 +48,13 @@ class Predictions:
     def right(self) -> NDArray[np.bool_]:
         """bool [N], where the predicted class is the true one."""
         return self.ranks == 0
+
+    def with_complexity(self, complexity: Complexity | None) -> Predictions:
+        """The same with the strokes and points of the first N drawings of `complexity`, which is of the whole split."""
+        if complexity is None:
+            return self
+        number = len(self)
+        return replace(self, strokes=complexity.strokes[:number], points=complexity.points[:number])
 
     def save(self, path: Path) -> None:
         """Write a sealed npz without pickles; a reader finds the old file or the new one, never a half."""
@@ -125,42 +127,3 @@ def _fault(classes: list[str], columns: dict[str, NDArray[Any]]) -> str | None:
     if not ((columns["confidences"] >= 0) & (columns["confidences"] < 1.001)).all():
         return "a confidence is no probability"
     return None
-
-
-class PredictionsBuilder:
-    """Gathers predictions batch by batch, 40 bytes a drawing on the logits' device, and never waits for it."""
-
-    def __init__(self, classes: list[str]) -> None:
-        assert len(classes) <= 2**16, len(classes)
-        self._classes = classes
-        self._batches: list[tuple[Tensor, Tensor]] = []
-
-    @torch.no_grad()
-    def add(self, logits: Tensor, labels: Tensor, key_ids: Tensor) -> None:
-        """Take a batch of `logits` [B, C], any float, and as a batch has them `labels` and `key_ids`, int64 [B]."""
-        integers = torch.stack([key_ids, labels, logits.argmax(dim=1), true_ranks(logits, labels)])
-        self._batches.append((integers, logits.float().softmax(dim=1).amax(dim=1)))
-
-    def batches(self) -> list[tuple[Tensor, Tensor]]:
-        """What was added, on the CPU."""
-        return [(integers.cpu(), confidences.cpu()) for integers, confidences in self._batches]
-
-    def interleave_ranks(self, ranks: Sequence[Sequence[tuple[Tensor, Tensor]]]) -> None:
-        """Put the `batches` of all ranks in stored order: the first batch of each rank, then the second, and so on."""
-        self._batches = [batch for turn in zip_longest(*ranks) for batch in turn if batch is not None]
-
-    def build(self, complexity: Complexity | None = None) -> Predictions:
-        """The table so far; `complexity` is the whole split's, of which as much is taken as was added."""
-        assert self._batches, "no batch was added"
-        integers, confidences = zip(*self._batches, strict=True)
-        key_ids, labels, predicted, ranks = torch.cat(integers, dim=1).cpu().numpy()
-        return Predictions(
-            self._classes,
-            np.ascontiguousarray(key_ids).view(np.uint64),
-            labels.astype(np.uint16),
-            predicted.astype(np.uint16),
-            torch.cat(confidences).cpu().numpy(),
-            ranks.astype(np.uint16),
-            None if complexity is None else complexity.strokes[: len(labels)],
-            None if complexity is None else complexity.points[: len(labels)],
-        )

@@ -8,16 +8,22 @@ from torch.nn import functional as F
 from torchmetrics.classification import MulticlassCalibrationError
 
 from deepdraw.evaluation.calibration import losses_by_temperature
-from deepdraw.evaluation.metrics import ClassificationMetrics
+from deepdraw.evaluation.metrics import Counts
+from deepdraw.evaluation.scores import Scores
 
 torch.set_num_threads(1)
 
 
-def count(logits: torch.Tensor, labels: torch.Tensor, batch_size: int = 128) -> ClassificationMetrics:
-    metrics = ClassificationMetrics(logits.shape[1])
+def count(logits: torch.Tensor, labels: torch.Tensor, batch_size: int = 128) -> Scores:
+    scores = Scores(list(map(str, range(logits.shape[1]))))
     for batch in zip(logits.split(batch_size), labels.split(batch_size), strict=True):
-        metrics.update(*batch)
-    return metrics
+        scores.add(*batch, torch.arange(len(batch[1])))
+    return scores
+
+
+def score(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
+    scores = count(logits, labels)
+    return scores.metrics(Counts.of(scores.predictions()))
 
 
 def random_logits(num_classes: int, scale: float, bonus: float, num_drawings: int = 3000):
@@ -39,7 +45,7 @@ def torchmetrics_error(logits: torch.Tensor, labels: torch.Tensor) -> float:
 def test_the_calibration_error_is_torchmetrics(num_classes, scale, bonus, dtype):
     logits, labels = random_logits(num_classes, scale, bonus)
     logits = logits.to(dtype)
-    assert count(logits, labels).compute()["ece"] == pytest.approx(torchmetrics_error(logits, labels), abs=1e-6)
+    assert score(logits, labels)["ece"] == pytest.approx(torchmetrics_error(logits, labels), abs=1e-6)
 
 
 @pytest.mark.parametrize("num_classes", [3, 5, 15])
@@ -50,13 +56,13 @@ def test_confidences_on_the_edges_of_bins_fall_as_torchmetrics_has_it(num_classe
     logits[200:400, 1] += 200.0
     logits[400:, :2] += 3.0
     labels = torch.randint(num_classes, (600,), generator=torch.Generator().manual_seed(0))
-    assert count(logits, labels).compute()["ece"] == pytest.approx(torchmetrics_error(logits, labels), abs=1e-6)
+    assert score(logits, labels)["ece"] == pytest.approx(torchmetrics_error(logits, labels), abs=1e-6)
 
 
 def test_the_reliability_curve_is_the_mean_of_each_bin():
     logits, labels = random_logits(5, 1.5, 1.0)
     logits[0, 2] = 300.0  # full certainty, part of the last bin
-    curve = count(logits, labels).reliability()
+    curve = Counts.of(count(logits, labels).predictions()).reliability()
     confidences, predicted = logits.softmax(dim=1).max(dim=1)
     np.testing.assert_allclose(curve.edges, np.arange(16) / 15)
     bins = np.clip(np.digitize(confidences, curve.edges) - 1, 0, 14)
@@ -73,7 +79,7 @@ def test_the_reliability_curve_is_the_mean_of_each_bin():
 @pytest.mark.parametrize("num_classes, scale, bonus", [(2, 1, 0.5), (345, 1, 6), (345, 4, 10), (10, 20, 15), (7, 2, 2)])
 def test_the_temperature_has_the_least_loss(num_classes, scale, bonus, dtype):
     logits, labels = random_logits(num_classes, scale, bonus)
-    temperature = count(logits.to(dtype), labels).compute()["temperature"]
+    temperature = score(logits.to(dtype), labels)["temperature"]
 
     def loss(log_temperature: float) -> float:
         return F.cross_entropy(logits.double() / np.exp(log_temperature), labels).item()
@@ -85,17 +91,17 @@ def test_the_temperature_has_the_least_loss(num_classes, scale, bonus, dtype):
 
 def test_logits_that_are_always_right_are_sharpened_to_the_end_of_the_range():
     logits, labels = random_logits(10, 0.001, 0.1)
-    assert count(logits, labels).compute()["temperature"] == pytest.approx(1 / 54, rel=0.01)
+    assert score(logits, labels)["temperature"] == pytest.approx(1 / 54, rel=0.01)
 
 
 def test_logits_that_are_always_wrong_are_flattened_to_the_end_of_the_range():
     logits, labels = random_logits(10, 0.001, -5)
-    assert count(logits, labels).compute()["temperature"] == pytest.approx(32, rel=0.01)
+    assert score(logits, labels)["temperature"] == pytest.approx(32, rel=0.01)
 
 
 def test_where_no_temperature_matters_it_is_one():
     labels = torch.arange(8) % 4
-    assert count(torch.full((8, 4), 3.0), labels).compute()["temperature"] == 1.0
+    assert score(torch.full((8, 4), 3.0), labels)["temperature"] == 1.0
 
 
 @pytest.mark.parametrize("scale", [0.1, 3, 300])
@@ -109,5 +115,5 @@ def test_the_losses_that_are_squared_up_are_cross_entropies(scale):
 def test_half_precision_logits_are_calibrated_in_single_precision(dtype):
     logits, labels = random_logits(20, 2, 3)
     logits = logits.to(dtype)
-    half, single = count(logits, labels).compute(), count(logits.float(), labels).compute()
+    half, single = score(logits, labels), score(logits.float(), labels)
     assert half == pytest.approx(single, rel=1e-6)

@@ -1,5 +1,7 @@
 """Numbers of a classifier against scikit-learn, torchmetrics and their definitions one drawing at a time."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,22 +10,27 @@ from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score, log_loss, top_k_accuracy_score
 from torchmetrics.functional import classification as torchmetrics
 
-from deepdraw.evaluation.metrics import ClassificationMetrics, chance, true_ranks
+from deepdraw.evaluation.calibration import calibration_error
+from deepdraw.evaluation.metrics import Counts, chance
+from deepdraw.evaluation.scores import Scores, true_ranks
 
 torch.set_num_threads(1)
 
 
-def count(
-    logits: torch.Tensor, labels: torch.Tensor, batch_size: int = 32, temperature: float | None = None
-) -> ClassificationMetrics:
-    metrics = ClassificationMetrics(logits.shape[1], temperature)
+def count(logits: torch.Tensor, labels: torch.Tensor, batch_size: int = 32, temperature: float | None = None) -> Scores:
+    scores = Scores(list(map(str, range(logits.shape[1]))), temperature)
     for batch in zip(logits.split(batch_size), labels.split(batch_size), strict=True):
-        metrics.update(*batch)
-    return metrics
+        scores.add(*batch, torch.arange(len(batch[1])))
+    return scores
 
 
-def score(logits: torch.Tensor, labels: torch.Tensor, batch_size: int = 32) -> dict[str, float]:
-    return count(logits, labels, batch_size).compute()
+def counted(scores: Scores) -> Counts:
+    return Counts.of(scores.predictions())
+
+
+def score(logits: torch.Tensor, labels: torch.Tensor, batch_size: int = 32, **options) -> dict[str, float]:
+    scores = count(logits, labels, batch_size, **options)
+    return scores.metrics(counted(scores))
 
 
 def random_logits(num_drawings: int, num_classes: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -67,7 +74,7 @@ def test_the_confusion_matrix_has_true_classes_in_rows_and_the_first_of_ties_in_
     labels = torch.randint(6, (500,), generator=torch.Generator().manual_seed(1))
     logits = torch.randint(3, (500, 6), generator=torch.Generator().manual_seed(0)).float()
     expected = confusion_matrix(labels, logits.numpy().argmax(axis=1), labels=np.arange(6))
-    np.testing.assert_array_equal(count(logits, labels).confusion, expected)
+    np.testing.assert_array_equal(counted(count(logits, labels)).confusion, expected)
 
 
 @given(st.integers(1, 6), st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=15))
@@ -89,7 +96,7 @@ def test_of_one_class_alone_all_is_known():
 
 def test_a_temperature_scales_loss_and_calibration_and_leaves_the_rest():
     logits, labels = random_logits(1000, 12)
-    plain, scaled = count(logits, labels).compute(), count(logits, labels, temperature=1.7).compute()
+    plain, scaled = score(logits, labels), score(logits, labels, temperature=1.7)
     divided = score(logits / 1.7, labels)
     assert scaled == plain | {
         "loss_scaled": pytest.approx(divided["loss"], abs=1e-12),
@@ -162,12 +169,12 @@ def test_half_precision_logits_have_a_single_precision_loss():
 def test_the_sums_of_two_processes_add_up():
     logits, labels = random_logits(100, 12)
     first, second = (count(*half, temperature=2.0) for half in zip(logits.split(50), labels.split(50), strict=True))
-    for ours, theirs in zip(first.sums(), second.sums(), strict=True):
-        ours += theirs
-    assert first.compute() == pytest.approx(count(logits, labels, temperature=2.0).compute())
+    add = lambda tensors: [own + other for own, other in zip(tensors, second.sums(), strict=True)]  # noqa: E731
+    first.merge(SimpleNamespace(gather=lambda own: [own, second._batches], sum=add))
+    assert first.metrics(counted(first)) == pytest.approx(score(logits, labels, temperature=2.0))
 
 
-def test_state_does_not_grow_with_the_drawings():
+def test_the_sums_do_not_grow_with_the_drawings():
     logits, labels = random_logits(300, 12)
     sizes = [[tensor.shape for tensor in count(logits[:n], labels[:n]).sums()] for n in (10, 300)]
     assert sizes[0] == sizes[1]
@@ -183,14 +190,28 @@ def test_non_finite_logits_are_refused_and_counted(value):
 
 def test_an_empty_split_has_no_score():
     with pytest.raises(ValueError, match="the split is empty"):
-        ClassificationMetrics(3).compute()
+        Scores(list("abc")).predictions()
 
 
-def test_update_never_waits_for_the_device():
+def test_adding_never_waits_for_the_device():
     # A meta tensor holds no values: whatever asked for one, as a wait for the device would, raises.
-    metrics = ClassificationMetrics(5, temperature=2.0)
-    metrics.update(torch.zeros(8, 5, device="meta"), torch.zeros(8, dtype=torch.int64, device="meta"))
-    assert all(tensor.is_meta for tensor in metrics.sums())
+    scores = Scores(list("abcde"), temperature=2.0)
+    labels = torch.zeros(8, dtype=torch.int64, device="meta")
+    scores.add(torch.zeros(8, 5, device="meta"), labels, labels)
+    assert all(tensor.is_meta for tensor in scores.sums())
+
+
+def test_calibration_counts_by_drawing_what_it_counts_by_batch():
+    # The confidences of a bin are of about one size, so their sums in double precision are exact, in any order.
+    logits, labels = random_logits(5000, 345)
+    scores = count(logits.float(), labels, batch_size=64)
+    sums = torch.zeros(3, 16, dtype=torch.float64)
+    for part, true in zip(logits.float().flip(0).split(100), labels.flip(0).split(100), strict=True):
+        confidences, predicted = part.softmax(dim=1).max(dim=1)
+        bins = torch.bucketize(confidences, torch.linspace(0, 1, 16), right=True) - 1
+        rows = torch.stack([torch.ones_like(confidences), confidences, (predicted == true).float()])
+        sums.index_add_(1, bins, rows.double())
+    assert counted(scores).calibration_error() == calibration_error(sums)
 
 
 def test_chance_is_one_in_the_number_of_classes():

@@ -1,6 +1,7 @@
 """The table of predictions: what goes in comes out, and its curves against loops over the drawings."""
 
 from itertools import cycle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 
 from deepdraw.drawings.packed import Complexity
 from deepdraw.evaluation.evaluation import Stacking
-from deepdraw.evaluation.predictions import Predictions, PredictionsBuilder
+from deepdraw.evaluation.predictions import Predictions
+from deepdraw.evaluation.scores import Scores
 
 torch.set_num_threads(1)
 
@@ -40,13 +42,13 @@ def built(batch_size: int, num_ranks: int = 1) -> tuple[Predictions, torch.Tenso
     logits = torch.randint(-3, 4, (50, 6), generator=generator).bfloat16()
     labels = torch.randint(6, (50,), generator=generator)
     key_ids = torch.arange(50) - 25  # the bits of unsigned ids: half of them beyond int64
-    builders = [PredictionsBuilder(list("abcdef")) for _ in range(num_ranks)]
+    of_ranks = [Scores("abcdef") for _ in range(num_ranks)]
     batches = zip(*(tensor.split(batch_size) for tensor in (logits, labels, key_ids)), strict=True)
-    for builder, batch in zip(cycle(builders), batches, strict=False):
-        builder.add(*batch)
-    builders[0].interleave_ranks([builder.batches() for builder in builders])
+    for scores, batch in zip(cycle(of_ranks), batches, strict=False):
+        scores.add(*batch)
+    of_ranks[0].merge(SimpleNamespace(gather=lambda _: [scores._batches for scores in of_ranks], sum=list))
     counts = np.arange(60, dtype=np.uint16)
-    return builders[0].build(Complexity(counts, counts + 1)), logits, labels
+    return of_ranks[0].predictions().with_complexity(Complexity(counts, counts + 1)), logits, labels
 
 
 def test_a_row_holds_the_winner_its_probability_and_the_rank_of_the_truth():
@@ -69,16 +71,16 @@ def test_the_batches_do_not_matter_nor_which_rank_has_them(batch_size, num_ranks
 
 
 def test_of_images_no_strokes_and_points_are_told():
-    builder = PredictionsBuilder(list("ab"))
-    builder.add(torch.eye(2), torch.arange(2), torch.arange(2))
-    predictions = builder.build()
+    scores = Scores("ab")
+    scores.add(torch.eye(2), torch.arange(2), torch.arange(2))
+    predictions = scores.predictions().with_complexity(None)
     assert predictions.strokes is None and predictions.points is None
 
 
 def test_adding_never_waits_for_the_device():
     # A meta tensor holds no values: whatever asked for one, as a wait for the device would, raises.
     labels = torch.zeros(8, dtype=torch.int64, device="meta")
-    PredictionsBuilder(list("abcde")).add(torch.zeros(8, 5, device="meta"), labels, labels)
+    Scores("abcde").add(torch.zeros(8, 5, device="meta"), labels, labels)
 
 
 @pytest.mark.parametrize("strokes", [None, [3, 4]])

@@ -140,7 +140,7 @@ def test_a_temperature_scales_the_heads_logits_and_no_others(task):
 
 
 def test_the_numbers_of_training_are_those_of_an_evaluation(loader, task):
-    in_training = score(model(), loader("test"), FP32, title="")
+    in_training, _ = score(model(), loader("test"), FP32, title="")
     evaluated = Head()(task(model())).metrics
     assert in_training.keys() < evaluated.keys()
     assert without_time(in_training) == pytest.approx({name: evaluated[name] for name in without_time(in_training)})
