@@ -7,7 +7,6 @@ import json
 import os
 import socket
 import stat
-import threading
 import time
 import uuid
 from contextlib import suppress
@@ -17,6 +16,7 @@ from types import TracebackType
 
 from deepdraw.runtime.display import shown
 from deepdraw.runtime.files import create_whole
+from deepdraw.runtime.lease import Lease
 from deepdraw.runtime.reading import parse_json, read_bytes
 
 BEAT = 5.0  # seconds between an owner's signs of life
@@ -39,6 +39,9 @@ class Owner:
     token: str = ""
 
 
+_held: set[Lock] = set()  # keeps the locks of this process alive: a lease that Python collects is released
+
+
 class Lock:
     """A lock file. One process at a time can create it, and touches it regularly while it holds the lock.
 
@@ -51,8 +54,7 @@ class Lock:
 
     def __init__(self, path: Path, *, beat: float = BEAT, silence: float = SILENCE) -> None:
         self.path = path
-        self.held = False
-        self._beat, self._silence = beat, silence
+        self._silence = silence
         self._own = json.dumps(
             {
                 "host": socket.gethostname(),
@@ -65,27 +67,24 @@ class Lock:
         )
         self._sign: tuple[str, int] | None = None  # the content of the file and the time of its last touch
         self._sign_since = 0.0
-        self._released = threading.Event()
+        self._lease = Lease(path, create=lambda: create_whole(path, self._own.encode()), beat=beat)
 
     def acquire(self) -> bool:
         """Take the lock if it is free or its owner is dead. Returns whether it was taken, without waiting."""
         if self.is_taken:
             return False
         self.clear()
-        try:
-            create_whole(self.path, self._own.encode())
-        except FileExistsError:
+        if not self._lease.take():
             return False
-        self.held = True
-        self._released.clear()
-        threading.Thread(target=self._keep_alive, daemon=True).start()
+        _held.add(self)
         return True
 
     def release(self) -> None:
         """Free the lock, unless another process has taken it over."""
-        self._released.set()
-        self.held = False
-        if self._read() == self._own:
+        taken = self._lease.is_locked
+        self._lease.release()
+        _held.discard(self)
+        if taken and self._read() == self._own:
             self.path.unlink()
 
     def clear(self) -> None:
@@ -108,6 +107,16 @@ class Lock:
         self.release()
 
     @property
+    def held(self) -> bool:
+        """Whether this process holds the lock; False after another process has taken it over."""
+        if not self._lease.is_held:
+            return False
+        try:
+            return self._read() in (self._own, UNREADABLE)
+        except OSError:  # the file server may be unreachable for a moment
+            return True
+
+    @property
     def is_taken(self) -> bool:
         """Whether another process holds the lock. For an owner on another machine only waiting shows that it died."""
         sign = self._look()
@@ -124,14 +133,6 @@ class Lock:
         """The owner of the lock in words, for messages."""
         owner = self._parse(self._read())
         return f"process {owner.pid} on {shown(owner.host)}" if owner else "another process"
-
-    def _keep_alive(self) -> None:
-        while not self._released.wait(self._beat):
-            with suppress(OSError):  # the file server may be unreachable for a moment
-                if self._read() != self._own:
-                    self.held = False
-                    return
-                os.utime(self.path)
 
     def _look(self) -> tuple[str, int] | None:
         """The content of the lock file and the time of the owner's last sign of life; None if the lock is free."""

@@ -264,3 +264,29 @@ def test_an_owner_on_this_machine_that_is_only_stopped_keeps_the_lock(path, owne
     if waiting.owner_runs_here:  # where the system tells when a process was started
         assert not waiting.acquire()
     os.kill(owner.pid, signal.SIGCONT)
+
+
+def test_an_owner_whose_file_was_replaced_learns_that_it_lost_the_lock(path):
+    stopped = Lock(path, beat=0.05, silence=60.0)
+    assert stopped.acquire()
+    path.unlink()
+    other = Lock(path)
+    assert other.acquire()
+    assert not stopped.held
+    stopped.release()
+    assert other.held
+
+
+def test_a_forked_child_neither_holds_nor_frees_the_lock_of_its_parent(path):
+    lock = Lock(path)
+    assert lock.acquire()
+    child = os.fork()
+    if not child:
+        held = lock.held
+        lock.release()
+        os._exit(held)
+    assert os.waitpid(child, 0)[1] == 0
+    assert lock.held
+    assert Lock(path).is_taken
+    lock.release()
+    assert not path.exists()
