@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepdraw.data.shards import Shards
-from deepdraw.data.tars import FOLDERS, ImageTars
+from deepdraw.data.tars import FOLDERS, ImageTars, has_tars
 from deepdraw.drawings import (
     DRAWING_SUFFIXES,
     Complexity,
@@ -128,8 +128,7 @@ def _source(root: Path) -> Shards | ImageTars | None:
     """The shards or image tars under `root`; None where there are none."""
     if (root / "index.json").is_file():
         return Shards(str(root))
-    holds_tars = any(next((root / folder).glob("*.tar"), None) for folder in FOLDERS.values())
-    return ImageTars(str(root)) if holds_tars else None
+    return ImageTars(str(root)) if any(has_tars(root / folder) for folder in FOLDERS.values()) else None
 
 
 def _only_split(source: Shards | ImageTars, path: Path) -> Split:

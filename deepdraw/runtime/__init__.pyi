@@ -60,13 +60,14 @@ from .run_directory import (
 )
 from .seals import check_seal, write_sealed
 from .signals import Preempted, StopSignal, interruptible, preemptible, signals_held
-from .walking import Found, is_hidden, suffix_among, visible, walk
+from .walking import HIDDEN, Found, is_hidden, kinds_of, suffix_among, visible, walk
 from .workers import prepare_worker
 
 __all__ = [
     "ALONE",
     "COMMIT",
     "DTYPES",
+    "HIDDEN",
     "LARGEST",
     "LINE_EVERY",
     "MAY_DIFFER",
@@ -116,6 +117,7 @@ __all__ = [
     "is_hidden",
     "keep_freed_memory",
     "keeps_tracebacks",
+    "kinds_of",
     "name_grown",
     "nearest_names",
     "normal_name",

@@ -5,6 +5,7 @@ Every reader either returns what its docstring promises or raises one ValueError
 
 from __future__ import annotations
 
+import codecs
 import errno
 import gzip
 import math
@@ -123,11 +124,14 @@ def read_json(path: Path, form: type[Form], *, fix: str, largest: int = LARGEST[
 
 
 def parse_json(content: bytes, form: type[Form], *, path: Path, fix: str) -> Form:
-    """The JSON in these bytes of the file `path`, as `form`. Raises ValueError as `read_json` does."""
+    """The JSON in these bytes of the file `path`, with or without a byte order mark, as `form`.
+
+    Raises ValueError as `read_json` does.
+    """
     import msgspec
 
     try:
-        return msgspec.json.decode(content, type=form)
+        return msgspec.json.decode(content.removeprefix(codecs.BOM_UTF8), type=form)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ValueError(f"{path} is damaged or of another form ({reason}): {fix}") from error

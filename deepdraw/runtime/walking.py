@@ -37,8 +37,8 @@ class Found:
 
     def __str__(self) -> str:
         """`80 files (60 .png, 20 .svg), 3 left out (2 hidden or of the system, 1 .txt)`."""
-        text = f"{_number(self.taken.total(), 'file')}{_kinds(self.taken)}"
-        return f"{text}, {self.left.total():,} left out{_kinds(self.left)}" if self.left else text
+        text = f"{_number(self.taken.total(), 'file')}{kinds_of(self.taken)}"
+        return f"{text}, {self.left.total():,} left out{kinds_of(self.left)}" if self.left else text
 
 
 def walk(
@@ -84,6 +84,13 @@ def walk(
     return found
 
 
+def kinds_of(counts: Counter[str]) -> str:
+    """` (2 .png, 1 .svg)`, the most frequent first; nothing where there is nothing."""
+    kinds = sorted(counts.items(), key=lambda kind: (-kind[1], kind[0]))
+    text = ", ".join(f"{number:,} {kind}" for kind, number in kinds[:8])
+    return f" ({text}{', ...' if len(kinds) > 8 else ''})" if kinds else ""
+
+
 def visible(folder: Path) -> list[Path]:
     """The entries of a folder, sorted by name, without those that are hidden or left by an operating system.
 
@@ -103,7 +110,7 @@ def suffix_among(name: str, suffixes: Collection[str]) -> str | None:
 
 def is_hidden(name: str) -> bool:
     """Whether a file or folder of this name is hidden or left by an operating system, and so never looked at."""
-    return name.startswith(".") or name.lower() in LEFT_BY_SYSTEMS
+    return (name.startswith(".") and name not in (".", "..")) or name.lower() in LEFT_BY_SYSTEMS
 
 
 def _entries(folder: Path) -> tuple[list[Path], int]:
@@ -143,10 +150,3 @@ def _check_file(path: Path, mode: int) -> None:
 
 def _number(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def _kinds(counts: Counter[str]) -> str:
-    """` (2 .png, 1 .svg)`, the most frequent first; nothing where there is nothing."""
-    kinds = sorted(counts.items(), key=lambda kind: (-kind[1], kind[0]))
-    text = ", ".join(f"{number:,} {kind}" for kind, number in kinds[:8])
-    return f" ({text}{', ...' if len(kinds) > 8 else ''})" if kinds else ""

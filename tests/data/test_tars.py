@@ -1,4 +1,5 @@
 import functools
+import gzip
 import http.server
 import io
 import os
@@ -263,11 +264,111 @@ def test_an_image_that_does_not_decode_is_named(tmp_path, image):
         ([("x.png", gray(0)), ("x.jpg", gray(0)), ("x.cls", b"fish")], "x.jpg is there twice"),
         ([("x.png", gray(0)), ("x.cls", b"\xff\xfe")], "x.cls is not UTF-8"),
         ([("readme.txt", b"")], "hold no samples"),
+        ([("a.photo.png", gray(0)), ("a.sketch.png", gray(0)), ("a.cls", b"fish")], "a has .cls but no image"),
+        ([("x.heic", b""), ("x.cls", b"fish")], "x.heic is an image of a form that is not read: convert it to PNG"),
+        ([("x.PNG", gray(0)), ("x.png", gray(0)), ("x.cls", b"fish")], "x.png is there twice"),
     ],
 )
 def test_a_sample_is_one_image_and_one_label(tmp_path, members, words):
     write_tar(tmp_path / "train/data-00000.tar", members)
     assert words in error(tmp_path)
+
+
+def labels_of(root: Path, members: list[tuple[str, bytes]]) -> dict[int, str]:
+    """The gray of each image of a tar -> its label."""
+    write_tar(root / "train/data-00000.tar", [("z.png", gray(250)), ("z.cls", b"zebra")])
+    write_tar(root / "test/data-00000.tar", members)
+    (root / "classes.txt").write_text("ant\nbee\nzebra\n")
+    images, labels, _ = read_all(ImageTars(str(root)).split("test"))
+    return {int(image[0, 0]): ("ant", "bee", "zebra")[label] for image, label in zip(images, labels, strict=True)}
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        ["x.PNG", "x.cls", "y.Png", "y.CLS"],
+        ["./x.png", "./x.cls", "sub/x.png", "sub/x.cls"],
+        ["drawing.1.png", "drawing.1.cls", "drawing.2.png", "drawing.2.cls"],
+        ["0.5.png", "0.5.cls", "0.25.png", "0.25.cls"],
+        ["a.photo.png", "a.cls", "b.png", "b.label.cls"],
+        ["a.png", "a.cls", "b.png", "b.cls", "a.mask.png", "a.png.json", "b.fine.cls", "b.txt"],
+        ["a.png", "a.cls", "b.png", "b.cls", "._a.png", "./._b.cls", "__MACOSX/._a.png", ".DS_Store"],
+        ["v1.0/a.png", "v1.0/a.cls", "v1.1/a.png", "v1.1/a.cls"],
+    ],
+)
+def test_an_image_and_its_label_find_each_other(tmp_path, members):
+    """Whatever is in the tar beside them: the first image and label are of an ant, the others of a bee."""
+    written = {".png": [gray(200), gray(201)], ".cls": [b"ant", b"bee"]}
+    content = []
+    for member in members:
+        of_kind = written.get(Path(member).suffix.lower(), [])
+        content.append((member, of_kind.pop(0) if of_kind else b"other"))
+    assert labels_of(tmp_path, content) == {200: "ant", 201: "bee"}
+
+
+def test_images_of_every_form_are_read(tmp_path):
+    members = []
+    for number, suffix in enumerate(("webp", "bmp", "gif", "TIFF", "pgm")):
+        file = io.BytesIO()
+        form = {"pgm": "PPM"}.get(suffix, suffix)
+        Image.fromarray(np.full((8, 8), 10 * number, np.uint8)).save(file, form, lossless=True)
+        members += [(f"{number}.{suffix}", file.getvalue()), (f"{number}.cls", b"bee")]
+    assert labels_of(tmp_path, members) == {10 * number: "bee" for number in range(5)}
+
+
+def test_a_byte_order_mark_and_the_unicode_form_are_no_part_of_a_label(tmp_path):
+    names = [name.encode() for name in ("caf\u00e9", "cafe\u0301", "\ufeffcaf\u00e9\r\n")]
+    members = [
+        (f"{i}.{suffix}", data) for i, name in enumerate(names) for suffix, data in (("cls", name), ("png", gray(i)))
+    ]
+    write_tar(tmp_path / "train/0.tar", members)
+    assert ImageTars(str(tmp_path)).split("train").classes == ["caf\u00e9"]
+
+
+def test_concatenated_archives_are_read_as_one(tmp_path):
+    parts = [
+        write_tar(tmp_path / f"{i}.tar", samples([name], prefix=name)).read_bytes() for i, name in enumerate(NAMES)
+    ]
+    (tmp_path / "train").mkdir()
+    path = tmp_path / "train/data-00000.tar"
+    path.write_bytes(parts[0] + parts[1] + bytes(512 * 3000) + parts[2] + bytes(512))
+    assert ImageTars(str(tmp_path)).split("train").classes == sorted(NAMES)
+    path.write_bytes(parts[0] + parts[1][: len(parts[1]) // 10240 * 10240 - 9000])
+    assert "is no tar or is cut short" in error(tmp_path)
+    path.write_bytes(parts[0] + b"rubbish".ljust(512))
+    assert "is no tar or is cut short (after apple0000.png)" in error(tmp_path)
+
+
+def test_a_packed_tar_is_refused_by_name(tmp_path):
+    path = write_tar(tmp_path / "train/data-00000.tar", samples(NAMES))
+    packed = gzip.compress(path.read_bytes())
+    (tmp_path / "train/data 1.tar.gz").write_bytes(packed)
+    assert f"data 1.tar.gz is packed: unpack it with `gunzip '{tmp_path}/train/data 1.tar.gz'`" in error(tmp_path)
+    path.unlink()
+    assert "data 1.tar.gz is packed" in error(tmp_path)
+    (tmp_path / "train/data 1.tar.gz").unlink()
+    path.write_bytes(packed)
+    assert "data-00000.tar is a gzip of a tar: unpack it" in error(tmp_path)
+    (tmp_path / "train/b.tar.zst").touch()
+    assert "b.tar.zst is an archive: unpack it" in error(tmp_path)
+
+
+def test_what_is_taken_and_left_is_told_each_time(tmp_path, caplog):
+    write_tar(
+        tmp_path / "train/A.TAR", [*samples(NAMES), ("._a.png", b""), ("notes.txt", b"x"), ("k0001.mask.png", b"")]
+    )
+    for name in ("._A.TAR", "readme.md"):
+        (tmp_path / "train" / name).write_bytes(b"\0\5\x16\7")
+    for _ in range(2):
+        caplog.clear()
+        with caplog.at_level("INFO"):
+            ImageTars(str(tmp_path)).split("train")
+        assert (
+            "3 samples, 3 members left out (1 .txt, 1 further fields of samples, 1 hidden or of the system)"
+            in caplog.text
+        )
+        assert "1 file (1 .tar)" in caplog.text
+        assert "1 .md" in caplog.text
 
 
 def test_missing_and_empty_folders_are_named(tmp_path):
@@ -284,8 +385,8 @@ def test_missing_and_empty_folders_are_named(tmp_path):
 
 def test_the_index_is_made_once_and_anew_when_a_tar_changes(tmp_path, monkeypatch):
     scanned: list[str] = []
-    scan = tar_index._scan_tar
-    monkeypatch.setattr(tar_index, "_scan_tar", lambda path: scanned.append(path.name) or scan(path))
+    scan = tar_index.tar_samples
+    monkeypatch.setattr(tar_index, "tar_samples", lambda path: scanned.append(path.name) or scan(path))
     path = write_tar(tmp_path / "train/data-00000.tar", samples(NAMES))
     for _ in range(2):
         ImageTars(str(tmp_path)).split("train")
@@ -305,7 +406,7 @@ def test_an_index_that_cannot_lie_beside_its_tars_lies_in_the_cache(tmp_path, ca
     ImageTars(str(tmp_path)).split("train")
     assert len(list((cache / "indexes").glob("*.npz"))) == 1
     assert not list((tmp_path / "train").glob(".index*"))
-    monkeypatch.setattr(tar_index, "_scan_tar", lambda path: pytest.fail("indexed again"))
+    monkeypatch.setattr(tar_index, "tar_samples", lambda path: pytest.fail("indexed again"))
     assert ImageTars(str(tmp_path)).split("train").classes == sorted(NAMES)
 
 

@@ -1,3 +1,4 @@
+from .index import has_tars
 from .members import Member, tar_members
 from .remote import is_remote
 from .source import FOLDERS, ImageTars
@@ -6,6 +7,7 @@ __all__ = [
     "FOLDERS",
     "ImageTars",
     "Member",
+    "has_tars",
     "is_remote",
     "tar_members",
 ]

@@ -1,5 +1,7 @@
 """Reads the members of an uncompressed tar: POSIX ustar, with long names as GNU and pax write them.
 
+Archives that were concatenated (`cat a.tar b.tar`) are read as one.
+
 Python's `tarfile` is not safe for files of strangers: it does not notice a truncated file, loops forever on a negative
 size, reads headers of any length, and supports sparse members, in which few bytes stand for many.
 """
@@ -11,10 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from deepdraw.runtime import open_regular
+from deepdraw.runtime import is_gzip, open_regular
 
 BLOCK = 512  # bytes
 END = bytes(BLOCK)
+CHUNK = 1 << 20  # bytes
 LONGEST_NAME = 1 << 16  # bytes of an extended header, which holds a name and other fields
 REGULAR, NAME, LONG_LINK, PAX, GLOBAL_PAX = b"0\x007", b"L", b"K", b"x", b"g"
 WITHOUT_DATA = b"123456"  # links, devices, folders, pipes
@@ -36,10 +39,13 @@ class Member(NamedTuple):
 def tar_members(path: Path, fix: str) -> Iterator[Member]:
     """The regular members of a tar, in order.
 
-    Raises ValueError, naming the tar, the last member and `fix`, if it is no tar or is cut short.
+    Raises ValueError, naming the tar, the last member and `fix`, if it is packed, is no tar or is cut short.
     """
     last = "its beginning"
     with open_regular(path, fix=fix) as file:
+        if is_gzip(file.read(10)):
+            raise ValueError(f"{path} is a gzip of a tar: unpack it, as with `gzip -dc {path} > NEW.tar`")
+        file.seek(0)
         try:
             for member in _members(file, os.fstat(file.fileno()).st_size):
                 last = member.shown
@@ -54,7 +60,8 @@ class _DamagedError(Exception):
 
 def _members(file: BinaryIO, num_bytes: int) -> Iterator[Member]:
     place, fields = 0, {}
-    while (header := file.read(BLOCK)) != END:
+    while (header := _next_header(file)) is not None:
+        place = file.tell() - BLOCK
         kind, size = header[156:157], _size(header)
         if kind in (NAME, LONG_LINK, PAX, GLOBAL_PAX):
             if size > LONGEST_NAME:
@@ -77,6 +84,18 @@ def _members(file: BinaryIO, num_bytes: int) -> Iterator[Member]:
                 raise _DamagedError
             place, fields = place + BLOCK + _padded(size), {}
         file.seek(place)
+
+
+def _next_header(file: BinaryIO) -> bytes | None:
+    """The next header, beyond the blocks of zeros that end an archive; None where the file ends after such blocks."""
+    header = file.read(BLOCK)
+    if header != END:
+        return header
+    while chunk := file.read(CHUNK):
+        if rest := chunk.lstrip(b"\0"):
+            file.seek((file.tell() - len(rest)) // BLOCK * BLOCK)
+            return file.read(BLOCK)
+    return None
 
 
 def _size(header: bytes) -> int:
