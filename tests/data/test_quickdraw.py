@@ -159,6 +159,21 @@ def test_a_misnamed_file_is_refused_before_any_is_read(source, tmp_path):
         find_files(source)
 
 
+@pytest.mark.parametrize("content", ["", "unrecognized", "without a point"])
+def test_a_category_left_without_drawings_is_named(source, tmp_path, caplog, content):
+    lines = [line(k, "zebra", recognized=False) for k in range(9)] if content == "unrecognized" else []
+    lines += [line(k, "zebra", drawing=[]) for k in range(9)] if content == "without a point" else []
+    write(source / "zebra.ndjson", lines)
+    for _ in range(2):  # also where the shards are there already
+        caplog.clear()
+        run(f"source={source}", f"root={tmp_path / 'shards'}")
+        assert "1 of 4 categories have no drawing left: zebra; fetch such files anew" in caplog.text
+    if content == "unrecognized":
+        caplog.clear()
+        run(f"source={source}", f"root={tmp_path / 'any'}", "recognized=any")
+        assert "left" not in caplog.text
+
+
 def test_two_files_of_one_category_are_refused(source):
     (source / "zebra.bin").touch()
     with pytest.raises(ValueError, match=r"both zebra\.bin and zebra\.ndjson"):

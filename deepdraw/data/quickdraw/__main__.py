@@ -5,10 +5,11 @@ from __future__ import annotations
 if __name__ == "__main__":
     import deepdraw.runtime.startup  # noqa: F401  # Ctrl-C ends the imports below without a traceback, too
 
+import logging
 import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from deepdraw.data.quickdraw.packing import DROPPED, ODDITIES, find_files, pack_
 from deepdraw.data.quickdraw.splits import SPLIT_RULES
 from deepdraw.data.shards import Shards, write_shards
 from deepdraw.runtime import cell, check_writable, one_line_end, run_command, shown
+
+log = logging.getLogger(__name__)
 
 KINDS = {"read": "drawings read", **DROPPED, "kept": "drawings kept", **ODDITIES}  # that an index counts
 
@@ -92,7 +95,7 @@ def convert(options: Options) -> dict[str, Any]:
         "num_source_bytes": sum(path.stat().st_size for path in files.values()),
     }
     if _check_same(root, metadata):
-        return Shards(str(root)).index
+        return _index(root, files)
     parts, counts = pack_files(files, only_recognized=options.recognized == "true", per_class=options.per_class)
     splits = SPLIT_RULES[options.split_rule](parts)
     num_drawings = sum(len(drawings) for _, drawings in splits.values())
@@ -103,7 +106,20 @@ def convert(options: Options) -> dict[str, Any]:
     write_shards(
         root, splits, metadata={**metadata, "source": str(source), "counts": {kind: counts[kind] for kind in KINDS}}
     )
-    return Shards(str(root)).index
+    return _index(root, files)
+
+
+def _index(root: Path, files: Iterable[str]) -> dict[str, Any]:
+    """The index of the shards under `root`. Categories of which no drawing is left are named."""
+    index = Shards(str(root)).index
+    left = {name for split in index["splits"].values() for name, number in split["per_class"].items() if number}
+    if empty := sorted(set(files) - left):
+        log.warning(
+            "%d of %d categories have no drawing left: %s; fetch such files anew or leave them out, or keep drawings "
+            "that the game did not recognize with recognized=any",
+            len(empty), len(set(files)), ", ".join(empty),
+        )  # fmt: skip
+    return index
 
 
 def _check_same(root: Path, metadata: Mapping[str, Any]) -> bool:
