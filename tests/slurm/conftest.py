@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +20,9 @@ HERE = Path(__file__).parent
 
 
 def run(*command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, the project importable."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    """Run a command to its end, the project importable beside what PYTHONPATH names."""
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
 
 
@@ -115,10 +116,15 @@ Submit = Callable[..., Submitted]
 
 @pytest.fixture
 def submit(cluster: None, tmp_path: Path) -> Submit:
-    """Sweep the stub, or a copy of it, from the test's own directory."""
+    """Sweep the stub, or a copy of it, from the test's own directory; options: of Hydra, before the overrides."""
 
-    def sweep(*overrides: str, stub: Path = HERE / "stub.py", directory: Path = tmp_path / "sweep") -> Submitted:
-        command = [sys.executable, str(stub), "-m", f"hydra.sweep.dir={directory}", *overrides]
+    def sweep(
+        *overrides: str,
+        stub: Path = HERE / "stub.py",
+        directory: Path = tmp_path / "sweep",
+        options: Sequence[str] = (),
+    ) -> Submitted:
+        command = [sys.executable, str(stub), *options, "-m", f"hydra.sweep.dir={directory}", *overrides]
         return Submitted(directory, run(*command, cwd=tmp_path))
 
     return sweep
