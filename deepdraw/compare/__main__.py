@@ -23,8 +23,8 @@ class Options:
     metric: str | None = field(
         default=None,
         metadata={
-            "help": "what puts them in order, as top5, loss or text_top1; default: the harmonic mean where all have "
-            "one, else top-1"
+            "help": "what puts them in order, as top5, loss or text_top1; default: of a sweep its objective, else the "
+            "harmonic mean where all have one, else top-1"
         },
     )
     out: str | None = field(
@@ -37,6 +37,7 @@ def run(directories: Sequence[Path], options: Options) -> None:
     """Print the table of the runs in `directories`, and write it if asked to. Raises ValueError for bad input."""
     from deepdraw.compare.comparison import compare  # heavy imports wait until --help has answered
     from deepdraw.compare.forms import print_runs, to_csv, to_html, to_markdown
+    from deepdraw.compare.order import read_objective
     from deepdraw.compare.runs import find_runs
     from deepdraw.runtime import check_writable, write_text
 
@@ -49,7 +50,9 @@ def run(directories: Sequence[Path], options: Options) -> None:
         unfinished += others
     if unfinished:
         print(f"left out, as they have no results yet: {', '.join(map(shown, unfinished))}")
-    comparison = compare(finished, options.split, options.metric)
+    is_whole_sweep = len(directories) == 1 and options.metric is None
+    objective = read_objective(directories[0]) if is_whole_sweep else None
+    comparison = compare(finished, options.split, options.metric, objective)
     print_runs(comparison)
     if options.out is not None:
         for ending, form in (("md", to_markdown), ("csv", to_csv), ("html", to_html)):

@@ -7,17 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from deepdraw.compare.order import Objective, best_first, choose_metric, classes_of, split_by_classes
 from deepdraw.compare.paired import Difference, NotComparable, common, difference, holm
 from deepdraw.compare.runs import Run, command, differing, read_run, short_names
 from deepdraw.evaluation import Predictions, lower_is_better
-from deepdraw.report import NONE, Described, description, title
-from deepdraw.runtime import nearest_names
+from deepdraw.report import NONE, Described, title
 
-_METHODS = ("text", "whitened", "prototype", "tip", "knn")  # in the order in which they are preferred
-_MAIN = re.compile(
-    rf"((?P<method>{'|'.join(_METHODS)}|[a-z]+(?=_\d+shot_))_)?((?P<shots>\d+)shot_)?"
-    r"(?P<calibrated>calibrated_)?(harmonic|top1)"
-)
 _BESIDE = ("harmonic", "seen", "unseen", "top1", "top5", "mean_class_accuracy", "loss", "ece")
 _ENDINGS = (*_BESIDE, "top10", "map3", "macro_f1", "loss_scaled", "ece_scaled", "aurc", "temperature")
 OTHER_CLASSES = "other classes"  # the remark of a run that is not ranked with the others
@@ -43,7 +38,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A table of runs, best first by `metric`.
+    """A table of runs, best first by `objective`: that of `metric` on `split`, or of the sweep that they are jobs of.
 
     paired_metric: the metric of the differences; shown: the metrics to show, `metric` first; keys: of the settings in
     which the runs differ; notes: lines that belong below the table; described: by name, how the metrics of
@@ -58,12 +53,16 @@ class Comparison:
     rows: list[Row]
     notes: list[str]
     described: Described
+    objective: Objective
 
 
-def compare(directories: Sequence[Path], split: str = "test", metric: str | None = None) -> Comparison:
+def compare(
+    directories: Sequence[Path], split: str = "test", metric: str | None = None, objective: Objective | None = None
+) -> Comparison:
     """Put two or more runs in order by `metric`, without the split's prefix; by default the split's main one.
 
-    Runs that were evaluated on other classes than most are listed last.
+    objective: of the sweep that the runs are jobs of, which then orders them; the metric is that of its name, on
+    `split`. Runs that were evaluated on other classes than most are listed last.
 
     The predictions of each are paired with those of the best run that kept its own, on the drawings that both
     evaluated. Raises ValueError where a run has no such results.
@@ -72,14 +71,14 @@ def compare(directories: Sequence[Path], split: str = "test", metric: str | None
     if len(directories) < 2:
         raise ValueError(f"{len(directories)} run to compare: give two or more run directories, or that of a sweep")
     runs = [read_run(directory, split) for directory in directories]
-    metric = _main_metric(runs, split) if metric is None else metric.removeprefix(f"{split}/")
-    for run in runs:
-        _check_metric(run, metric)
-    described = {name: of for run in runs for name, of in run.described.items()}
-    own = description(metric, described)
-    less_is_better = own.better == "lower" if own else lower_is_better(metric)
-    runs.sort(key=lambda run: run.metrics[metric], reverse=not less_is_better)
-    ranked, others = _of_the_same_classes(runs)
+    if objective and all(objective.value(run) is None for run in runs):
+        objective = None
+    metric = choose_metric(runs, split, metric, objective)
+    described = {name: each for run in runs for name, each in run.described.items()}
+    if objective is None:
+        objective = Objective(f"{split}/{metric}", lower_is_better(metric, described))
+    runs = best_first(runs, objective)
+    ranked, others = split_by_classes(runs)
     runs = [*ranked, *others]
     columns = differing([run.settings for run in runs])
     rows = []
@@ -91,31 +90,16 @@ def compare(directories: Sequence[Path], split: str = "test", metric: str | None
     found = {name for run in runs for name in run.metrics}
     shown = [metric, *(name for name in beside if name in found and name != metric)]
     rows, paired_metric, notes = _with_differences(rows, metric)
-    return Comparison(split, metric, paired_metric, shown, list(columns), rows, notes, described)
-
-
-def _of_the_same_classes(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
-    """The runs evaluated on the most usual classes, or on unknown ones, and the others."""
-    classes_of = [_classes(run) for run in runs]
-    known = [classes for classes in classes_of if classes is not None]
-    usual = max(dict.fromkeys(known), key=known.count, default=None)
-    paired = list(zip(runs, classes_of, strict=True))
-    return [run for run, own in paired if own in (None, usual)], [
-        run for run, own in paired if own not in (None, usual)
-    ]
-
-
-def _classes(run: Run) -> frozenset[str] | None:
-    return frozenset(Predictions.load(run.predictions_file).classes) if run.predictions_file.exists() else None
+    return Comparison(split, metric, paired_metric, shown, list(columns), rows, notes, described, objective)
 
 
 def _note_on_classes(rows: Sequence[Row]) -> list[str]:
     """In one line, which runs are not ranked with the others, as they chose among other classes."""
     others = [row for row in rows if row.remark == OTHER_CLASSES]
-    usual = next((own for row in rows if row not in others and (own := _classes(row.run))), frozenset())
+    usual = next((own for row in rows if row not in others and (own := classes_of(row.run))), frozenset())
     told = []
     for row in others:
-        own = _classes(row.run) or frozenset()
+        own = classes_of(row.run) or frozenset()
         told.append(f"{row.name} ({len(own)}, of which {len(own & usual)} are the same)")
     if not told:
         return []
@@ -189,37 +173,6 @@ def _about(best: Row, metric: str, paired_metric: str, num_runs: int, num_pairs:
 def _stated(run: Run, metric: str, depth: int) -> float | None:
     """What the metrics say of the share of kept predictions that are right; None where they are one try of many."""
     return None if "shot_" in metric else run.metrics.get(f"{_prefix(metric)}top{depth}")
-
-
-def _method_place(method: str | None) -> int:
-    """The trained head first, then the methods in order, then those of the user's own."""
-    if method is None:
-        return -1
-    return _METHODS.index(method) if method in _METHODS else len(_METHODS)
-
-
-def _main_metric(runs: Sequence[Run], split: str) -> str:
-    """Of the metrics that all runs have: harmonic mean or top-1, the trained head's first, then with most shots."""
-
-    def place(match: re.Match[str]) -> tuple[bool, int, int, bool]:
-        method = _method_place(match["method"])
-        return not match[0].endswith("harmonic"), method, -int(match["shots"] or 0), match["calibrated"] is None
-
-    shared = sorted(set.intersection(*(set(run.metrics) for run in runs)))
-    matches = [match for name in shared if (match := _MAIN.fullmatch(name))]
-    if not matches:
-        raise ValueError(
-            f"no accuracy on {split} is known of all runs: evaluate them by one protocol, "
-            f"{command(runs[0].directory, split)} protocol=... and so on"
-        )
-    return min(matches, key=place)[0]
-
-
-def _check_metric(run: Run, metric: str) -> None:
-    if metric not in run.metrics:
-        near = nearest_names(metric, run.metrics, 3)
-        hint = f"choose metric={' or '.join(near)}, or " if near else ""
-        raise ValueError(f"{run.directory} has no {run.split}/{metric}: {hint}{command(run.directory, run.split)}")
 
 
 def _prefix(metric: str, described: Described = NONE) -> str:

@@ -33,10 +33,20 @@ class Column(NamedTuple):
 
 
 def heading(comparison: Comparison) -> str:
-    """What the table is about."""
-    return (
-        f"{len(comparison.rows)} runs by {title(comparison.metric, comparison.described)} on split {comparison.split}"
-    )
+    """The number of runs, what orders them, and the split of the results."""
+    metric = title(comparison.metric, comparison.described)
+    order = f"{_objective_title(comparison)}, their {metric}" if _is_apart(comparison) else metric
+    return f"{len(comparison.rows)} runs by {order} on split {comparison.split}"
+
+
+def _is_apart(comparison: Comparison) -> bool:
+    """Whether the objective that orders the runs is another number than the metric on the split."""
+    return comparison.objective.key != f"{comparison.split}/{comparison.metric}"
+
+
+def _objective_title(comparison: Comparison) -> str:
+    split, _, name = comparison.objective.key.rpartition("/")
+    return f"{title(name, comparison.described)} on {split}" if split else title(name, comparison.described)
 
 
 def columns(comparison: Comparison, most_settings: int | None = None) -> list[Column]:
@@ -68,10 +78,11 @@ def to_csv(comparison: Comparison) -> str:
     """A row for each run: settings under their keys, plain numbers, accuracies and differences as shares 0..1."""
     found = {name for row in comparison.rows for name in row.run.metrics}
     metrics = [key for name in comparison.shown for key in (name, *_companions(name)) if key in found]
+    objective = [comparison.objective.key] if _is_apart(comparison) else []
     compared = ["drawings", "difference", "difference_low", "difference_high", "p", "p_corrected", "remark"]
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(map(csv_heading, ["run", "directory", *comparison.keys, *metrics, *compared]))
+    writer.writerow(map(csv_heading, ["run", "directory", *comparison.keys, *objective, *metrics, *compared]))
     for row in comparison.rows:
         apart = row.difference
         numbers = (apart.value, apart.low, apart.high, apart.p_value) if apart else (None,) * 4
@@ -80,6 +91,7 @@ def to_csv(comparison: Comparison) -> str:
                 csv_cell,
                 [row.name, str(row.run.directory)]
                 + [row.settings.get(key) for key in comparison.keys]
+                + [comparison.objective.value(row.run) for _ in objective]
                 + [row.run.metrics.get(name) for name in metrics]
                 + [row.num_drawings, *numbers, row.p_value, row.remark],
             )
@@ -161,6 +173,7 @@ def _results(comparison: Comparison) -> list[Column]:
     first, *others = comparison.shown
     apart = [row.difference for row in comparison.rows]
     return [
+        *([_objective_column(comparison)] if _is_apart(comparison) else []),
         Column(title(first, comparison.described), [lines_of[first].value for lines_of in read]),
         Column("95 % interval", [lines_of[first].interval for lines_of in read]),
         Column(f"{title(comparison.paired_metric)} difference", [_difference(row) for row in comparison.rows]),
@@ -175,6 +188,13 @@ def _results(comparison: Comparison) -> list[Column]:
             for name in others
         ),
     ]
+
+
+def _objective_column(comparison: Comparison) -> Column:
+    name = comparison.objective.key.rpartition("/")[2]
+    values = [comparison.objective.value(row.run) for row in comparison.rows]
+    texts = ["" if x is None else lines({name: x}, comparison.described)[0].value for x in values]
+    return Column(_objective_title(comparison), texts)
 
 
 def _read(metrics: Mapping[str, float], names: Sequence[str], described: Described) -> dict[str, Line]:

@@ -6,6 +6,8 @@ from .metric import Kappa, Metric, compute_metrics, make_metrics
 from .metric_files import (
     TRIAL,
     Description,
+    describe_metrics,
+    find_description,
     lower_is_better,
     read_descriptions,
     read_metrics,
@@ -33,6 +35,8 @@ __all__ = [
     "Task",
     "Text",
     "compute_metrics",
+    "describe_metrics",
+    "find_description",
     "lower_is_better",
     "make_metrics",
     "mcnemar",

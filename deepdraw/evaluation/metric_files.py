@@ -74,19 +74,32 @@ def read_metrics(path: Path, fix: str = FIX) -> dict[str, float]:
     return metrics
 
 
-def lower_is_better(metric: str) -> bool:
-    """Whether lower values of a built-in metric are better, as of losses and calibration errors.
+def lower_is_better(metric: str, described: Mapping[str, Description] | None = None) -> bool:
+    """Whether lower values are better: of one of the metrics `described` as it says, else of losses and errors.
 
     metric: its name, with or without a protocol and a split, such as text_loss or val/loss.
     """
-    return bool(_LOWER_IS_BETTER.fullmatch(metric.rpartition("/")[2]))
+    name = metric.rpartition("/")[2]
+    own = find_description(name, described or {})
+    return own.better == "lower" if own else bool(_LOWER_IS_BETTER.fullmatch(name))
+
+
+def find_description(name: str, described: Mapping[str, Description]) -> Description | None:
+    """Of a metric of conf/metric, which a protocol's name may precede; None for a built-in one."""
+    own = [key for key in described if name == key or name.endswith(f"_{key}")]
+    return described[max(own, key=len)] if own else None
+
+
+def describe_metrics(metrics: Iterable[Metric]) -> dict[str, Description]:
+    """How these metrics are shown, by name."""
+    return {metric.name: Description(metric.title, metric.unit, metric.better) for metric in metrics}
 
 
 def write_descriptions(run: Path, metrics: Iterable[Metric]) -> None:
     """Add how these metrics are shown to what the run directory says of others."""
-    if new := {metric.name: asdict(Description(metric.title, metric.unit, metric.better)) for metric in metrics}:
-        known = {name: asdict(description) for name, description in read_descriptions(run).items()}
-        write_json(run / DESCRIPTIONS, known | new)
+    if new := describe_metrics(metrics):
+        both = {**read_descriptions(run), **new}
+        write_json(run / DESCRIPTIONS, {name: asdict(description) for name, description in both.items()})
 
 
 def read_descriptions(run: Path) -> Mapping[str, Description]:

@@ -1,11 +1,10 @@
-from .tables import NONE, Described, Line, description, lines, print_table, title
+from .tables import NONE, Described, Line, lines, print_table, title
 from .write import write_evaluation, write_session, write_training
 
 __all__ = [
     "NONE",
     "Described",
     "Line",
-    "description",
     "lines",
     "print_table",
     "title",

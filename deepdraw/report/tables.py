@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deepdraw.evaluation import Description
+from deepdraw.evaluation import Description, find_description
 from deepdraw.runtime import cell
 
 if TYPE_CHECKING:
@@ -87,14 +87,8 @@ def _place(name: str) -> tuple[int, ...]:
     )
 
 
-def description(name: str, described: Described) -> Description | None:
-    """Of a metric of conf/metric, which a protocol's name may precede; None for a built-in one."""
-    own = [key for key in described if name == key or name.endswith(f"_{key}")]
-    return described[max(own, key=len)] if own else None
-
-
 def _own_line(name: str, value: float, described: Described) -> Line | None:
-    own = description(name, described)
+    own = find_description(name, described)
     if own is None:
         return None
     shown = f"{100 * value:.2f} %" if own.unit == "%" else f"{value:.4f} {own.unit}".strip()

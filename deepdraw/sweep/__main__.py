@@ -38,7 +38,9 @@ def collect(sweep: Sweep, chosen: argparse.Namespace) -> int:
     good = [job for job in jobs if job.is_good and job.metric is not None]
     if good:
         out = sweep.directory / "results.png"
-        plot_comparison(sweep.swept, [job.values(sweep.swept) for job in good], _metrics(good), sweep.objective, out)
+        settings = [job.values(sweep.swept) for job in good]
+        metrics = [job.metric for job in good if job.metric is not None]
+        plot_comparison(sweep.swept, settings, metrics, sweep.objective, out, is_lower_better=sweep.lower_is_better)
         print(f"picture: {out}")
     return int(not all(job.is_good for job in jobs))
 
@@ -112,10 +114,6 @@ def cancel(sweep: Sweep, chosen: argparse.Namespace) -> int:
 def _list(jobs: Sequence[JobState]) -> str:
     numbers = ", ".join(str(job.number) for job in jobs[:8])
     return f"job{'s' * (len(jobs) > 1)} {numbers}" + (f" and {len(jobs) - 8} more" if len(jobs) > 8 else "")
-
-
-def _metrics(jobs: Sequence[JobState]) -> list[float]:
-    return [job.metric for job in jobs if job.metric is not None]
 
 
 COMMANDS = {command.__name__: command for command in (status, collect, resume, cancel)}

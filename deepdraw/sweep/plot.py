@@ -22,13 +22,20 @@ _LONGEST = 60  # characters of a setting
 
 
 def plot_comparison(
-    keys: Sequence[str], settings: Sequence[Sequence[str]], metrics: Sequence[float], objective: str, out: Path
+    keys: Sequence[str],
+    settings: Sequence[Sequence[str]],
+    metrics: Sequence[float],
+    objective: str,
+    out: Path,
+    *,
+    is_lower_better: bool | None = None,
 ) -> None:
     """Draw the metrics [N] of N jobs over their settings [N, K] of the K swept keys into the PNG `out`.
 
     A key that holds numbers becomes the horizontal axis, logarithmic where it spans a decade, with a line for each
     setting of the other keys; where several jobs share a point, as with seeds, the line goes through their mean. Two
-    keys of names make a heat map, any other keys bars, best first.
+    keys of names make a heat map, any other keys bars, best first. is_lower_better: by default, what the name of the
+    objective says.
     """
     from matplotlib.figure import Figure
 
@@ -36,6 +43,7 @@ def plot_comparison(
     columns = [[_plain(setting) for setting in column] for column in zip(*settings, strict=True)]
     counts = [len(set(column)) if _are_numbers(column) else 0 for column in columns]
     counts = [0 if key == "seed" else count for key, count in zip(keys, counts, strict=True)]
+    lowest = lower_is_better(objective) if is_lower_better is None else is_lower_better
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     if max(counts, default=0) > 1:
@@ -46,7 +54,7 @@ def plot_comparison(
         axes.set_title(objective)
     else:
         names = columns[0] if len(keys) == 1 else _named(keys, columns, range(len(keys)))
-        _draw_bars(axes, names, metrics, best_is_lowest=lower_is_better(objective))
+        _draw_bars(axes, names, metrics, best_is_lowest=lowest)
         axes.set_xlabel(objective)
     axes.spines[["top", "right"]].set_visible(False)
     with whole_file(out) as file:

@@ -21,6 +21,8 @@ ID = re.compile(r"[0-9]{1,20}(_[0-9]{1,10})?")  # of a job: SLURM's own, or the 
 LARGEST = 64 * MB  # of a sweep.json; a job takes some hundred bytes
 MOST = 10**9  # number that a job may have
 
+Better = Literal["higher", "lower"]
+
 
 @dataclass
 class _Entry:
@@ -50,6 +52,7 @@ class _Document:
     command: list[str] = field(default_factory=list)
     submitted: str = ""
     code: _Code = field(default_factory=_Code)
+    better: Better | None = None
     signature: str = ""
 
 
@@ -65,7 +68,11 @@ class Job:
 
 @dataclass
 class Sweep:
-    """What `<sweep>/sweep.json` says; objective is the `split/name` by which its jobs are compared."""
+    """What `<sweep>/sweep.json` says.
+
+    objective: the `split/name` by which the jobs are compared; better: which values of it are, where a metric of the
+    user's own says so, None where the name tells.
+    """
 
     directory: Path
     launcher: str
@@ -75,11 +82,12 @@ class Sweep:
     command: list[str] = field(default_factory=list)
     submitted: str = ""
     code: Mapping[str, Any] = field(default_factory=dict)
+    better: Better | None = None
 
     @property
     def lower_is_better(self) -> bool:
         """Whether the best job is the one with the lowest objective."""
-        return lower_is_better(self.objective)
+        return lower_is_better(self.objective) if self.better is None else self.better == "lower"
 
     @property
     def swept(self) -> list[str]:
@@ -97,27 +105,37 @@ def settings(overrides: Sequence[str]) -> dict[str, str]:
     return {key: value for key, _, value in (override.partition("=") for override in overrides)}
 
 
-def write_sweep(directory: Path, launcher: str, objective: str, jobs: Sequence[Job], **about: Any) -> Sweep:
+def write_sweep(
+    directory: Path,
+    launcher: str,
+    objective: str,
+    jobs: Sequence[Job],
+    *,
+    task: str | None = None,
+    code: Mapping[str, Any] | None = None,
+    better: Better | None = None,
+) -> Sweep:
     """Write `<sweep>/sweep.json` with these jobs, beside those of other numbers and whatever else it says already.
 
-    about: `task`, the file whose `main` each job calls, and `code`, what tells its version. It is signed as this user's
-    own, with the configs and the code that lie in the directory.
+    task: the file whose `main` each job calls; code: what tells its version; better: which values of the objective are,
+    None where its name tells. The file is signed as this user's own, with the configs and the code in the directory.
     """
     if os.path.lexists(directory / "sweep.json"):
-        former = _read_document(directory)
+        saved = _read_document(directory)
     else:
         now = datetime.now().astimezone().isoformat(timespec="seconds")
-        former = _Document(_launcher(launcher), objective, [], command=[*map(shown, sys.argv)], submitted=now)
+        saved = _Document(_launcher(launcher), objective, [], command=[*map(shown, sys.argv)], submitted=now)
     new = [_Entry(job.number, job.overrides, os.path.relpath(job.directory, directory), job.ids) for job in jobs]
-    merged = {job.number: job for job in [*former.jobs, *new]}
+    merged = {job.number: job for job in [*saved.jobs, *new]}
     document = asdict(
         replace(
-            former,
+            saved,
             launcher=_launcher(launcher),
             objective=objective,
             jobs=[merged[number] for number in sorted(merged)],
-            task=about.get("task", former.task),
-            code=_Code(**about["code"]) if "code" in about else former.code,
+            task=saved.task if task is None else task,
+            code=saved.code if code is None else _Code(**code),
+            better=saved.better if better is None else better,
         )
     )
     write_json(directory / "sweep.json", {**document, "signature": sign(directory, document)})
@@ -139,8 +157,8 @@ def read_sweep(directory: Path) -> Sweep:
     document = _read_document(directory)
     directory = directory.absolute()
     jobs = [Job(job.number, job.overrides, directory / job.directory, job.ids) for job in document.jobs]
-    about = {name: value for name, value in asdict(document).items() if name not in ("jobs", "signature")}
-    return Sweep(directory, jobs=jobs, **about)
+    others = {name: value for name, value in asdict(document).items() if name not in ("jobs", "signature")}
+    return Sweep(directory, jobs=jobs, **others)
 
 
 def inside(directory: Path, path: Path) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import inspect
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,12 @@ from hydra.errors import CompactHydraException
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, read_write
 
-from deepdraw.evaluation import lower_is_better
+from deepdraw.evaluation import describe_metrics, find_description, lower_is_better, make_metrics
 from deepdraw.runtime import COMMIT, PACKAGE, Lock, git_commit
 from deepdraw.sweep.claim import claim
 from deepdraw.sweep.composing import QuickLoader, write_config
 from deepdraw.sweep.job_state import JobState
-from deepdraw.sweep.record import Job, Sweep, inside, read_sweep, write_sweep
+from deepdraw.sweep.record import Better, Job, Sweep, inside, read_sweep, write_sweep
 from deepdraw.sweep.snapshot import check_import, copy_code, copy_packages, digest, own_packages
 
 OWN_CONFIGS = ("command-line", "hydra.searchpath in command-line", "hydra.searchpath in main")  # as Hydra calls them
@@ -71,7 +71,7 @@ def write_jobs(
     setup_globals()
     directory = Path(config.hydra.sweep.dir)
     task = Path(inspect.getfile(inspect.unwrap(task_function))).absolute()
-    jobs, parts = [], []
+    jobs, parts, configs_by_metric = [], [], {}
     for number, overrides in enumerate(job_overrides, first):
         composed = context.config_loader.load_sweep_config(config, list(overrides))
         job = Job(number, list(overrides), write_config(directory, composed, number))
@@ -79,6 +79,7 @@ def write_jobs(
             raise ValueError(f"{job.directory} is not in {directory}: choose a hydra.sweep.subdir that is")
         jobs.append(job)
         parts.append({key: part for key, part in _plain(composed).items() if key != "hydra"})
+        configs_by_metric[str(parts[-1].get("metric"))] = composed
     packages, copy = own_packages(parts), directory / "code" if snapshot else None
     if first:
         packages = sorted({*packages, *read_sweep(directory).code["packages"]})
@@ -92,7 +93,8 @@ def write_jobs(
     if not first:
         check_import(copy or PACKAGE.parent)
     code = {"commit": git_commit(), "digest": digest(task, packages, copy), "packages": packages}
-    sweep = write_sweep(directory, launcher, objective, jobs, task=str(task), code=code)
+    better = find_better(objective, configs_by_metric.values())
+    sweep = write_sweep(directory, launcher, objective, jobs, task=str(task), code=code, better=better)
     claimed.release()
     return sweep, jobs
 
@@ -134,10 +136,22 @@ def job_returns(jobs: Sequence[JobState]) -> list[JobReturn]:
     ]
 
 
+def find_better(objective: str, configs: Iterable[DictConfig]) -> Better | None:
+    """Which values of the objective are better, where it is one of the configs' own metrics; None for a built-in one.
+
+    Raises ValueError for a metric that cannot be made.
+    """
+    described = {name: each for config in configs for name, each in describe_metrics(make_metrics(config)).items()}
+    own = find_description(objective.rpartition("/")[2], described)
+    return own.better if own else None
+
+
 def check_direction(config: DictConfig) -> None:
     """Raise ValueError where a sweeper such as Optuna's would search for the worst value of the objective."""
     objective, direction = config.hydra.launcher.objective, config.hydra.sweeper.get("direction")
-    wanted = "minimize" if lower_is_better(objective) else "maximize"
+    better = find_better(objective, [config])
+    is_lower = lower_is_better(objective) if better is None else better == "lower"
+    wanted = "minimize" if is_lower else "maximize"
     name = getattr(direction, "name", direction)
     if name in ("minimize", "maximize") and name != wanted:
         raise ValueError(

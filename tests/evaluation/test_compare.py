@@ -435,6 +435,57 @@ def test_a_sweep_is_compared_and_what_has_no_results_is_left_out(sweep, monkeypa
     assert "2 runs by negative log-likelihood" in capsys.readouterr().out
 
 
+def launched(sweep: Path, objective: str, values: list[float], **more) -> Path:
+    """The runs of `sweep` as the jobs of one that a launcher wrote, with these values of its objective."""
+    for number, value in enumerate(values):
+        file = sweep / str(number) / "summary.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), objective: value}))
+    (sweep / "sweep.json").write_text(json.dumps({"launcher": "local", "objective": objective, "jobs": [], **more}))
+    return sweep
+
+
+@pytest.mark.parametrize(
+    ("objective", "more", "first"),
+    [
+        ("val/top1", {}, "3"),
+        ("val/loss", {}, "1"),
+        ("val/doubt", {"better": "lower"}, "1"),
+        ("val/doubt", {"better": "higher"}, "3"),
+        ("val/doubt", {"better": None}, "3"),
+    ],
+)
+def test_a_sweep_is_in_the_order_of_its_objective(sweep, capsys, tmp_path, objective, more, first):
+    main([str(launched(sweep, objective, [0.3, 0.1, 0.2, 0.4], **more)), f"out={tmp_path / 'out'}"])
+    with (tmp_path / "out/comparison.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    expected = ["1", "2", "0", "3"]
+    assert [row["run"] for row in rows] == (expected if first == "1" else expected[::-1])
+    assert [row["remark"] for row in rows] == ["best", "", "", ""]
+    assert float(rows[0][objective]) == (0.1 if first == "1" else 0.4)
+    name = objective.removeprefix("val/")
+    title = {"top1": "top-1", "loss": "negative log-likelihood"}.get(name, name)
+    shown = title if name != "doubt" else "top-1"  # test/doubt is not known
+    assert f"4 runs by {title} on val, their {shown} on split test" in capsys.readouterr().out
+
+
+def test_metric_puts_the_runs_of_a_sweep_in_another_order(sweep, capsys):
+    main([str(launched(sweep, "val/loss", [0.3, 0.1, 0.2, 0.4])), "metric=top1"])
+    assert "4 runs by top-1 on split test" in capsys.readouterr().out
+
+
+def test_an_objective_that_no_run_measured_orders_none(sweep, capsys):
+    (sweep / "sweep.json").write_text(json.dumps({"launcher": "local", "objective": "score", "jobs": []}))
+    main([str(sweep)])
+    assert "4 runs by top-1 on split test" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"objective": 1}', '{"objective": "a/b", "better": "best"}'])
+def test_a_damaged_record_of_a_sweep_is_refused_in_one_line(sweep, content):
+    (sweep / "sweep.json").write_text(content)
+    with pytest.raises(SystemExit, match=r"^error: .*sweep\.json .*give the run directories, or metric=\.\.\.$"):
+        main([str(sweep)])
+
+
 def test_help_names_every_option(capsys):
     main(["--help"])
     printed = capsys.readouterr().out

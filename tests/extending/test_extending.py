@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -146,6 +147,7 @@ def test_a_sweep_takes_the_package_and_the_configs_along(tmp_path):
     """Its jobs run the copy: the project itself is gone when they start."""
     project = write_project(tmp_path / "project")
     words = [*PARTS, *SMALL, "hydra/launcher=local", "hydra.sweep.dir=sweep", "features.dir=null"]
+    words += ["hydra.launcher.objective=val/overconfident"]
     script = str(ROOT / "train.py")
     command(project, tmp_path, script, "--config-dir", "project/conf", "-m", "head.width=4,8", "train.epochs=1", *words)
     code = tmp_path / "sweep/code"
@@ -155,3 +157,12 @@ def test_a_sweep_takes_the_package_and_the_configs_along(tmp_path):
     assert list((code / "own_conf").rglob("strided.yaml"))
     (project / "ours/backbone.py").write_text("raise RuntimeError('not the copy')")
     command(project, tmp_path, "-m", "deepdraw.sweep", "collect", "sweep")
+    assert json.loads((tmp_path / "sweep/sweep.json").read_text())["better"] == "lower"
+    with (tmp_path / "sweep/results.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    found = [float(row["val/overconfident"]) for row in rows]
+    assert len(found) == 2 and found == sorted(found)
+    printed = command(project, tmp_path, "-m", "deepdraw.compare", "sweep", "out=compared")
+    assert "2 runs by wrong and sure of it on val, their wrong and sure of it on split test" in printed
+    with (tmp_path / "compared/comparison.csv").open(newline="") as file:
+        assert [row["run"] for row in csv.DictReader(file)] == [row["job"] for row in rows]

@@ -20,7 +20,7 @@ from deepdraw.sweep.backends import states
 from deepdraw.sweep.claim import claim
 from deepdraw.sweep.job import find_objective
 from deepdraw.sweep.record import Job, Sweep, read_sweep, write_sweep
-from deepdraw.sweep.submission import check_direction
+from deepdraw.sweep.submission import check_direction, find_better
 from deepdraw.sweep.table import job_line, print_failures, print_table, ranked, write_results
 
 
@@ -262,6 +262,37 @@ def test_of_losses_the_lowest_comes_first_everywhere(mixed):
         assert [row["val/loss"] for row in csv.DictReader(file)] == ["0.7", "0.9", ""]
     assert [job.number for job in ranked(by_loss, states(by_loss))] == [0, 2, 1]
     assert [job.number for job in ranked(mixed, states(mixed))] == [2, 0, 1]
+
+
+@pytest.mark.parametrize(("better", "order"), [("lower", [0, 2, 1]), ("higher", [2, 0, 1])])
+def test_of_a_metric_of_ones_own_the_best_comes_first_as_the_metric_says(mixed, better, order):
+    by_doubt = write_sweep(mixed.directory, "slurm", "val/doubt", mixed.jobs, better=better)
+    again = write_sweep(mixed.directory, "slurm", "val/doubt", mixed.jobs[:1])  # a resumed job keeps it
+    assert again == by_doubt
+    with write_results(again, states(again)).open(newline="") as file:
+        assert [int(row["job"]) for row in csv.DictReader(file)] == order
+    assert [job.number for job in ranked(again, states(again))] == order
+
+
+class Doubt:
+    """A metric of the user's own of which less is better."""
+
+    name, title, unit, better = "doubt", "doubt", "", "lower"
+
+    def __call__(self, predictions):
+        return 0.0
+
+
+def test_a_metric_of_ones_own_says_in_which_direction_a_sweeper_is_to_search():
+    config = OmegaConf.create({"metric": {"any": {"_target_": f"{__name__}.Doubt"}}, "hydra": {"sweeper": {}}})
+    config.hydra.launcher = {"objective": "val/doubt"}
+    assert find_better("val/doubt", [OmegaConf.create({}), config]) == "lower"
+    assert find_better("val/top1", [config]) is None
+    config.hydra.sweeper.direction = "minimize"
+    check_direction(config)
+    config.hydra.sweeper.direction = "maximize"
+    with pytest.raises(ValueError, match=r"the worst val/doubt: set hydra\.sweeper\.direction=minimize$"):
+        check_direction(config)
 
 
 @pytest.mark.parametrize(
