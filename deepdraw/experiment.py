@@ -17,12 +17,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from hydra.utils import get_object
+from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from deepdraw.config import check_training, expand_homes, make
-from deepdraw.data import Epochs, Loader, Source, Split
+from deepdraw.data import Epochs, Loader, Sampling, Shards, Source, Split, Subset, epoch_rasterizer
 from deepdraw.drawings import Augmentation, ImageAugmentation, Rasterizer
 from deepdraw.evaluation import (
     Predictions,
@@ -37,9 +39,9 @@ from deepdraw.features import Encoder, FeatureLoader, FeatureOptions, cached_fea
 from deepdraw.models import ModelPlan
 from deepdraw.models.freezing import freeze, print_layers
 from deepdraw.models.layers import synchronize_batch_norms
-from deepdraw.report import print_table, write_training
+from deepdraw.report import plot_data, print_classes, print_table, write_training
 from deepdraw.runtime import Precision, Ranks, describe_run, find_device, keep_freed_memory, open_run, sole_writer
-from deepdraw.training import Checkpoints, Fitter, Recipe, State, Training, average, encodes_once
+from deepdraw.training import Checkpoints, Fitter, Recipe, State, Training, average, balanced_weights, encodes_once
 
 NO_IMAGE_FORM = "data.root={} holds images, which augment={} does not change: set augment=none"
 SPLITS = ("train", "val", "test")
@@ -65,11 +67,13 @@ def open_experiment(config: DictConfig, directory: Path) -> Iterator[Experiment]
 class Data:
     """The drawings of a training: its splits, how they are drawn, and the batches of each."""
 
+    source: Source
     splits: dict[str, Split]
     rasterizer: Rasterizer
     augment: Augmentation | None
     loading: dict[str, Any]  # what all loaders are given: batch size, device, seed, rank
     num_workers: Any
+    sampler: Sampling = None
     loaders: dict[str, Epochs] = field(default_factory=dict)
 
     @classmethod
@@ -86,7 +90,8 @@ class Data:
         splits = {name: source.split(name) for name in SPLITS}
         loading = {"batch_size": config.data.batch_size, "device": device, "seed": config.seed}
         loading |= {"rank": ranks.number, "world_size": ranks.size}
-        data = cls(splits, Rasterizer(**config.render), augment, loading, config.data.num_workers)
+        sampler = config.data.get("sampler")
+        data = cls(source, splits, Rasterizer(**config.render), augment, loading, config.data.num_workers, sampler)
         data.loaders.update({name: data._drawn(name) for name in SPLITS})
         return data
 
@@ -95,21 +100,43 @@ class Data:
         """The classes that are trained on; label k means `classes[k]`."""
         return self.splits["train"].classes
 
+    def show(self, out: Path) -> None:
+        """Print the drawings of each class, and draw a sheet of what the network will see into the PNG `out`.
+
+        Shards are left out: the command that prepared them told of their classes.
+        """
+        if isinstance(self.source, Shards):
+            return
+        print_classes(self.splits)
+        plot_data(self.splits, self._draw, self.augment is not None, out)
+
+    def _draw(self, name: str, positions: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The drawings at positions [n] of a split as the network gets them in the first epoch: [n, size, size]."""
+        rasterizer = epoch_rasterizer(self.rasterizer, self._augment(name), self.loading["seed"], epoch=0)
+        images = np.empty((len(positions), rasterizer.size, rasterizer.size), np.uint8)
+        chosen = Subset(self.splits[name], positions)
+        chosen.read(np.arange(len(chosen.block_sizes)), np.arange(len(positions)), rasterizer, images)
+        return images
+
     def encode_once(self, encoder: Encoder, options: FeatureOptions) -> None:
         """Replace the batches of drawings by batches of their features, which are computed or read from the cache."""
         for name, split in self.splits.items():
             features = cached_features(name, split, encoder, options, self._augment(name), self.loading["seed"])
-            self.loaders[name] = FeatureLoader(features, split, shuffle=name == "train", **self.loading)
+            self.loaders[name] = FeatureLoader(features, split, **self._order(name), **self.loading)
 
     def _drawn(self, name: str) -> Loader:
         return Loader(
             self.splits[name],
             self.rasterizer,
-            shuffle=name == "train",
             augment=self._augment(name),
             num_workers=self.num_workers,
+            **self._order(name),
             **self.loading,
         )
+
+    def _order(self, name: str) -> dict[str, Any]:
+        """How the drawings of a split are ordered."""
+        return {"shuffle": True, "sampler": self.sampler} if name == "train" else {"shuffle": False}
 
     def _augment(self, name: str) -> Augmentation | None:
         return self.augment if name == "train" else None
@@ -128,6 +155,8 @@ class Experiment:
         saved = checkpoints.load_last()
         self.config = open_run(directory, config, saved and saved["config"], write=ranks.is_first)
         self.recipe, self._caching = Recipe(**config.train), FeatureOptions(**config.features)
+        if self.recipe.class_weights and config.data.get("sampler"):
+            raise ValueError("train.class_weights=balanced and data.sampler=balanced weigh classes twice: choose one")
         self.fitter: Fitter = make(config.fit, "fit", _convert_="all")
         self.device = find_device(config.device)
         self.precision: Precision = make(config.precision, "precision", device=self.device)
@@ -136,6 +165,8 @@ class Experiment:
         plan = ModelPlan.of(config, activation_checkpointing=self.recipe.activation_checkpointing)
         frozen = make(config.freeze, "freeze", plan.backbone.layer_groups())
         self.data = Data.of(config, self.device, ranks)
+        if saved is None and ranks.is_first:
+            self.data.show(directory / "plots/data.png")
         self.model = plan.build(len(self.data.classes)).to(self.device)
         if saved is None:
             self.model.load_pretrained(self.data.classes)
@@ -166,6 +197,7 @@ class Experiment:
                 validate=lambda: self._evaluate("val")[0],
                 checkpoints=self.checkpoints,
                 directory=self.directory,
+                class_weights=self._class_weights(),
             )
         )
 
@@ -225,6 +257,12 @@ class Experiment:
             state.load_state_dict(saved)
             print(f"resumed at step {state.step} of {recipe.total_steps(train)}")
         return state
+
+    def _class_weights(self) -> torch.Tensor | None:
+        """The weight of each class in the loss; None where all weigh the same."""
+        if self.recipe.class_weights is None:
+            return None
+        return balanced_weights(self.data.splits["train"].labels, len(self.data.classes)).to(self.device)
 
     def _evaluate(self, split: str) -> tuple[dict[str, float], Predictions]:
         metrics, predictions = score(

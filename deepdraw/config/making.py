@@ -12,7 +12,15 @@ from deepdraw.config.values import check_arguments, check_node, check_value
 
 ABSENT = object()
 DATA_TYPES: dict[str, Any] = {"data.batch_size": int, "data.num_workers": int | Literal["auto"]}
-TRAIN_TYPES: dict[str, Any] = {"seed": int, "device": str, "data.root": str, **DATA_TYPES}
+TRAIN_TYPES: dict[str, Any] = {
+    "seed": int,
+    "device": str,
+    "data.root": str,
+    "data.file": str,
+    "data.unseen": list[str],
+    "data.sampler": Literal["balanced"] | None,
+    **DATA_TYPES,
+}
 EVALUATE_TYPES: dict[str, Any] = {
     "ckpt": str,
     "split": str,

@@ -1,12 +1,13 @@
 from .folders import open_folder
 from .interfaces import Batch, Epochs, Source, Split
-from .loader import Loader
+from .loader import Loader, epoch_rasterizer
 from .memory import MemorySplit
-from .order import Order, Share
+from .order import BalancedOrder, Order, Sampling, Share, order_of
 from .shards import Shards, ShardSplit, write_shards
 from .subset import Joined, JoinedLoader, Relabeled, Subset
 
 __all__ = [
+    "BalancedOrder",
     "Batch",
     "Epochs",
     "Joined",
@@ -15,12 +16,15 @@ __all__ = [
     "MemorySplit",
     "Order",
     "Relabeled",
+    "Sampling",
     "ShardSplit",
     "Shards",
     "Share",
     "Source",
     "Split",
     "Subset",
+    "epoch_rasterizer",
     "open_folder",
+    "order_of",
     "write_shards",
 ]

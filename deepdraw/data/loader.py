@@ -21,7 +21,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from deepdraw.data.interfaces import Batch, Split
-from deepdraw.data.order import Order, Share
+from deepdraw.data.order import BalancedOrder, Order, Sampling, Share, order_of
 from deepdraw.drawings import Augmentation, AugmentingRasterizer, Rasterizer
 from deepdraw.runtime import signals_held
 
@@ -30,32 +30,46 @@ class Batches(Dataset[Batch]):
     """All batches of a split. Their keys are (epoch, position of the first drawing, position after the last)."""
 
     def __init__(
-        self, split: Split, rasterizer: Rasterizer, augment: Augmentation | None, seed: int, shuffle: bool
+        self,
+        split: Split,
+        rasterizer: Rasterizer,
+        augment: Augmentation | None,
+        seed: int,
+        shuffle: bool,
+        sampler: Sampling = None,
     ) -> None:
         self._split, self._rasterizer, self._augment = split, rasterizer, augment
-        self._seed, self._shuffle = seed, shuffle
-        self._order: tuple[int, Order] | None = None
+        self._seed, self._shuffle, self._sampler = seed, shuffle, sampler
+        self._order: tuple[int, Order | BalancedOrder] | None = None
 
     def __getitem__(self, key: tuple[int, int, int]) -> Batch:
         epoch, start, stop = key
         if self._order is None or self._order[0] != epoch:
-            self._order = epoch, Order(self._split.block_sizes, self._seed, epoch, self._shuffle)
-        rasterizer = self._rasterizer
-        if self._augment is not None:
-            rasterizer = AugmentingRasterizer(rasterizer, self._augment, f"{self._seed} {epoch}")
-        images = _empty_images(stop - start, rasterizer.size)
+            self._order = epoch, order_of(self._split, self._seed, epoch, self._shuffle, self._sampler)
+        images = _empty_images(stop - start, self._rasterizer.size)
         unfilled, parts = images.numpy(), []
-        for blocks, rows in self._order[1].take(start, stop):
+        for blocks, rows, repeat in self._order[1].parts(start, stop):
+            rasterizer = epoch_rasterizer(self._rasterizer, self._augment, self._seed, epoch, repeat)
             parts.append(self._split.read(blocks, rows, rasterizer, unfilled[: len(rows)]))
             unfilled = unfilled[len(rows) :]
         labels, key_ids = map(np.concatenate, zip(*parts, strict=True))
         return Batch(images, torch.from_numpy(labels), torch.from_numpy(key_ids.view(np.int64)))
 
 
+def epoch_rasterizer(
+    rasterizer: Rasterizer, augment: Augmentation | None, seed: int, epoch: int, repeat: int = 0
+) -> Rasterizer:
+    """What draws in an epoch those drawings that it took `repeat` times before."""
+    if augment is None:
+        return rasterizer
+    return AugmentingRasterizer(rasterizer, augment, f"{seed} {epoch} {repeat}" if repeat else f"{seed} {epoch}")
+
+
 class Loader:
     """Batches of one split on the device. Each rank gets its `Share` of them.
 
-    augment: changes the drawings, differently in every epoch.
+    augment: changes the drawings, differently in every epoch. sampler: "balanced" takes every class equally often (see
+    `BalancedOrder`), where None takes every drawing once.
     num_workers: processes that read and draw. 0: this process does it; "auto": one less than the available cores, at
     most 8. Raises ValueError as `Share` does.
     """
@@ -71,6 +85,7 @@ class Loader:
         augment: Augmentation | None = None,
         num_workers: int | Literal["auto"] = "auto",
         seed: int = 0,
+        sampler: Sampling = None,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
@@ -81,7 +96,7 @@ class Loader:
         self._workers = _free_cores() if num_workers == "auto" else num_workers
         self._started = False
         self._batches = DataLoader(
-            Batches(split, rasterizer, augment, seed, shuffle),
+            Batches(split, rasterizer, augment, seed, shuffle, sampler),
             sampler=self._keys,
             batch_size=None,
             num_workers=self._workers,

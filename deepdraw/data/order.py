@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from deepdraw.data.interfaces import Split
+
+Sampling = Literal["balanced"] | None
 WINDOW = 32  # blocks that are shuffled together: 16,384 drawings, 2 MB
+
+
+def order_of(split: Split, seed: int, epoch: int, shuffle: bool, sampler: Sampling) -> Order | BalancedOrder:
+    """The order of an epoch of a split. sampler: "balanced" takes every class equally often."""
+    if sampler == "balanced":
+        return BalancedOrder(split.block_sizes, split.labels, seed, epoch)
+    return Order(split.block_sizes, seed, epoch, shuffle)
 
 
 class Order:
@@ -32,6 +44,11 @@ class Order:
             yield self._windows[window], self._rows(window, high - low)[start - low : end - low]
             start = end
 
+    def parts(self, start: int, stop: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], int]]:
+        """As `take`, and how many times the epoch took these drawings before: never."""
+        for blocks, rows in self.take(start, stop):
+            yield blocks, rows, 0
+
     def _rows(self, window: int, number: int) -> NDArray[np.int64]:
         """The order of the drawings of a window."""
         if not self._shuffle:
@@ -39,6 +56,44 @@ class Order:
         if self._latest[0] != window:
             self._latest = window, np.random.default_rng((*self._key, window)).permutation(number)
         return self._latest[1]
+
+
+class BalancedOrder:
+    """The order of one epoch that takes every class equally often, and as many drawings in all as there are.
+
+    Of a large class it takes some of the drawings, others in each epoch; those of a small class come several times, all
+    of them equally often but for one. Which drawing is at position p depends on seed, epoch and labels alone.
+    """
+
+    def __init__(self, block_sizes: NDArray[np.int64], labels: NDArray[np.int64], seed: int, epoch: int) -> None:
+        random = np.random.default_rng((seed, epoch))
+        self._ends = np.cumsum(block_sizes)
+        self._block_sizes = block_sizes
+        members = np.split(np.argsort(labels, kind="stable"), np.cumsum(np.bincount(labels))[:-1])
+        members = [members[k] for k in random.permutation(len(members)) if len(members[k])]
+        quotas = [len(labels) // len(members) + (k < len(labels) % len(members)) for k in range(len(members))]
+        rounds = [-(-quota // len(some)) for quota, some in zip(quotas, members, strict=True)]
+        taken = [
+            np.concatenate([random.permutation(some) for _ in range(number)])[:quota]
+            for some, number, quota in zip(members, rounds, quotas, strict=True)
+        ]
+        repeats = [np.arange(quota) // len(some) for quota, some in zip(quotas, members, strict=True)]
+        order = random.permutation(len(labels))
+        self._positions, self._repeats = np.concatenate(taken)[order], np.concatenate(repeats)[order]
+
+    def take(self, start: int, stop: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """The drawings at positions start to stop, as (blocks, rows in their concatenation)."""
+        for blocks, rows, _ in self.parts(start, stop):
+            yield blocks, rows
+
+    def parts(self, start: int, stop: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], int]]:
+        """As `take`, and how many times the epoch took these drawings before."""
+        repeats = self._repeats[start:stop]
+        for repeat in np.unique(repeats).tolist():
+            positions = self._positions[start:stop][repeats == repeat]
+            blocks, which = np.unique(np.searchsorted(self._ends, positions, side="right"), return_inverse=True)
+            sizes = self._block_sizes[blocks]
+            yield blocks, positions + (np.cumsum(sizes) - self._ends[blocks])[which], repeat
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,8 @@ def warp(image: NDArray[np.uint8], angle: float, slant: float, width: float, hei
     from torchvision.transforms.v2 import functional as v2
 
     paper = int(np.median(np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])))
-    pixels = torch.from_numpy(np.ascontiguousarray(image))[None]
+    # Relative to the paper, so that what lies outside is 0: torchvision leaves a seam around any other fill.
+    pixels = torch.from_numpy(image.astype(np.float32) - paper)[None]
     if width < 0:
         pixels = v2.horizontal_flip(pixels)
     rows, columns = max(1, round(len(image) * height)), max(1, round(image.shape[1] * abs(width)))
@@ -42,15 +43,14 @@ def warp(image: NDArray[np.uint8], angle: float, slant: float, width: float, hei
     wide = abs(cos) * columns + abs(cos * slant - sin) * rows
     high = abs(sin) * columns + abs(sin * slant + cos) * rows
     beside, above = (max(0, math.ceil((new - old) / 2)) for new, old in ((wide, columns), (high, rows)))
-    pixels = v2.pad(pixels, [beside, above], fill=paper)
+    pixels = v2.pad(pixels, [beside, above])
     if angle or slant:
         degrees = [math.degrees(-math.atan(slant)), 0.0]
-        linear = InterpolationMode.BILINEAR
-        pixels = v2.affine(pixels, math.degrees(angle), [0, 0], 1.0, degrees, linear, fill=[float(paper)])
+        pixels = v2.affine(pixels, math.degrees(angle), [0, 0], 1.0, degrees, InterpolationMode.BILINEAR)
     warped = pixels[0].numpy()
-    inked = np.abs(warped.astype(np.int16) - paper) > FAINTEST
+    inked = np.abs(warped) > FAINTEST
     box = _extent(inked.any(axis=1), above, rows), _extent(inked.any(axis=0), beside, columns)
-    return np.ascontiguousarray(warped[box])
+    return np.rint(np.clip(warped[box] + paper, 0, 255)).astype(np.uint8)
 
 
 def widen(image: NDArray[np.uint8], pixels: float) -> NDArray[np.uint8]:

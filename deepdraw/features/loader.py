@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deepdraw.data import Batch, Order, Share, Split
+from deepdraw.data import Batch, Sampling, Share, Split, order_of
 from deepdraw.features.store import Features
 
 RELEASE_EVERY = 32  # batches
@@ -29,6 +29,7 @@ class FeatureLoader:
         shuffle: bool,
         device: torch.device,
         seed: int = 0,
+        sampler: Sampling = None,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
@@ -36,7 +37,7 @@ class FeatureLoader:
         self.features, self._shuffle, self._device, self._seed = features, shuffle, device, seed
         self._share = Share(self.num_drawings, batch_size, shuffle, rank, world_size)
         self._views = features.features.view(-1, *features.features.shape[-2:])
-        self._block_sizes = split.block_sizes
+        self._split, self.sampler, self._block_sizes = split, sampler, split.block_sizes
         self._block_starts = np.cumsum(split.block_sizes) - split.block_sizes
 
     def __len__(self) -> int:
@@ -45,7 +46,7 @@ class FeatureLoader:
 
     def epoch(self, epoch: int = 0, first: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from number `first` on."""
-        order = Order(self._block_sizes, self._seed, epoch, self._shuffle)
+        order = order_of(self._split, self._seed, epoch, self._shuffle, self.sampler)
         features = self._views[epoch % len(self._views)]
         for index in range(first, len(self)):
             parts = order.take(*self._share.bounds(index))

@@ -1,3 +1,4 @@
+from .data import plot_data, print_classes
 from .tables import NONE, Described, Line, lines, print_table, title
 from .write import write_evaluation, write_session, write_training
 
@@ -6,6 +7,8 @@ __all__ = [
     "Described",
     "Line",
     "lines",
+    "plot_data",
+    "print_classes",
     "print_table",
     "title",
     "write_evaluation",

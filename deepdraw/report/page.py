@@ -129,7 +129,7 @@ def _facts(summary: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, s
     backbone, data = (group if isinstance(group := config.get(name), dict) else {} for name in ("backbone", "data"))
     facts = {
         "encoder": backbone.get("name") or backbone.get("_target_"),
-        "data": data.get("root"),
+        "data": data.get("root") or data.get("file"),
         "parameters": summary.get("parameters"),
         "of them trained": summary.get("trainable_parameters"),
         "steps": summary.get("steps"),

@@ -48,6 +48,8 @@ def write_training(
         if metrics_csv is not None:
             pictures["plots/curves"] = run / "plots/curves.png"
             curves.plot_curves(metrics_csv, pictures["plots/curves"])
+        if (run / "plots/data.png").is_file():  # written before the first step
+            pictures["plots/data"] = run / "plots/data.png"
         print(f"report: {write_report(run)}")
     return pictures
 

@@ -1,7 +1,7 @@
 from .averaging import average
 from .checkpoint import Checkpoints, load_checkpoint
 from .fitter import Fitter, Training
-from .loop import Loop, train_step
+from .loop import Loop, balanced_weights, train_step
 from .muon import Muon
 from .optim import build_optimizer, constant, cosine, onecycle
 from .recipe import Recipe, encodes_once
@@ -16,6 +16,7 @@ __all__ = [
     "State",
     "Training",
     "average",
+    "balanced_weights",
     "build_optimizer",
     "constant",
     "cosine",

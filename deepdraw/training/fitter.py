@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from torch import Tensor
+
 from deepdraw.data import Epochs
 from deepdraw.models import Classifier
 from deepdraw.runtime import Precision, Ranks
@@ -21,7 +23,8 @@ Validate = Callable[[], dict[str, float]]  # the metrics of `State.eval_model` o
 class Training:
     """What a fitter gets: the state to change, the batches for training and validation, and where to save.
 
-    directory: the run directory, for tables that the fitter writes.
+    directory: the run directory, for tables that the fitter writes; class_weights: float32 [C] on the device, how much
+    each class weighs in the loss, or None where all weigh the same.
     """
 
     state: State
@@ -32,6 +35,7 @@ class Training:
     validate: Validate
     checkpoints: Checkpoints
     directory: Path
+    class_weights: Tensor | None = None
 
     @property
     def total_steps(self) -> int:

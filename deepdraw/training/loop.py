@@ -7,7 +7,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
@@ -51,7 +53,7 @@ class Loop:
             with bar, StopSignal() as stop:
                 while state.step_in_epoch < last:
                     rates = learning_rates(state.optimizer)
-                    train_step(state, mixed, recipe, training.precision)
+                    train_step(state, mixed, recipe, training.precision, training.class_weights)
                     bar.advance()
                     forecast.advance()
                     if state.step % recipe.log_every == 0 or state.step_in_epoch == last:
@@ -82,14 +84,20 @@ def end_epoch(training: Training, num_images: int) -> None:
     training.save_last()
 
 
-def train_step(state: State, batches: Iterator[tuple[Tensor, Tensor]], recipe: Recipe, precision: Precision) -> None:
+def train_step(
+    state: State,
+    batches: Iterator[tuple[Tensor, Tensor]],
+    recipe: Recipe,
+    precision: Precision,
+    class_weights: Tensor | None = None,
+) -> None:
     """One optimizer step over `grad_accum` batches of images and labels, or class probabilities."""
     for number in range(1, recipe.grad_accum + 1):
         images, targets = next(batches)
         state.network.require_backward_grad_sync = number == recipe.grad_accum  # the same as no_sync()
         with precision.autocast():
             logits = state.network(images)
-            loss = cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
+            loss = cross_entropy(logits, targets, class_weights, label_smoothing=recipe.label_smoothing)
         state.scaler.scale(loss / recipe.grad_accum).backward()
         labels = targets if targets.ndim == 1 else targets.argmax(dim=1)
         hits = (logits.argmax(dim=1) == labels).sum()
@@ -105,6 +113,16 @@ def train_step(state: State, batches: Iterator[tuple[Tensor, Tensor]], recipe: R
     state.schedule.step()
     state.step += 1
     state.step_in_epoch += 1
+
+
+def balanced_weights(labels: NDArray[np.int64], num_classes: int) -> Tensor:
+    """The weight of each class in the loss, float32 [C]: the mean number of drawings of a class over its own number.
+
+    labels: of all drawings to train on [N]. A class without any has the weight 0.
+    """
+    counts = np.bincount(labels, minlength=num_classes)
+    weights = len(labels) / np.count_nonzero(counts) / np.maximum(counts, 1)
+    return torch.from_numpy(np.where(counts, weights, 0)).float()
 
 
 def recent_metrics(state: State) -> dict[str, float]:

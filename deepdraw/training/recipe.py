@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from deepdraw.data import Epochs
 from deepdraw.drawings import Augmentation
@@ -28,6 +29,7 @@ class Recipe:
     activation_checkpointing: bool
     log_every: int
     checkpoint_every: int
+    class_weights: Literal["balanced"] | None = None
 
     def __post_init__(self) -> None:
         for name in ("epochs", "limit_steps", "grad_accum", "log_every", "checkpoint_every"):
@@ -40,6 +42,8 @@ class Recipe:
             raise ValueError(f"train.label_smoothing={self.label_smoothing} must lie in [0, 1)")
         if self.ema is not None and not 0 < self.ema < 1:
             raise ValueError(f"train.ema={self.ema} must lie between 0 and 1, such as 0.999, or be null for no average")
+        if self.class_weights not in (None, "balanced"):
+            raise ValueError(f"train.class_weights={self.class_weights} must be balanced or null")
         Mixing(self.mixup, self.cutmix)  # raises ValueError for impossible values
 
     def steps_per_epoch(self, loader: Epochs) -> int:

@@ -17,6 +17,7 @@ EXCEPTIONS = {  # what writes in a way of its own, and why
     ("deepdraw/runtime/lock.py", "os.rename"): "a dead owner's lock is renamed aside, which one process alone can do",
     ("deepdraw/runtime/run.py", "tempfile"): "a directory for what Hydra makes for ranks that write nothing",
     ("deepdraw/report/curves.py", "save to a path"): "Picture.save, which writes a whole file",
+    ("deepdraw/report/data.py", "save to a path"): "Picture.save, which writes a whole file",
     ("deepdraw/report/pictures.py", "save to a path"): "Picture.save, which writes a whole file",
     ("deepdraw/report/sheets.py", "save to a path"): "Picture.save, which writes a whole file",
     ("deepdraw/report/write.py", "save to a path"): "Predictions.save, which writes a whole file",

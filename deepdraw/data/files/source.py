@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from deepdraw.data.files.collection import Collection, read_collection
+from deepdraw.data.files.collection import NONE, Collection, read_collection
 from deepdraw.data.files.layout import Layout, folder_layout
 from deepdraw.data.files.split import FileSplit
 from deepdraw.data.files.split_rule import OPEN, SPLITS, TEST, TRAIN, VAL, ZEROSHOT, complete
@@ -37,15 +37,14 @@ class FileSource:
             raise ValueError(f"data.val={val} and data.test={test} must be shares above 0 that leave some to train")
         self._place = place
         self._collection = collection = read_collection(layout.entries, str(place))
-        print(_summary(place, layout, collection))
         names, numbers = _labels(collection)
         self._names, self._numbers = names, numbers
-        given = np.array([OPEN if entry.split is None else SPLITS.index(entry.split) for entry in layout.entries])
-        splits = given.astype(np.int8)[collection.file]
+        splits = _given_splits(collection)
         splits[np.isin(numbers, _held_out(unseen, names))] = ZEROSHOT
         is_seen = splits != ZEROSHOT
         splits[is_seen] = complete(splits[is_seen], collection.content[is_seen], numbers[is_seen], seed, val, test)
         self._splits = splits
+        print(_summary(place, layout, collection, int((splits == ZEROSHOT).sum())))
         self._key_ids = _key_ids(collection.content)
         self._check_classes()
         self._tell_copies()
@@ -58,7 +57,7 @@ class FileSource:
     @property
     def has_strokes(self) -> bool:
         """Whether every drawing is strokes, and none is an image."""
-        return bool((self._collection.row >= 0).all())
+        return bool((self._collection.row != NONE).all())
 
     def split(self, name: str) -> FileSplit:
         """One of `splits`."""
@@ -68,14 +67,12 @@ class FileSource:
         chosen = np.flatnonzero(self._splits == number)
         of_classes = self._splits == (ZEROSHOT if number == ZEROSHOT else TRAIN)
         classes = np.unique(self._numbers[of_classes])
-        collection = self._collection
         return FileSplit(
             [self._names[k] for k in classes],
-            [collection.entries[k].path for k in collection.file[chosen]],
+            self._collection,
+            chosen,
             np.searchsorted(classes, self._numbers[chosen]),
             self._key_ids[chosen],
-            collection.strokes,
-            collection.row[chosen],
         )
 
     def _check_classes(self) -> None:
@@ -143,10 +140,18 @@ class LabeledFiles(FileSource):
         super().__init__(place, table_layout(place), unseen, val, test, seed)
 
 
-def _summary(place: Path, layout: Layout, collection: Collection) -> str:
-    number, broken = len(collection.content), collection.num_broken
-    line = f"{place}: {number:,} drawings in {layout.found}"
-    return f"{line}; {broken:,} lines hold no drawing" if broken else line
+def _summary(place: Path, layout: Layout, collection: Collection, held_out: int) -> str:
+    line = f"{place}: {len(collection.content):,} drawings in {layout.found}"
+    if collection.num_broken:
+        line += f"; {collection.num_broken:,} lines or records hold no drawing"
+    return f"{line}; {held_out:,} drawings are held out as zeroshot" if held_out else line
+
+
+def _given_splits(collection: Collection) -> NDArray[np.int8]:
+    """The split of each drawing, int8 [N]: that of its file, else the one that it names itself, else OPEN."""
+    of_file = np.array([entry.split or "" for entry in collection.entries], np.str_)[collection.file]
+    named = np.where(of_file != "", of_file, collection.splits)
+    return np.select([named == split for split in SPLITS], list(range(len(SPLITS))), OPEN).astype(np.int8)
 
 
 def _labels(collection: Collection) -> tuple[list[str], NDArray[np.int64]]:

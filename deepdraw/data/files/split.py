@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deepdraw.drawings import Complexity, Drawings, Rasterizer, mix, place_image, ranges, read_image
+from deepdraw.data.files.collection import NONE, Collection
+from deepdraw.drawings import Complexity, Rasterizer, mix, place_image, ranges, read_image
 
 BLOCK = 512  # drawings
 
@@ -17,42 +18,38 @@ BLOCK = 512  # drawings
 class FileSplit:
     """N drawings of a collection, some of them strokes and some of them images.
 
-    classes: label k means `classes[k]`; files: the file of each drawing [N]; labels: int64 [N]; key_ids: uint64 [N];
-    strokes: the strokes of M drawings; row: int64 [N], the number of each drawing in `strokes`, negative for an image.
-    The drawings are stored in the order of a hash of their key ids, so that blocks of them mix all classes.
+    classes: label k means `classes[k]`; chosen: int64 [N], the drawings of the collection; labels: int64 [N]; key_ids:
+    uint64 [N]. They are stored in the order of a hash of their key ids, so that blocks of them mix all classes.
     """
 
     def __init__(
         self,
         classes: Sequence[str],
-        files: Sequence[Path],
+        collection: Collection,
+        chosen: NDArray[np.int64],
         labels: NDArray[np.int64],
         key_ids: NDArray[np.uint64],
-        strokes: Drawings,
-        row: NDArray[np.int64],
     ) -> None:
         order = np.argsort(mix(key_ids, "order"), kind="stable")
+        chosen = chosen[order]
         self.classes = list(classes)
         self.labels, self.key_ids = labels[order], key_ids[order]
         self.block_sizes = np.diff(np.append(np.arange(0, len(order), BLOCK), len(order)))
         digest = sha256("\n".join(["files", *self.classes]).encode())
         digest.update(self.key_ids.tobytes() + self.labels.tobytes())
         self.fingerprint = digest.hexdigest()
-        self._files, row = [files[i] for i in order], row[order]
-        self._row = np.where(row >= 0, np.cumsum(row >= 0) - 1, -1)
-        of_these = strokes.take(row[row >= 0])
-        self._strokes = Drawings(
-            points=of_these.points,
-            stroke_lengths=of_these.stroke_lengths,
-            stroke_counts=of_these.stroke_counts,
-            labels=self.labels[row >= 0].astype(np.uint16),
-            key_ids=self.key_ids[row >= 0],
-        )
+        self._files = [collection.entries[file].path for file in collection.file[chosen]]
+        row, bitmap = collection.row[chosen], collection.bitmap[chosen]
+        is_drawn, is_bitmap = row != NONE, bitmap != NONE
+        self._row, self._bitmap = _renumbered(is_drawn), _renumbered(is_bitmap)
+        self._bitmaps = collection.bitmaps[bitmap[is_bitmap]]
+        drawn = collection.strokes.take(row[is_drawn])
+        self._strokes = replace(drawn, labels=self.labels[is_drawn].astype(np.uint16), key_ids=self.key_ids[is_drawn])
 
     @property
     def has_strokes(self) -> bool:
         """Whether all drawings are strokes, and none is an image."""
-        return bool((self._row >= 0).all())
+        return bool((self._row != NONE).all())
 
     def complexity(self) -> Complexity | None:
         """Strokes and points of all drawings; None where there are images among them."""
@@ -68,8 +65,19 @@ class FileSplit:
         blocks = np.asarray(blocks, np.int64)
         positions = ranges(blocks * BLOCK, self.block_sizes[blocks])[rows]
         row, key_ids = self._row[positions], self.key_ids[positions]
-        if (row >= 0).any():
-            images[row >= 0] = rasterizer(self._strokes.take(row[row >= 0]))
-        for i in np.flatnonzero(row < 0):
-            images[i] = place_image(read_image(self._files[positions[i]]), int(key_ids[i]), rasterizer)
+        is_drawn = row != NONE
+        if is_drawn.any():
+            images[is_drawn] = rasterizer(self._strokes.take(row[is_drawn]))
+        for i in np.flatnonzero(~is_drawn):
+            images[i] = place_image(self._image(positions[i]), int(key_ids[i]), rasterizer)
         return self.labels[positions], key_ids
+
+    def _image(self, position: int) -> NDArray[np.uint8]:
+        """A drawing that is an image, gray [H, W] and dark on light."""
+        bitmap = self._bitmap[position]
+        return read_image(self._files[position]) if bitmap == NONE else self._bitmaps[bitmap]
+
+
+def _renumbered(chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The number of each drawing among those that are chosen, or NONE."""
+    return np.where(chosen, np.cumsum(chosen) - 1, NONE)

@@ -30,10 +30,10 @@ def check_linear_head(model: Classifier, recipe: Recipe, ranks: Ranks) -> None:
         raise ValueError("heads are tried side by side on a backbone that does not train: set freeze=all")
     if not isinstance(model.head, nn.Linear):
         raise ValueError("only linear heads are tried side by side: set head=linear beside fit=grid or fit=logistic")
-    if recipe.mixup or recipe.cutmix or recipe.ema or recipe.grad_accum > 1:
+    if recipe.mixup or recipe.cutmix or recipe.ema or recipe.grad_accum > 1 or recipe.class_weights:
         raise ValueError(
             "heads that are tried side by side take batches as they are: "
-            "set train.mixup=0 train.cutmix=0 train.ema=null train.grad_accum=1"
+            "set train.mixup=0 train.cutmix=0 train.ema=null train.grad_accum=1 train.class_weights=null"
         )
 
 

@@ -190,6 +190,8 @@ def all_features(training: Training) -> Features:
     """The cached features of the training split, or else the features of one epoch, computed into memory."""
     train = training.train
     if isinstance(train, FeatureLoader):
+        if train.sampler is not None:
+            raise ValueError("head=logistic takes all drawings at once, in no order: set data.sampler=null")
         return train.features
     encoded = []
     with training.precision.autocast():
