@@ -19,7 +19,6 @@ SOURCES += [ROOT / "train.py", ROOT / "evaluate.py"]
 NOT_IMPORTED = {
     "torchvision",  # timm and open_clip import it; the doctor checks that it was built for this torch
     "hydra-submitit-launcher",  # whose options hydra/launcher=slurm takes over
-    "hydra-optuna-sweeper",  # a plugin, which Hydra finds
 }
 
 

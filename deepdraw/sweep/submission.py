@@ -146,15 +146,20 @@ def find_better(objective: str, configs: Iterable[DictConfig]) -> Better | None:
     return own.better if own else None
 
 
-def check_direction(config: DictConfig) -> None:
-    """Raise ValueError where a sweeper such as Optuna's would search for the worst value of the objective."""
-    objective, direction = config.hydra.launcher.objective, config.hydra.sweeper.get("direction")
+def better_direction(config: DictConfig) -> str:
+    """The direction in which the objective of a sweep gets better: `minimize` or `maximize`."""
+    objective = config.hydra.launcher.get("objective", "val/top1")
     better = find_better(objective, [config])
     is_lower = lower_is_better(objective) if better is None else better == "lower"
-    wanted = "minimize" if is_lower else "maximize"
+    return "minimize" if is_lower else "maximize"
+
+
+def check_direction(config: DictConfig) -> None:
+    """Raise ValueError where a sweeper such as Optuna's would search for the worst value of the objective."""
+    direction, wanted = config.hydra.sweeper.get("direction"), better_direction(config)
     name = getattr(direction, "name", direction)
     if name in ("minimize", "maximize") and name != wanted:
         raise ValueError(
-            f"hydra.sweeper.direction={name} would search for the worst {objective}: "
+            f"hydra.sweeper.direction={name} would search for the worst {config.hydra.launcher.objective}: "
             f"set hydra.sweeper.direction={wanted}"
         )
