@@ -28,6 +28,7 @@ BENCHMARKS = {
     "evaluation": "an evaluation with all its metrics and pictures, against the bare forward pass",
     "freezing": "a training step with frozen blocks, against the original project's way of freezing",
     "model": "images per second forward and in training, as a share of what the device can do, and cores to feed it",
+    "preparation": "drawings prepared per second of a core, from official files to shards, and the memory it takes",
     "probe": "linear probes by one pass and many heads at once, against a pass for each epoch of each head",
     "rendering": "line width, polarity and size of drawings, by what a probe of a frozen encoder makes of them",
     "sweep": "many jobs on SLURM submitted, asked for and collected, against Hydra's own launcher",

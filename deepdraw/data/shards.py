@@ -14,20 +14,23 @@ import io
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import tarfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from hashlib import sha256
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deepdraw.data.external_sort import SortedDrawings, order_hash
 from deepdraw.data.shard_index import FORMATS, ShardEntry, SplitEntry, index_bytes, read_index
 from deepdraw.data.tars import Member, tar_members
-from deepdraw.drawings import Complexity, Drawings, Rasterizer, mix
+from deepdraw.drawings import Complexity, Drawings, Rasterizer
 from deepdraw.runtime import NO_ARRAY, open_regular, possible_folder, read_npy_header, write_bytes
 
 BLOCK = 512  # drawings in a sample
@@ -37,48 +40,69 @@ DTYPES = {"points": np.uint8, "key_ids": np.uint64}  # of the arrays; the others
 
 
 def write_shards(
-    root: Path, splits: Mapping[str, tuple[Sequence[str], Drawings]], *, metadata: Mapping[str, Any]
+    root: Path,
+    splits: Mapping[str, tuple[Sequence[str], Drawings | SortedDrawings]],
+    *,
+    metadata: Mapping[str, Any],
+    each: Callable[..., Iterable[Any]] = map,
 ) -> None:
     """Write every split as shards under `root`. The index.json, which makes them valid, is written last.
 
     splits: name -> (class names, drawings whose labels index those names); metadata: what the user should know of the
-    source (split rule, filter, what was dropped), kept in the index as it is. The order of the drawings is a hash of
-    their key ids, so the same drawings give the same bytes, whatever their order was.
+    source (split rule, filter, what was dropped), kept in the index as it is; each: like `map`, perhaps in other
+    processes. The order of the drawings is a hash of their key ids, so the same drawings give the same bytes, whatever
+    their order was.
     """
     root.mkdir(parents=True, exist_ok=True)
     (root / "index.json").unlink(missing_ok=True)
+    stretches = {name: _stretches(drawings) for name, (_, drawings) in splits.items()}
+    paths = [root / f"{name}-{number:05d}.tar" for name in splits for number in range(len(stretches[name]))]
+    shards = iter(each(_write_shard, paths, chain.from_iterable(stretches.values())))
     index = {"format": FORMATS[-1], **metadata, "splits": {}}
     for name, (classes, drawings) in splits.items():
-        order = np.argsort(mix(drawings.key_ids, "order"), kind="stable")
-        shards = [
-            _write_shard(root / f"{name}-{number:05d}.tar", drawings, order[start : start + SHARD])
-            for number, start in enumerate(range(0, len(order), SHARD))
-        ]
-        counts = np.bincount(drawings.labels, minlength=len(classes))
         index["splits"][name] = {
             "classes": list(classes),
             "num_drawings": len(drawings),
-            "per_class": dict(zip(classes, counts.tolist(), strict=True)),
-            "shards": shards,
+            "per_class": dict(zip(classes, drawings.per_class(len(classes)).tolist(), strict=True)),
+            "shards": list(islice(shards, len(stretches[name]))),
         }
     write_bytes(root / "index.json", index_bytes(index))
 
 
-def _write_shard(path: Path, drawings: Drawings, order: NDArray[np.int64]) -> dict[str, Any]:
-    from webdataset import TarWriter  # imports torch, which is slow, so only when shards are written
+def _stretches(drawings: Drawings | SortedDrawings) -> list[Callable[[], Drawings]]:
+    """Calls that return the drawings of one shard after another, in the order in which they are written."""
+    if isinstance(drawings, SortedDrawings):
+        return drawings.stretches(SHARD)
+    order = np.argsort(order_hash(drawings.key_ids), kind="stable")
+    return [partial(drawings.take, order[start : start + SHARD]) for start in range(0, len(order), SHARD)]
 
+
+def _write_shard(path: Path, stretch: Callable[[], Drawings]) -> dict[str, Any]:
+    """Write the drawings that `stretch` returns as one tar, and return its entry in the index."""
+    drawings = stretch()
     buffer = io.BytesIO()
-    with TarWriter(buffer, mtime=0) as tar:
-        for number, start in enumerate(range(0, len(order), BLOCK)):
-            block = drawings.take(order[start : start + BLOCK])
-            tar.write({"__key__": f"{number:06d}", **{f"{name}.npy": getattr(block, name) for name in ARRAYS}})
+    with tarfile.TarFile(None, "w", buffer) as tar:
+        for number, start in enumerate(range(0, len(drawings), BLOCK)):
+            block = drawings.slice(start, start + BLOCK)
+            for name in sorted(ARRAYS):
+                _add_array(tar, f"{number:06d}.{name}.npy", getattr(block, name))
     write_bytes(path, buffer.getbuffer())
     return {
         "file": path.name,
-        "num_drawings": len(order),
+        "num_drawings": len(drawings),
         "num_bytes": buffer.getbuffer().nbytes,
         "sha256": sha256(buffer.getbuffer()).hexdigest(),
     }
+
+
+def _add_array(tar: tarfile.TarFile, name: str, array: NDArray[Any]) -> None:
+    """Add an array as a member, in the way of webdataset's TarWriter, of which an import takes seconds."""
+    file = io.BytesIO()
+    np.save(file, array)
+    member = tarfile.TarInfo(name)
+    member.size, member.mode, member.uname, member.gname = file.tell(), 0o444, "bigdata", "bigdata"
+    file.seek(0)
+    tar.addfile(member, file)
 
 
 class Shards:

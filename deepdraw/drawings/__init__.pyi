@@ -1,4 +1,5 @@
 from .augment import Augment, Augmentation, AugmentingRasterizer, ImageAugmentation, nothing, place_image
+from .bulk import NOT_SAID, Bulk, read_bulk
 from .files import SUFFIXES, Broken, Sketch, read_sketches
 from .image_headers import JPEG_SIGNATURE, NO_IMAGE, PNG_SIGNATURE, check_size, image_size, is_image
 from .images import decode, draw_image, fit_to_square, is_light_on_dark, read_image
@@ -14,6 +15,7 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "JPEG_SIGNATURE",
     "MAX_LENGTH",
+    "NOT_SAID",
     "NO_IMAGE",
     "PNG_SIGNATURE",
     "SUFFIXES",
@@ -21,6 +23,7 @@ __all__ = [
     "Augmentation",
     "AugmentingRasterizer",
     "Broken",
+    "Bulk",
     "Complexity",
     "Drawings",
     "ImageAugmentation",
@@ -41,6 +44,7 @@ __all__ = [
     "parse_strokes",
     "place_image",
     "ranges",
+    "read_bulk",
     "read_image",
     "read_sketches",
     "read_svg",

@@ -2,32 +2,22 @@
 
 The ink of a pixel depends on its distance to the nearest segment: full ink up to half a pixel inside the edge of the
 line, none from half a pixel outside it, and a linear ramp in between. This makes ends and joints round, and a segment
-of length 0 a dot. Numba compiles the call for this processor when it first runs and caches the result on disk.
+of length 0 a dot.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from deepdraw.drawings.compiled import compiled as _compiled
 
 LANES = 8  # pixels of a row that are computed together, as many float32 as an AVX register holds
 LEVEL = 1e-3  # the slope below which a segment's rows are not cut at its band, which would lose precision
 
 _ZERO, _HALF, _ONE, _FULL = map(np.float32, (0, 0.5, 1, 255))  # numba computes float32 with float in double precision
-
-
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile at the first call and cache the result, if there is a writable directory for it."""
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-    try:
-        return njit(cache=True, **options)(function)
-    except RuntimeError:  # neither the folder of this file nor the user's cache is writable
-        return njit(**options)(function)
 
 
 @_compiled

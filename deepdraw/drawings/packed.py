@@ -81,6 +81,21 @@ class Drawings:
         bounds = self.point_starts[first : last + 1]
         return [self.points[a:b] for a, b in pairwise(bounds)]
 
+    def per_class(self, num_classes: int) -> NDArray[np.int64]:
+        """How many drawings have each label, int64 [num_classes]."""
+        return np.bincount(self.labels, minlength=num_classes)
+
+    def slice(self, start: int, stop: int) -> Drawings:
+        """The drawings from `start` up to and without `stop`, which share their memory with these."""
+        first, last = self.stroke_starts[start], self.stroke_starts[min(stop, len(self))]
+        return Drawings(
+            points=self.points[self.point_starts[first] : self.point_starts[last]],
+            stroke_lengths=self.stroke_lengths[first:last],
+            stroke_counts=self.stroke_counts[start:stop],
+            labels=self.labels[start:stop],
+            key_ids=self.key_ids[start:stop],
+        )
+
     def take(self, indices: NDArray[np.integer]) -> Drawings:
         """The drawings at `indices`, in that order; an index may be repeated."""
         strokes = ranges(self.stroke_starts[indices], self.stroke_counts[indices])

@@ -9,6 +9,8 @@ from .files import (
     create_whole,
     name_grown,
     open_growing,
+    remove_parts,
+    scratch_folder,
     whole_file,
     whole_folder,
     write_bytes,
@@ -61,7 +63,7 @@ from .run_directory import (
 from .seals import check_seal, write_sealed
 from .signals import Preempted, StopSignal, interruptible, preemptible, signals_held
 from .walking import HIDDEN, Found, is_hidden, kinds_of, suffix_among, visible, walk
-from .workers import prepare_worker
+from .workers import prepare_worker, process_pool
 
 __all__ = [
     "ALONE",
@@ -133,16 +135,19 @@ __all__ = [
     "possible_folder",
     "preemptible",
     "prepare_worker",
+    "process_pool",
     "read_bytes",
     "read_json",
     "read_npy_header",
     "read_npz",
     "read_text",
     "read_yaml",
+    "remove_parts",
     "results_writer",
     "run_command",
     "run_directory_for_rank0_only",
     "run_main",
+    "scratch_folder",
     "scripts_folder",
     "shown",
     "signals_held",

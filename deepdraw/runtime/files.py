@@ -88,6 +88,29 @@ def whole_folder(path: Path) -> Iterator[Path]:
     _sync_folder(path.parent)
 
 
+@contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """A folder beside `path`, on the same disk, for files that are needed within the block alone. It is then removed.
+
+    The folder of a process that was killed is removed by the next one. Raises OSError, naming `path`, if the disk
+    refuses.
+    """
+    path = Path(path)
+    with _naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(path)
+        lock, part = _make_part(path)
+    try:
+        yield part
+    except OSError as error:
+        inside = error.filename is None or Path(os.fsdecode(error.filename)).is_relative_to(part)
+        raise _named(error, path) if inside else error from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        _unlock(lock)
+        _remove_abandoned(path)  # again, because workers of a killed process may have written for a moment more
+
+
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
     """Replace the content of `path` by `content`."""
     with whole_file(path) as file:

@@ -5,8 +5,15 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import active_children, resource_tracker
 from multiprocessing.connection import wait
 from threading import Thread
+from typing import Any
+
+from deepdraw.runtime.signals import signals_held
 
 
 def prepare_worker() -> None:
@@ -25,3 +32,37 @@ def _end_with_parent() -> None:
     assert parent is not None, "this is no worker process"
     wait([parent.sentinel])
     os._exit(1)
+
+
+@contextmanager
+def process_pool(most: int) -> Iterator[Callable[..., Iterator[Any]]]:
+    """A function like `map` that calls in a process for each core, at most `most`, and at least two where it may.
+
+    It begins with all calls at once and returns their results in order. If the block ends with an exception, such as
+    that of a call, all processes are killed.
+    """
+    others = set(active_children())
+    resource_tracker.ensure_running()  # it removes the pool's semaphores if this process is killed later
+    # Processes are spawned, because forking a process with threads (a progress bar has one) can hang.
+    pool = ProcessPoolExecutor(min(most, max(2, _num_cores())), multiprocessing.get_context("spawn"), prepare_worker)
+
+    def each(function: Callable[..., Any], *arguments: Iterable[Any]) -> Iterator[Any]:
+        with signals_held():  # while submit() starts the processes
+            futures = [pool.submit(function, *given) for given in zip(*arguments, strict=False)]
+            pool.submit(bool)  # the pool notices that a process died only if another call follows its start
+        return (future.result() for future in futures)
+
+    try:
+        yield each
+        pool.shutdown()
+    except BaseException:
+        with signals_held():  # a worker that starts while this process ends would print a traceback
+            for process in set(active_children()) - others:
+                process.kill()
+            pool.shutdown(cancel_futures=True)
+        raise
+
+
+def _num_cores() -> int:
+    """The cores that this process may use, which may be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

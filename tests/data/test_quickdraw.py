@@ -7,8 +7,8 @@ import signal
 import struct
 import subprocess
 import sys
-from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -46,12 +46,7 @@ def write(path: Path, lines: list[object]) -> Path:
 @pytest.fixture
 def in_this_process(monkeypatch):
     """Read without a pool: starting processes would take most of the time of these tests."""
-
-    def pack_files(files, **settings):
-        packed = {name: pack_file(path, **settings) for name, path in files.items()}
-        return {name: part for name, (part, _) in packed.items()}, sum((c for _, c in packed.values()), Counter())
-
-    monkeypatch.setattr(quickdraw, "pack_files", pack_files)
+    monkeypatch.setattr(quickdraw, "process_pool", lambda most: nullcontext(map))
 
 
 @pytest.fixture
@@ -288,6 +283,7 @@ def test_processes_that_read_leave_ctrl_c_and_slurms_warning_to_the_main_one():
 STARTED = """
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from multiprocessing import get_context
 from time import sleep
 from deepdraw.runtime.workers import prepare_worker

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import runpy
 import shutil
 import sys
@@ -53,6 +54,7 @@ def embed(*arguments: str) -> None:
 
 def quickdraw(*arguments: str) -> None:
     """python -m deepdraw.data.quickdraw, in this process and those that it starts."""
+    logging.getLogger().handlers.clear()  # of train.py, which ran here before: their stdout is closed
     from deepdraw.data.quickdraw.__main__ import main
 
     main(arguments)

@@ -20,10 +20,19 @@ from rich.table import Column, Table
 
 from deepdraw.data.quickdraw.categories import CATEGORIES
 from deepdraw.data.quickdraw.download import download
-from deepdraw.data.quickdraw.packing import DROPPED, ODDITIES, find_files, pack_files
+from deepdraw.data.quickdraw.packing import DROPPED, ODDITIES, find_files, sort_files
 from deepdraw.data.quickdraw.splits import SPLIT_RULES
 from deepdraw.data.shards import Shards, write_shards
-from deepdraw.runtime import cell, check_writable, one_line_end, run_command, shown
+from deepdraw.runtime import (
+    cell,
+    check_writable,
+    one_line_end,
+    process_pool,
+    remove_parts,
+    run_command,
+    scratch_folder,
+    shown,
+)
 
 log = logging.getLogger(__name__)
 
@@ -95,17 +104,19 @@ def convert(options: Options) -> dict[str, Any]:
         "num_source_bytes": sum(path.stat().st_size for path in files.values()),
     }
     if _check_same(root, metadata):
+        remove_parts(root)  # of a command that was killed when all was written
         return _index(root, files)
-    parts, counts = pack_files(files, only_recognized=options.recognized == "true", per_class=options.per_class)
-    splits = SPLIT_RULES[options.split_rule](parts)
-    num_drawings = sum(len(drawings) for _, drawings in splits.values())
-    if not num_drawings:
-        raise ValueError(f"no drawing of {source} is left to write: see the kinds of drawings it has, {dict(counts)}")
-    counts["beyond_limit"] += counts["kept"] - num_drawings
-    counts["kept"] = num_drawings
-    write_shards(
-        root, splits, metadata={**metadata, "source": str(source), "counts": {kind: counts[kind] for kind in KINDS}}
-    )
+    settings = {"only_recognized": options.recognized == "true", "per_class": options.per_class}
+    with scratch_folder(root / "sorted") as scratch, process_pool(len(files)) as each:
+        splits, counts = sort_files(files, scratch, each, split_rule=options.split_rule, **settings)
+        num_drawings = sum(len(drawings) for _, drawings in splits.values())
+        if not num_drawings:
+            kinds = f"see the kinds of drawings it has, {dict(counts)}"
+            raise ValueError(f"no drawing of {source} is left to write: {kinds}")
+        counts["beyond_limit"] += counts["kept"] - num_drawings
+        counts["kept"] = num_drawings
+        metadata |= {"source": str(source), "counts": {kind: counts[kind] for kind in KINDS}}
+        write_shards(root, splits, metadata=metadata, each=each)
     return _index(root, files)
 
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import active_children, get_context, resource_tracker
-from os import cpu_count
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
+from deepdraw.data.external_sort import SortedDrawings, SortedPart, write_sorted
 from deepdraw.data.quickdraw.categories import check_category
-from deepdraw.data.quickdraw.splits import select
-from deepdraw.drawings import SUFFIXES, Broken, Drawings, Sketch, read_sketches, reason_not_read, word_of
-from deepdraw.runtime import existing_folder, prepare_worker, signals_held, walk
+from deepdraw.data.quickdraw.splits import SPLIT_NAMES, SPLIT_RULES, select
+from deepdraw.drawings import NOT_SAID, SUFFIXES, Broken, Bulk, Drawings, read_bulk, reason_not_read, word_of
+from deepdraw.runtime import create_file, existing_folder, walk
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ def find_files(source: Path) -> dict[str, Path]:
         files[name] = path
     if not files:
         raise ValueError(f"source={source} has no <category>.ndjson and no <category>.bin: name the directory that has")
-    log.info("%s: %s", source, found)
+    log.info("reading %s: %s", source, found)
     return files
 
 
@@ -70,68 +71,80 @@ def pack_file(path: Path, *, only_recognized: bool, per_class: int | None = None
         ValueError: if more than 1 % of the lines are broken, naming file, count and first line.
     """
     counts: Counter[str] = Counter()
-    broken: list[Broken] = []
-    sketches: dict[int, Sketch] = {}
-    for sketch in read_sketches(path):
-        counts["read"] += 1
-        if isinstance(sketch, Broken):
-            broken.append(sketch)
-        elif only_recognized and sketch.recognized is False:
-            counts["not_recognized"] += 1
-        elif not sketch.strokes:
-            counts["empty"] += 1
-        elif sketch.key_id in sketches:
-            counts["duplicate"] += 1
+    first_broken: Broken | None = None
+    parts: list[Bulk] = []
+    for item in read_bulk(path):
+        if isinstance(item, Broken):
+            counts["broken"] += 1
+            first_broken = first_broken or item
         else:
-            sketches[sketch.key_id] = sketch
-            counts["one_point_strokes"] += sum(len(stroke) == 1 for stroke in sketch.strokes)
-            counts["empty_strokes"] += sketch.num_empty_strokes
-            counts["without_recognized"] += sketch.recognized is None
-    counts["broken"] = len(broken)
-    if len(broken) > MAX_BROKEN * counts["read"]:
+            counts["read"] += len(item.drawings)
+            parts.append(_with_strokes(item, only_recognized, counts))
+    counts["read"] += counts["broken"]
+    if first_broken and counts["broken"] > MAX_BROKEN * counts["read"]:
         raise ValueError(
-            f"{path}: {len(broken)} of {counts['read']} lines are broken, "
-            f"the first is line {broken[0].number} ({broken[0].reason}): fetch the file anew or leave it out"
+            f"{path}: {counts['broken']} of {counts['read']} lines are broken, "
+            f"the first is line {first_broken.number} ({first_broken.reason}): fetch the file anew or leave it out"
         )
-    key_ids = np.fromiter(sketches, np.uint64, len(sketches))
-    if per_class is not None:
-        kept = key_ids[select(key_ids, per_class)]
-        counts["beyond_limit"] += len(key_ids) - len(kept)
-        key_ids = kept
-    counts["kept"] = len(key_ids)
-    strokes = [sketches[key_id].strokes for key_id in key_ids.tolist()]
-    return Drawings.pack(strokes, np.zeros(len(key_ids)), key_ids), counts
+    drawings = _first_of_each_key(Bulk.concatenate(parts), counts)
+    if per_class is not None and len(drawings) > per_class:
+        counts["beyond_limit"] += len(drawings) - per_class
+        drawings = drawings.take(np.flatnonzero(select(drawings.key_ids, per_class)))
+    counts["kept"] = len(drawings)
+    return drawings, counts
 
 
-def pack_files(
-    files: Mapping[str, Path], *, only_recognized: bool, per_class: int | None
-) -> tuple[dict[str, Drawings], Counter[str]]:
-    """The drawings of each category, and the sum of the counts: `pack_file` in a pool of processes."""
-    parts: dict[str, Drawings] = {}
+def _with_strokes(bulk: Bulk, only_recognized: bool, counts: Counter[str]) -> Bulk:
+    """Those that are recognized, if only they are wanted, and have a stroke. Counts the others."""
+    wanted = (bulk.recognized != 0) | (not only_recognized)
+    counts["not_recognized"] += len(wanted) - int(wanted.sum())
+    drawn = wanted & (bulk.drawings.stroke_counts > 0)
+    counts["empty"] += int(wanted.sum()) - int(drawn.sum())
+    return bulk if drawn.all() else bulk.take(np.flatnonzero(drawn))
+
+
+def _first_of_each_key(bulk: Bulk, counts: Counter[str]) -> Drawings:
+    """The first drawing of each key id, in order. Counts the others, and what was odd with those that stay."""
+    _, first = np.unique(bulk.drawings.key_ids, return_index=True)
+    if len(first) < len(bulk.drawings):
+        counts["duplicate"] += len(bulk.drawings) - len(first)
+        bulk = bulk.take(np.sort(first))
+    counts["one_point_strokes"] += int((bulk.drawings.stroke_lengths == 1).sum())
+    counts["empty_strokes"] += int(bulk.num_empty_strokes.sum())
+    counts["without_recognized"] += int((bulk.recognized == NOT_SAID).sum())
+    return bulk.drawings
+
+
+def sort_file(
+    name: str, path: Path, *, scratch: Path, split_rule: str, only_recognized: bool, per_class: int | None
+) -> tuple[dict[str, tuple[SortedPart, NDArray[np.int64]]], Counter[str]]:
+    """Read the file of a category and write its drawings, sorted, to a file in `scratch`.
+
+    Returns where those of each split are, and how many in each place; and what `pack_file` counted.
+    """
+    drawings, counts = pack_file(path, only_recognized=only_recognized, per_class=per_class)
+    splits = SPLIT_RULES[split_rule]({name: drawings})
+    with create_file(place := scratch / path.name) as file:
+        return {split: write_sorted(file, place, part) for split, (_, part) in splits.items()}, counts
+
+
+def sort_files(
+    files: Mapping[str, Path], scratch: Path, each: Callable[..., Iterable[Any]], **settings: Any
+) -> tuple[dict[str, tuple[list[str], SortedDrawings]], Counter[str]]:
+    """Read the files of all categories and sort the drawings of each into a file in `scratch`.
+
+    each: like `map`, perhaps in other processes; settings: of `sort_file`. Returns the classes of each split and its
+    drawings, whose labels index them, and the sum of the counts. A split without drawings is left out.
+    """
+    splits: dict[str, tuple[list[str], SortedDrawings]] = {}
     counts: Counter[str] = Counter()
-    others = set(active_children())
-    resource_tracker.ensure_running()  # it removes the pool's semaphores if this process is killed later
-    # Processes are spawned, because forking a process with threads (a progress bar has one) can hang.
-    pool = ProcessPoolExecutor(
-        min(len(files), max(2, cpu_count() or 2)),
-        get_context("spawn"),
-        prepare_worker,
-    )
-    try:
-        with signals_held():  # while submit() starts the processes
-            pending = {
-                pool.submit(pack_file, path, only_recognized=only_recognized, per_class=per_class): name
-                for name, path in files.items()
-            }
-            pool.submit(bool)  # the pool notices that a process died only if another call follows its start
-        for future in track(as_completed(pending), "reading", total=len(files), console=Console(stderr=True)):
-            parts[pending[future]], found = future.result()
-            counts.update(found)
-        pool.shutdown()
-    except BaseException:
-        with signals_held():  # a worker that starts while this process ends would print a traceback
-            for process in set(active_children()) - others:
-                process.kill()
-            pool.shutdown(cancel_futures=True)
-        raise
-    return parts, counts
+    names = sorted(files)
+    calls = each(partial(sort_file, scratch=scratch, **settings), names, [files[name] for name in names])
+    results = track(calls, "reading", len(names), console=Console(stderr=True))
+    for name, (found, counted) in zip(names, results, strict=True):
+        counts.update(counted)
+        for split, (part, places) in found.items():
+            classes, drawings = splits.setdefault(split, ([], SortedDrawings()))
+            drawings.add(part, len(classes), places)
+            classes.append(name)
+    return {split: splits[split] for split in SPLIT_NAMES if split in splits and len(splits[split][1])}, counts

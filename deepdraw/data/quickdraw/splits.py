@@ -13,6 +13,7 @@ from deepdraw.drawings import Drawings, mix
 
 TRAIN, VAL, TEST = range(3)
 SPLITS = ("train", "val", "test")
+SPLIT_NAMES = (*SPLITS, "zeroshot")
 QUICKDRAW414K_LIMITS = (1000, 100, 100)
 
 Splits = dict[str, tuple[tuple[str, ...], Drawings]]  # name -> classes, and drawings whose labels index them
@@ -49,7 +50,7 @@ def select(key_ids: NDArray[np.uint64], n: int) -> NDArray[np.bool_]:
 
 
 def split_original(parts: Mapping[str, Drawings]) -> Splits:
-    """train, val and test over the seen categories, zeroshot over the unseen ones. Empty splits are left out."""
+    """train, val and test over the seen categories, zeroshot over the unseen ones, where there are such categories."""
     unseen = {name: part for name, part in parts.items() if name in UNSEEN}
     seen = {name: part for name, part in parts.items() if name not in unseen}
     return _divide(seen, SPLITS, assign_original) | _divide(unseen, ("zeroshot",), _assign_all)
@@ -71,13 +72,12 @@ def _divide(
     limits: Sequence[int] | None = None,
 ) -> Splits:
     classes = tuple(sorted(parts))
-    divided = {}
-    for place, split in enumerate(splits):
+    divided: Splits = {}
+    for place, split in enumerate(splits if classes else ()):
         chosen = [parts[name].take(np.flatnonzero(assign(parts[name].key_ids) == place)) for name in classes]
         if limits:
             chosen = [part.take(np.flatnonzero(select(part.key_ids, limits[place]))) for part in chosen]
-        if any(map(len, chosen)):
-            divided[split] = classes, _label(chosen)
+        divided[split] = classes, _label(chosen)
     return divided
 
 
