@@ -187,6 +187,8 @@ class Experiment:
 
     def fit(self) -> None:
         """Train from where the run stands to the end of the recipe. The result is `best.pt`."""
+        if self.ranks.is_first:
+            write_descriptions(self.directory, self.own_metrics)  # which W&B reads, too
         self.fitter.fit(
             Training(
                 state=self.state,
@@ -217,7 +219,6 @@ class Experiment:
         state, recipe = self.state, self.recipe
         progress = {"ranks": self.ranks.size, "steps": state.step} | state.speed | state.best
         summary = describe_run(self.config, self.model) | progress | self.metrics
-        write_descriptions(self.directory, self.own_metrics)
         drawings = sample(
             state.eval_model, self._drawn_test, self.precision, num_batches=min(recipe.limit_steps or 8, 8)
         )

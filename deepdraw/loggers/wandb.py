@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -29,7 +29,9 @@ class WandbLogger:
     `<run>/wandb.json`, so that a run that was killed, even before its first checkpoint, continues the same W&B run. W&B
     writes offline runs in blocks, so up to 32 KiB of rows may be lost. The steps that a resumed run repeats appear
     twice at the same `step`, which is the axis of all charts; W&B's own step counter may never decrease and differs
-    from it only there. If W&B fails, training continues without it.
+    from it only there. If W&B fails, training continues without it. While a
+    run trains, its W&B summary shows the best value of each metric of conf/metric, by its `better`; at the end, the
+    values of the best weights.
 
     name: by default the end of the run directory's path, in a sweep the number of the job and what it varies.
     group: by default none, in a sweep the end of its directory's path.
@@ -127,6 +129,8 @@ class WandbLogger:
             run = wandb.init(mode="offline", **options)
         run.define_metric("step", hidden=True)
         run.define_metric("*", step_metric="step")
+        for name, better in _directions(self._run_dir).items():
+            run.define_metric(f"val/{name}", step_metric="step", summary="min" if better == "lower" else "max")
         self._save()
         return run
 
@@ -139,6 +143,21 @@ class _State(TypedDict, total=False):
     config: str
     group: str | None
     name: str | None
+
+
+class _Described(TypedDict):
+    """A metric of conf/metric in `<run>/metrics.json`, as far as W&B shows it."""
+
+    better: Literal["higher", "lower"]
+
+
+def _directions(run_dir: Path) -> dict[str, str]:
+    """Which values of each metric of conf/metric are better, as the run says; nothing of a run that has none."""
+    file = run_dir / "metrics.json"
+    if not file.exists():
+        return {}
+    found = read_json(file, dict[str, _Described], fix="delete it, and train the run again")
+    return {name: described["better"] for name, described in found.items()}
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -167,7 +167,7 @@ def kept(run: Path) -> SimpleNamespace:
     import wandb
 
     wandb.teardown()  # whose service writes what it still holds
-    found = SimpleNamespace(runs=[], rows=[], config={}, summary={}, axes={})
+    found = SimpleNamespace(runs=[], rows=[], config={}, summary={}, axes={}, shown_values={})
     for file in sorted((run / "wandb").glob("offline-run-*/*.wandb")):
         for record in records(file):
             kind = record.WhichOneof("record_type")
@@ -179,7 +179,9 @@ def kept(run: Path) -> SimpleNamespace:
             elif kind == "summary":
                 found.summary |= values(record.summary.update)
             elif kind == "metric":
-                found.axes[record.metric.name or record.metric.glob_name] = record.metric.step_metric
+                name = record.metric.name or record.metric.glob_name
+                found.axes[name] = record.metric.step_metric
+                found.shown_values |= {name: record.metric.summary} if record.metric.HasField("summary") else {}
     return found
 
 
@@ -225,6 +227,21 @@ def test_wandb_is_read_back_whole_and_a_resumed_run_is_the_same_run(tmp_path, of
     assert copy.read_bytes() == picture.read_bytes()
     assert (found.summary["test/accuracy"], found.summary["versions"]) == (0.75, {"torch": "2"})
     assert "test/top1" not in found.summary
+
+
+def test_while_a_run_trains_wandb_shows_the_best_value_of_a_metric_of_ones_own(tmp_path, offline):
+    doubt, trust = ({"title": name, "unit": "", "better": better} for name, better in (("a", "lower"), ("b", "higher")))
+    (tmp_path / "metrics.json").write_text(json.dumps({"doubt": doubt, "trust": trust}))
+    logger = wandb_logger(tmp_path)
+    for step, value in enumerate([0.3, 0.1, 0.2]):
+        logger.log({"val/doubt": value, "val/trust": value, "val/loss": value}, epoch=step + 1, step=step)
+    logger.finish({"val/doubt": 0.2})
+    found = kept(tmp_path)
+    assert found.shown_values["val/doubt"].min and not found.shown_values["val/doubt"].max
+    assert found.shown_values["val/trust"].max and not found.shown_values["val/trust"].min
+    assert "val/loss" not in found.shown_values
+    assert found.axes["val/doubt"] == "step"
+    assert found.summary["val/doubt"] == 0.2  # of the best weights, as the summary says
 
 
 def test_a_run_killed_before_its_first_checkpoint_goes_on_in_the_same_wandb_run(tmp_path, offline):
