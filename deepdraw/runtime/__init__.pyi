@@ -2,14 +2,10 @@ from .code import COMMIT, PACKAGE, git_commit, scripts_folder
 from .display import cell, csv_cell, csv_heading, shown
 from .failures import failure_line, keeps_tracebacks
 from .files import (
-    append_text,
     check_writable,
     copy_file,
     create_file,
     create_whole,
-    name_grown,
-    open_growing,
-    remove_parts,
     scratch_folder,
     whole_file,
     whole_folder,
@@ -17,10 +13,12 @@ from .files import (
     write_json,
     write_text,
 )
+from .growing import append_text, name_grown, open_growing
 from .lock import Lock
 from .memory import keep_freed_memory
 from .names import did_you_mean, fold_name, nearest_names, normal_name
 from .options import CheckpointOptions, as_called, one_line_end, parse, run_command, run_main, usage
+from .parts import remove_parts
 from .paths import existing_file, existing_folder, existing_path, expand_home, possible_folder
 from .precision import DTYPES, Precision, find_device
 from .progress import LINE_EVERY, Bar, Forecast, duration, with_progress_bar

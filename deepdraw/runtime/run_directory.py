@@ -15,8 +15,9 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from deepdraw.runtime.failures import failure_line
-from deepdraw.runtime.files import check_writable, remove_parts
+from deepdraw.runtime.files import check_writable
 from deepdraw.runtime.lock import BEAT, SILENCE, Lock
+from deepdraw.runtime.parts import remove_parts
 from deepdraw.runtime.paths import check_local, possible_folder
 
 FOLDERS = (".hydra", "checkpoints", "evaluations", "plots", "tensorboard", "wandb")  # of a run directory

@@ -13,18 +13,9 @@ from pathlib import Path
 import pytest
 
 from deepdraw.runtime import files
-from deepdraw.runtime.files import (
-    append_text,
-    check_writable,
-    create_file,
-    name_grown,
-    open_growing,
-    remove_parts,
-    whole_file,
-    whole_folder,
-    write_json,
-    write_text,
-)
+from deepdraw.runtime.files import check_writable, create_file, whole_file, whole_folder, write_json, write_text
+from deepdraw.runtime.growing import append_text, name_grown, open_growing
+from deepdraw.runtime.parts import remove_parts
 
 
 def test_json_is_sorted_and_read_back(tmp_path):

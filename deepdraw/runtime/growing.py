@@ -1,0 +1,64 @@
+"""Files that grow under their own name: logs, tables and features, of which all but the end stays whole.
+
+Such a file must not be a link or have a second hard link, and one process at a time may write it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from io import FileIO
+from pathlib import Path
+
+from deepdraw.runtime.parts import FLAGS, LockedFile, lock, naming, sync_folder
+
+
+def append_text(path: Path, text: str) -> None:
+    """Append `text` in UTF-8 to a file, in one write, and flush it to the disk.
+
+    A reader must expect an incomplete last line, which a power cut can leave. Raises OSError as `open_growing` does.
+    """
+    with open_growing(path) as file, naming(path):
+        end, encoded = file.tell(), text.encode("utf-8")
+        try:
+            if file.write(encoded) != len(encoded):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            os.ftruncate(file.fileno(), end)
+            raise
+        os.fsync(file.fileno())
+
+
+def open_growing(path: Path, end: int | None = None) -> FileIO:
+    """A file that grows under its own name, opened for appending. It is created if missing and cut off at byte `end`.
+
+    Each write goes to the operating system at once; only a full disk makes it write less than it was given. Raises
+    OSError, naming `path`, for a link, for anything but a regular file, for a file with a second hard link, and if
+    another process is writing it.
+    """
+    path = Path(path)
+    with naming(path):
+        file = LockedFile(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NONBLOCK", 0) | FLAGS, 0o666), "r+")
+        try:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(errno.EINVAL, "no regular file")
+            if status.st_nlink > 1:
+                raise OSError(errno.EMLINK, "a file that has a second name elsewhere, and would be changed there too")
+            if not lock(file.fileno(), wait=False):
+                raise OSError(errno.EBUSY, "another process is writing it")
+            if end is not None:
+                os.ftruncate(file.fileno(), end)
+            file.seek(0, os.SEEK_END)
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+
+def name_grown(part: Path, path: Path) -> None:
+    """Rename a file or folder from `part` to `path`. It must be complete and flushed to the disk."""
+    with naming(path):
+        os.replace(part, path)
+    sync_folder(path.parent)
