@@ -19,7 +19,7 @@ def word_of(path: Path) -> str:
     `full_simplified_cat.ndjson`.
     """
     suffixes = "".join(path.suffixes[-2:]) if path.suffix.lower() == ".gz" else path.suffix
-    return CONSOLE.sub("", path.name.removesuffix(suffixes))
+    return CONSOLE.sub("", path.name.removesuffix(suffixes)).removesuffix(".full")  # sketch-rnn's cat.full.npz
 
 
 def reason_not_read(path: Path) -> str | None:

@@ -73,7 +73,7 @@ def open_inputs(path: Path, rasterizer: Rasterizer) -> Inputs:
 
     All drawings are read once to check them. Raises ValueError, in one line, if one is broken or there is none.
     """
-    from deepdraw.drawings import DRAWING_SUFFIXES, SUFFIXES, draw_image, reason_not_read
+    from deepdraw.drawings import DRAWING_SUFFIXES, SUFFIXES, draw_image
     from deepdraw.inference.inputs import drawing_of, sketches
 
     path = existing_path(path, "input=")
@@ -83,7 +83,7 @@ def open_inputs(path: Path, rasterizer: Rasterizer) -> Inputs:
     else:
         files = [path]
         if path.is_dir():
-            found = walk(path, DRAWING_SUFFIXES, refuse=reason_not_read)
+            found = walk(path, DRAWING_SUFFIXES, refuse=_reason_not_taken)
             log.info("%s: %s", path, found)
             files = found.files
         with ThreadPoolExecutor() as threads:
@@ -95,6 +95,15 @@ def open_inputs(path: Path, rasterizer: Rasterizer) -> Inputs:
             f"input={path} holds no drawing: give a file or folder of {', '.join((*DRAWING_SUFFIXES, *SUFFIXES))}"
         )
     return inputs
+
+
+def _reason_not_taken(path: Path) -> str | None:
+    """Why a file among images may not be left out; None where it may."""
+    from deepdraw.drawings import SUFFIXES, reason_not_read
+
+    if suffix_among(path.name, SUFFIXES):
+        return "may hold many drawings, so it is not taken as one among images: give it alone, as input=FILE"
+    return reason_not_read(path)
 
 
 def predict(recognizer: Recognizer, inputs: Inputs, output: Path | None, top: int, batch_size: int) -> None:

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from deepdraw.data.doodles.source import PROGRAMS, SEEN, UNSEEN, draw, draw_all, open_doodles
+from deepdraw.data.shards import write_shards
+from deepdraw.drawings.packed import Drawings
 
 PER_CLASS = 4
 
@@ -100,6 +102,24 @@ def test_doodles_of_other_settings_are_refused_and_left_as_they_are(made: Path, 
     with pytest.raises(ValueError, match=r"was made with (per_class=4|seed=0).*another folder.*split=.*/test"):
         open_doodles(str(made), **other)
     assert files(made) == before
+
+
+def test_shards_of_other_drawings_are_never_to_be_removed(made: Path, tmp_path: Path) -> None:
+    drawings = Drawings.pack([[np.zeros((2, 2), np.uint8)]], [0], [1])
+    write_shards(tmp_path / "mine", {"test": (["cat"], drawings)}, metadata={"source": "/data/official"})
+    with pytest.raises(ValueError, match="other drawings than doodles") as caught:
+        open_doodles(str(tmp_path / "mine"), per_class=PER_CLASS, seed=0)
+    assert f"split={tmp_path}/mine/test" in str(caught.value)
+    assert not any(word in str(caught.value) for word in ("remove", "delete"))
+
+
+@pytest.mark.parametrize("root", ["s3://bucket/doodles", "a file"])
+def test_doodles_are_not_drawn_where_they_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a file").touch()
+    with pytest.raises(ValueError, match=r"^data\.root=(s3://bucket/doodles is an address|a file is a file)"):
+        open_doodles(root, per_class=1, seed=0)
+    assert [path.name for path in tmp_path.iterdir()] == ["a file"]
 
 
 def test_an_empty_directory_is_filled(tmp_path: Path) -> None:

@@ -123,7 +123,10 @@ def test_images_of_all_forms_are_taken_and_what_is_left_is_told(best, folder, ca
     assert "(1 .txt, 1 folders that links reach again, 1 hidden or of the system)" in printed.err
 
 
-@pytest.mark.parametrize(("name", "fix"), [("a.HEIC", "convert it to PNG"), ("old.zip", "unpack it")])
+@pytest.mark.parametrize(
+    ("name", "fix"),
+    [("a.HEIC", "convert it to PNG"), ("old.zip", "unpack it"), ("cat.ndjson.gz", "give it alone, as input=FILE")],
+)
 def test_what_may_hold_drawings_but_is_not_read_is_refused_by_name(best, folder, name, fix, capsys):
     (folder / name).write_bytes(b"x")
     message = refusal(f"ckpt={best}", f"input={folder}")

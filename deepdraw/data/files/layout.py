@@ -49,8 +49,6 @@ def folder_layout(root: Path) -> Layout:
     Files of strokes may lie beside the folders of classes: their drawings, or else their names, say the class.
     Raises ValueError, naming file or folder and the fix, for anything else.
     """
-    if not root.is_dir():
-        raise ValueError(f"data.root={root} is no folder: {'give its folder' if root.is_file() else 'check the path'}")
     layout = Layout()
     folders = {path.name: SPLIT_OF_NAME.get(path.name.lower()) for path in visible(root) if path.is_dir()}
     if "train" in folders.values() and all(folders.values()):

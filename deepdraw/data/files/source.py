@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from deepdraw.data.files.split_rule import OPEN, SPLITS, TEST, TRAIN, VAL, ZEROS
 from deepdraw.data.files.table import table_layout
 from deepdraw.data.shard_index import MOST_CLASSES
 from deepdraw.drawings import mix
+from deepdraw.runtime import did_you_mean, existing_file, existing_folder, normal_name
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ class Folder(FileSource):
     def __init__(
         self, root: str, unseen: Sequence[str] = (), val: float = 0.1, test: float = 0.2, seed: int = 0
     ) -> None:
-        place = Path(root).expanduser()
+        place = existing_folder(root, "data.root=")
         super().__init__(place, folder_layout(place), unseen, val, test, seed)
 
 
@@ -136,7 +136,7 @@ class LabeledFiles(FileSource):
     def __init__(
         self, file: str, unseen: Sequence[str] = (), val: float = 0.1, test: float = 0.2, seed: int = 0
     ) -> None:
-        place = Path(file).expanduser()
+        place = existing_file(file, "data.file=")
         super().__init__(place, table_layout(place), unseen, val, test, seed)
 
 
@@ -158,6 +158,8 @@ def _labels(collection: Collection) -> tuple[list[str], NDArray[np.int64]]:
     """The names of the classes, sorted, and the number of each drawing's class [N]."""
     of_file = np.array([entry.label or "" for entry in collection.entries], np.str_)[collection.file]
     labels = np.where(of_file != "", of_file, collection.words)
+    texts, inverse = np.unique(labels, return_inverse=True)
+    labels = np.array([normal_name(text) for text in texts.tolist()], np.str_)[inverse]
     names, numbers = np.unique(labels, return_inverse=True)
     if unprintable := [name for name in names.tolist() if not name.isprintable() or not name.strip()]:
         raise ValueError(f"the class {unprintable[0]!r:.80} has a name that cannot be printed: correct it")
@@ -175,8 +177,8 @@ def _held_out(unseen: Sequence[str], names: Sequence[str]) -> list[int]:
 
 
 def _near(name: str, names: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, names, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    near = did_you_mean(name, names, "{!r}")
+    return f" ({near})" if near else ""
 
 
 def _key_ids(contents: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -9,6 +9,7 @@ size, reads headers of any length, and supports sparse members, in which few byt
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -44,7 +45,9 @@ def tar_members(path: Path, fix: str) -> Iterator[Member]:
     last = "its beginning"
     with open_regular(path, fix=fix) as file:
         if is_gzip(file.read(10)):
-            raise ValueError(f"{path} is a gzip of a tar: unpack it, as with `gzip -dc {path} > NEW.tar`")
+            raise ValueError(
+                f"{path} is a gzip of a tar: unpack it, as with `gzip -dc {shlex.quote(str(path))} > NEW.tar`"
+            )
         file.seek(0)
         try:
             for member in _members(file, os.fstat(file.fileno()).st_size):

@@ -16,7 +16,7 @@ from deepdraw.data.shard_index import MOST_CLASSES
 from deepdraw.data.tars.index import TarIndex, open_index
 from deepdraw.data.tars.remote import fetch, is_remote
 from deepdraw.drawings import Rasterizer, decode, mix, place_image
-from deepdraw.runtime import did_you_mean, possible_folder, read_text
+from deepdraw.runtime import did_you_mean, normal_name, possible_folder, read_text
 
 FOLDERS = {"train": "train", "val": "train", "test": "test", "zeroshot": "quickdraw_zeroshot"}
 BLOCK = 16  # images; small, so that shuffling blocks mixes the classes even in tars sorted by category
@@ -138,7 +138,7 @@ class TarSplit:
 
 def _listed_classes(listing: Path) -> list[str]:
     fix = "write every class once, one a line"
-    classes = [line.strip() for line in read_text(listing, fix=fix).splitlines() if line.strip()]
+    classes = [normal_name(line.strip()) for line in read_text(listing, fix=fix).splitlines() if line.strip()]
     if len(set(classes)) < len(classes) or not classes:
         raise ValueError(f"{listing} is empty or names a class twice: {fix}")
     if len(classes) > MOST_CLASSES or not all(name.isprintable() for name in classes):
