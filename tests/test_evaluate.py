@@ -108,7 +108,8 @@ def test_one_drawing_gives_the_same_logits_wherever_the_checkpoint_goes(trained,
     preprocessing = checkpoint["preprocessing"]
     assert preprocessing.pop("mean") == list(backbone.mean)
     assert preprocessing.pop("std") == list(backbone.std)
-    assert preprocessing == {"size": 32, "line_width": 2.5, "margin": 0.02, "polarity": "white_on_black"}
+    drawn = {"size": 32, "line_width": 2.5, "margin": 0.02, "polarity": "white_on_black", "images": "drawing"}
+    assert preprocessing == drawn
 
     def logits(rasterizer: Rasterizer) -> torch.Tensor:
         split = Shards(str(polygon_root)).split("test")
@@ -256,7 +257,7 @@ def test_a_folder_of_one_unknown_class_is_refused_with_the_nearest(trained, eval
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"no image at all", "is no PNG or JPEG image: fetch it anew or take it away"),
+        (b"no image at all", "is no image: fetch it anew or take it away"),
         (b"", "is empty: fetch it anew or take it away"),
         (b"\x89PNG\r\n\x1a\n and then nothing of use", "is no image or is cut short: fetch it anew or take it away"),
     ],

@@ -21,10 +21,10 @@ from deepdraw.drawings import (
     fit_to_square,
     hash_text,
     is_image,
-    is_light_on_dark,
     ranges,
     read_image,
     read_svg,
+    warn_of_faults,
 )
 from deepdraw.runtime import LARGEST, Found, existing_folder, open_regular, visible, walk
 
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BLOCK = 16  # images; small, so that shuffling blocks mixes the classes, which are stored one after another
-SPECIMENS = 16  # images looked at for their polarity
 
 
 def open_folder(path: Path) -> Split:
@@ -73,7 +72,8 @@ class ImageFolder:
         self.block_sizes = np.diff(np.append(np.arange(0, len(files), BLOCK), len(files)))
         seen = [(file, *_size_and_time(root / file)) for file in files]
         self.fingerprint = sha256(json.dumps(seen).encode()).hexdigest()
-        self._tell_polarity()
+        pictures = [root / file for file in files if not _is_svg(file)]
+        warn_of_faults(pictures, read_image, str(root))
 
     def complexity(self) -> Complexity | None:
         """Strokes and points of all drawings where every file is an SVG, else None."""
@@ -104,15 +104,6 @@ class ImageFolder:
                 self._strokes[position] = read_svg(self._root / self._files[position])
         strokes = [self._strokes[position] for position in positions.tolist()]
         return Drawings.pack(strokes, self.labels[positions], self._key_ids[positions])
-
-    def _tell_polarity(self) -> None:
-        """Warn if most images are light on dark, because they are read as dark on light."""
-        pictures = [file for file in self._files if not _is_svg(file)]
-        looked_at = pictures[:: max(1, len(pictures) // SPECIMENS)]
-        if sum(is_light_on_dark(read_image(self._root / file)) for file in looked_at) > len(looked_at) / 2:
-            log.warning(
-                "most images of %s are light on dark, but are taken to be dark on light: invert them first", self._root
-            )
 
 
 def _opened(path: Path) -> Split:

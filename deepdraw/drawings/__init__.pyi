@@ -1,14 +1,17 @@
 from .augment import Augment, Augmentation, AugmentingRasterizer, ImageAugmentation, nothing, place_image
 from .bulk import NOT_SAID, Bulk, read_bulk
 from .files import SUFFIXES, Broken, Sketch, read_sketches
+from .image_check import ImageCheck, warn_of_faults
 from .image_headers import JPEG_SIGNATURE, NO_IMAGE, PNG_SIGNATURE, check_size, image_size, is_image
-from .images import decode, draw_image, fit_to_square, is_light_on_dark, read_image
+from .images import decode, draw_image, fit_to_square, gray_image, read_image, trace_drawing
+from .ink import Fault, find_fault, is_light_on_dark
 from .kinds import DRAWING_SUFFIXES, IMAGE_SUFFIXES, reason_not_read, word_of
 from .packed import Complexity, Drawings, hash_text, mix, ranges
-from .raster import Polarity, Rasterizer
+from .raster import Images, Polarity, Rasterizer
 from .simplification import simplify
 from .strokes import MAX_LENGTH, is_stroke, parse_strokes
 from .svg import read_svg
+from .tracing import trace
 
 __all__ = [
     "DRAWING_SUFFIXES",
@@ -26,14 +29,19 @@ __all__ = [
     "Bulk",
     "Complexity",
     "Drawings",
+    "Fault",
     "ImageAugmentation",
+    "ImageCheck",
+    "Images",
     "Polarity",
     "Rasterizer",
     "Sketch",
     "check_size",
     "decode",
     "draw_image",
+    "find_fault",
     "fit_to_square",
+    "gray_image",
     "hash_text",
     "image_size",
     "is_image",
@@ -50,5 +58,8 @@ __all__ = [
     "read_svg",
     "reason_not_read",
     "simplify",
+    "trace",
+    "trace_drawing",
+    "warn_of_faults",
     "word_of",
 ]

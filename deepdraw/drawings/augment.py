@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepdraw.drawings.image_augment import shrink, warp, widen
-from deepdraw.drawings.images import fit_to_square
+from deepdraw.drawings.images import blank, fit_to_square, trace_drawing
 from deepdraw.drawings.packed import Drawings, mix
 from deepdraw.drawings.raster import Rasterizer
 
@@ -119,7 +119,9 @@ class AugmentingRasterizer(Rasterizer):
     """A rasterizer that augments each drawing, with `salt`, before it draws it."""
 
     def __init__(self, rasterizer: Rasterizer, augment: Augmentation, salt: str) -> None:
-        super().__init__(rasterizer.size, rasterizer.line_width, rasterizer.margin, rasterizer.polarity)
+        super().__init__(
+            rasterizer.size, rasterizer.line_width, rasterizer.margin, rasterizer.polarity, rasterizer.images
+        )
         self._augment, self._salt = augment, salt
 
     def __call__(self, drawings: Drawings, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
@@ -129,10 +131,15 @@ class AugmentingRasterizer(Rasterizer):
     def place(self, image: NDArray[np.uint8], key_id: int) -> NDArray[np.uint8]:
         """Augment a gray image [H, W] and fit it into the square: uint8 [size, size].
 
+        An image that stands for a drawing is augmented as strokes are.
+
         Raises TypeError where the augmentation has no form for images.
         """
         if not isinstance(self._augment, ImageAugmentation):
             raise TypeError(f"{type(self._augment).__name__} has no change_image")
+        if self.images == "drawing":
+            drawings = trace_drawing(image, key_id)
+            return self(drawings)[0] if len(drawings) else blank(self)
         size = self.size
         if max(image.shape) > 2 * size:  # more pixels would cost time and change nothing
             image = shrink(image, 2 * size)

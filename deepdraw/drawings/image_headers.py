@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import io
+import math
 import struct
 import warnings
 import zlib
 
 MOST_PIXELS = 1 << 26  # 67 million, as in the largest cameras; decoding takes at most 1 GB of memory
+LONGEST_SIDE = (1 << 15) - 1  # pixels; OpenCV scales no longer ones
 MOST_SCANS = 100  # passes over all pixels in a progressive JPEG; encoders write about 10
 PNG_SIGNATURE, JPEG_SIGNATURE = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
-FORMS = ("BMP", "GIF", "PPM", "TIFF", "WEBP")  # the formats that Pillow reads here; OpenCV reads PNG and JPEG
-OTHER_SIGNATURES = (b"GIF8", b"BM", b"II*\0", b"MM\0*", *(b"P%d" % form for form in range(1, 7)))
+# The formats that are read; plain PNG and JPEG by OpenCV, all else by Pillow.
+FORMS = ("PNG", "JPEG", "BMP", "GIF", "ICO", "PPM", "TIFF", "WEBP")
+ICON_SIGNATURE = b"\0\0\1\0"
+OTHER_SIGNATURES = (b"GIF8", b"BM", ICON_SIGNATURE, b"II*\0", b"MM\0*", *(b"P%d" % form for form in range(1, 7)))
+OTHER_KINDS = (
+    ("a gzip file", b"\x1f\x8b"),
+    ("a zip file", b"PK\3\4"),
+    ("a PDF", b"%PDF"),
+    ("a NumPy array", b"\x93NUMPY"),
+    ("a Photoshop file", b"8BPS"),
+    ("a bzip2, xz or zstd file", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"),
+    ("a JPEG 2000 or JPEG XL file", b"\0\0\0\x0cjP  ", b"\0\0\0\x0cJXL ", b"\xff\x0a"),
+)
 WITHOUT_SIZE = {0xC4, 0xC8, 0xCC}  # JPEG markers in the range of frames that start no frame
 ALONE = {0x01, *range(0xD0, 0xD9)}  # JPEG markers without a segment
 # The exceptions that Pillow raises for bytes that are no image.
@@ -26,6 +39,8 @@ def check_size(size: tuple[int, int], encoded: bytes = b"") -> None:
     width, height = size
     if width * height > MOST_PIXELS:
         raise ValueError(f"has {width:,} x {height:,} pixels, too many pixels (more than {MOST_PIXELS:,})")
+    if max(size) > LONGEST_SIDE:
+        raise ValueError(f"has {width:,} x {height:,} pixels, too many pixels on a side (more than {LONGEST_SIDE:,})")
     if encoded.startswith(JPEG_SIGNATURE) and encoded.count(b"\xff\xda") > MOST_SCANS:
         raise ValueError(f"has more than {MOST_SCANS} scans")
 
@@ -36,10 +51,25 @@ def is_image(start: bytes) -> bool:
     return is_webp or start.startswith((PNG_SIGNATURE, JPEG_SIGNATURE, *OTHER_SIGNATURES))
 
 
+def other_kind(encoded: bytes) -> str | None:
+    """What bytes are that are no image of a format that is read; None where that is unknown."""
+    for kind, *signatures in OTHER_KINDS:
+        if encoded.startswith(tuple(signatures)):
+            return kind
+    if encoded[4:8] == b"ftyp":
+        return "a HEIC, AVIF or video file"
+    start = encoded[:512].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if start.startswith((b"<svg", b"<?xml")):
+        return "an SVG or XML file"
+    return "a web page" if start.startswith((b"<!doctype html", b"<html")) else None
+
+
 def image_size(encoded: bytes) -> tuple[int, int] | None:
     """Width and height from the header of an image; None if it has no valid header."""
     if encoded.startswith(PNG_SIGNATURE):
         return _png_size(encoded)
+    if encoded.startswith(ICON_SIGNATURE):  # which Pillow decodes as soon as it opens it
+        return _icon_size(encoded)
     return _jpeg_size(encoded) if encoded.startswith(JPEG_SIGNATURE[:2]) else _other_size(encoded)
 
 
@@ -82,3 +112,13 @@ def _other_size(encoded: bytes) -> tuple[int, int] | None:
         return MOST_PIXELS + 1, 1
     except NO_IMAGE:
         return None
+
+
+def _icon_size(encoded: bytes) -> tuple[int, int]:
+    """The size of the largest image in an icon, where PNGs may be larger than the icon says."""
+    sizes, place = [(256, 256)], 0
+    while (place := encoded.find(PNG_SIGNATURE, place)) >= 0:
+        place += len(PNG_SIGNATURE)
+        if len(header := encoded[place + 8 : place + 16]) == 8:
+            sizes.append(struct.unpack(">II", header))
+    return max(sizes, key=math.prod)

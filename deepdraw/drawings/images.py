@@ -11,41 +11,63 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deepdraw.drawings.image_headers import FORMS, JPEG_SIGNATURE, NO_IMAGE, PNG_SIGNATURE, check_size, image_size
+from deepdraw.drawings.gray import gray_of_array, gray_of_pillow
+from deepdraw.drawings.image_headers import (
+    FORMS,
+    JPEG_SIGNATURE,
+    NO_IMAGE,
+    PNG_SIGNATURE,
+    check_size,
+    image_size,
+    other_kind,
+)
 from deepdraw.drawings.packed import Drawings
 from deepdraw.drawings.raster import Rasterizer
 from deepdraw.drawings.svg import read_svg
+from deepdraw.drawings.tracing import trace
 from deepdraw.runtime import LARGEST, read_bytes
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 cv2.setNumThreads(1)  # a worker forked after OpenCV has started threads would wait for them forever
-BAND = 1 << 20  # pixels that are converted to gray at once
 COLOR_TYPE, WITH_ALPHA = 25, (4, 6)  # position of the color type in a PNG, and its values with alpha
+# What only Pillow reads rightly: transparency of a PNG, and an orientation that is not in a JPEG's own EXIF.
+SPECIAL = (b"tRNS", b"eXIf", b"tiff:Orientation", b"Raw profile type")
 
 
 def draw_image(source: str | Path | bytes | Image | NDArray[Any], rasterizer: Rasterizer) -> NDArray[np.uint8]:
     """One picture as `rasterizer` would have drawn it: uint8 [size, size].
 
-    source: the path of an SVG file, whose strokes are drawn as any drawing's are, or an image: a file or its
-    bytes (PNG, JPEG, BMP, GIF, PPM, TIFF or WebP), a PIL image, or an array uint8, uint16 or of floats from 0 to 1
-    with shape [H, W], [H, W, 3] (RGB) or [H, W, 4] (RGBA). Images are taken to be dark on light.
+    source: the path of an SVG file, whose strokes are drawn as any drawing's are, or an image (see `gray_image`).
 
     Raises ValueError, naming the file, if it is missing, of another format, cut short, empty, or has too many pixels.
     """
+    if isinstance(source, str | Path) and Path(source).suffix.lower() == ".svg":
+        return rasterizer(Drawings.pack([read_svg(Path(source))], [0], [0]))[0]
+    return fit_to_square(gray_image(source), rasterizer)
+
+
+def gray_image(source: str | Path | bytes | Image | NDArray[Any]) -> NDArray[np.uint8]:
+    """An image of any form in gray: uint8 [H, W], with transparent pixels on white, turned as its EXIF says.
+
+    source: a file or its bytes (PNG, JPEG, BMP, GIF, ICO, PPM, TIFF or WebP), a PIL image, or an array [H, W],
+    [H, W, 3] (RGB) or [H, W, 4] (RGBA) of bool, uint8, uint16, or floats, from 0 to 255 if any is above 1, else from
+    0 to 1. Raises ValueError, naming the file, as `draw_image` does.
+    """
     if isinstance(source, str | Path):
-        path = Path(source)
-        if path.suffix.lower() == ".svg":
-            return rasterizer(Drawings.pack([read_svg(path)], [0], [0]))[0]
-        return fit_to_square(read_image(path), rasterizer)
-    if isinstance(source, bytes):
-        these = f"these {len(source):,} bytes"
-        image = _decoded(source, f"{these}: an image that")
-        if image is None:
-            raise ValueError(f"{these} are no image or are cut short: give a whole PNG or JPEG file")
-        return fit_to_square(image, rasterizer)
-    return fit_to_square(_to_gray(source if isinstance(source, np.ndarray) else _pixels(source)), rasterizer)
+        return read_image(Path(source))
+    if isinstance(source, np.ndarray):
+        return gray_of_array(source)
+    if not isinstance(source, bytes):
+        return gray_of_pillow(source)
+    these = f"these {len(source):,} bytes"
+    image = _decoded(source, f"{these}: an image that")
+    if image is None:
+        kind = other_kind(source)
+        found = f"are {kind} and no image" if kind else "are no image or are cut short"
+        raise ValueError(f"{these} {found}: give a whole PNG or JPEG file")
+    return image
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
@@ -53,12 +75,14 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     encoded = read_bytes(path, largest=LARGEST["image"], fix="check the path")
     image = _decoded(encoded, str(path))
     if image is None:
+        if kind := other_kind(encoded):
+            raise ValueError(f"{path} is {kind} and no image: convert it to PNG or take it away")
         raise ValueError(f"{path} is no image or is cut short: fetch it anew or take it away")
     return image
 
 
 def decode(encoded: bytes) -> NDArray[np.uint8] | None:
-    """A gray image uint8 [H, W], with transparent pixels on white; None if it cannot be decoded.
+    """An image in a file of these bytes, gray, as `gray_image` gives it; None if it cannot be decoded.
 
     Raises ValueError, before decoding, if it has too many pixels. The message lacks the file name: callers add it.
     """
@@ -66,46 +90,25 @@ def decode(encoded: bytes) -> NDArray[np.uint8] | None:
     if size is None:
         return None
     check_size(size, encoded)
-    if not encoded.startswith((PNG_SIGNATURE, JPEG_SIGNATURE)):
+    if not _is_plain(encoded):
         return _decoded_by_pillow(encoded)
-    buffer = np.frombuffer(encoded, np.uint8)
     try:
-        if not _is_transparent_png(encoded):
-            return cv2.imdecode(buffer, cv2.IMREAD_GRAYSCALE)  # type: ignore[return-value]
-        image = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
+        return cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_GRAYSCALE)  # type: ignore[return-value]
     except (cv2.error, IndexError):  # more pixels than OpenCV takes, a PNG of a few bytes
-        return None
-    if image is None or image.ndim == 2:
-        return image  # type: ignore[return-value]
-    return _to_gray(image, cv2.COLOR_BGR2GRAY)
-
-
-def _decoded(encoded: bytes, name: str) -> NDArray[np.uint8] | None:
-    try:
-        return decode(encoded)
-    except ValueError as error:
-        raise ValueError(f"{name} {error}: scale it down") from error
-
-
-def _decoded_by_pillow(encoded: bytes) -> NDArray[np.uint8] | None:
-    """The image in one of the rarer formats; the first frame if there are several."""
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(encoded), formats=FORMS) as image:
-                return _to_gray(_pixels(image))
-    except NO_IMAGE:
         return None
 
 
 def fit_to_square(image: NDArray[np.uint8], rasterizer: Rasterizer) -> NDArray[np.uint8]:
     """Fit a gray image [H, W] into the square of a rasterizer: uint8 [size, size].
 
-    The aspect ratio is kept; the rest is white. The image is taken to be dark on light, and inverted if the rasterizer
-    is white_on_black.
+    With images="drawing" its lines are traced and drawn by the rasterizer, so that their place, width and darkness are
+    those of strokes; light lines on dark paper are traced, too (see `deepdraw.drawings.trace`). With images="canvas" it
+    is scaled as it is. The aspect ratio is kept; the rest is white. The image is taken to be dark on light, and
+    inverted if the rasterizer is white_on_black.
     """
+    if rasterizer.images == "drawing":
+        drawings = trace_drawing(image)
+        return rasterizer.draw(drawings, np.ones(1, np.float32))[0] if len(drawings) else blank(rasterizer)
     size = rasterizer.size
     height, width = image.shape
     if not height == width == size:
@@ -119,50 +122,39 @@ def fit_to_square(image: NDArray[np.uint8], rasterizer: Rasterizer) -> NDArray[n
     return 255 - image if rasterizer.polarity == "white_on_black" else image
 
 
-def is_light_on_dark(image: NDArray[np.uint8]) -> bool:
-    """Whether most of a gray image is darker than the middle: a line drawing should be inverted first."""
-    return bool(np.median(image) < 128)
+def trace_drawing(image: NDArray[np.uint8], key_id: int = 0) -> Drawings:
+    """The one drawing in a gray image [H, W], with label 0; none where there is no ink."""
+    strokes = trace(image)
+    return Drawings.pack([strokes], [0], [key_id]) if strokes else Drawings.pack([], [], [])
 
 
-def _is_transparent_png(encoded: bytes) -> bool:
-    if not encoded.startswith(PNG_SIGNATURE[:4]):
-        return False
-    return encoded[COLOR_TYPE] in WITH_ALPHA or b"tRNS" in encoded[: max(0, encoded.find(b"IDAT"))]
+def blank(rasterizer: Rasterizer) -> NDArray[np.uint8]:
+    """Paper without a line: uint8 [size, size]."""
+    return np.full((rasterizer.size,) * 2, 255 if rasterizer.polarity == "black_on_white" else 0, np.uint8)
 
 
-def _pixels(image: Image) -> NDArray[Any]:
-    """A PIL image as an array, rotated by its EXIF orientation."""
-    from PIL import ImageOps
-
-    check_size(image.size)
-    image = ImageOps.exif_transpose(image)
-    if not image.mode.startswith(("I", "F")) and image.mode not in ("L", "RGB", "RGBA"):
-        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    return np.asarray(image)
+def _decoded(encoded: bytes, name: str) -> NDArray[np.uint8] | None:
+    try:
+        return decode(encoded)
+    except ValueError as error:
+        raise ValueError(f"{name} {error}: scale it down") from error
 
 
-def _to_gray(pixels: NDArray[Any], conversion: int = cv2.COLOR_RGB2GRAY) -> NDArray[np.uint8]:
-    """Pixels [H, W], [H, W, 3] or [H, W, 4] as gray uint8 [H, W], with transparent pixels on white.
-
-    The image is converted in bands, because the conversion needs several times the memory of the pixels.
-    """
-    if not pixels.size or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))):
-        raise ValueError(f"an image of shape {list(pixels.shape)} cannot be read: give [H, W], [H, W, 3] or [H, W, 4]")
-    if pixels.dtype in (np.uint8, np.uint16):
-        full = np.iinfo(pixels.dtype).max
-    elif np.issubdtype(pixels.dtype, np.floating) and pixels.min() >= 0 and pixels.max() <= 1:
-        pixels, full = pixels.astype(np.float32), 1
-    else:
-        raise ValueError(f"an image of {pixels.dtype} needs values of another kind: give uint8, or floats from 0 to 1")
-    gray, rows = np.empty(pixels.shape[:2], np.uint8), max(1, BAND // pixels.shape[1])
-    for first in range(0, len(pixels), rows):
-        gray[first : first + rows] = _gray_band(pixels[first : first + rows], full, conversion)
-    return gray
+def _is_plain(encoded: bytes) -> bool:
+    """Whether OpenCV, which is faster, reads what Pillow would."""
+    if encoded.startswith(PNG_SIGNATURE):
+        return encoded[COLOR_TYPE] not in WITH_ALPHA and not any(mark in encoded for mark in SPECIAL)
+    return encoded.startswith(JPEG_SIGNATURE) and SPECIAL[2] not in encoded
 
 
-def _gray_band(pixels: NDArray[Any], full: float, conversion: int) -> NDArray[Any]:
-    if pixels.ndim == 3:
-        pixels, alpha = cv2.cvtColor(pixels[..., :3], conversion), pixels[..., 3:]
-        if alpha.size:
-            return np.rint(255 * (1 - (1 - pixels / full) * (alpha[..., 0] / full)))
-    return pixels if full == 255 else np.rint(pixels * (255 / full))
+def _decoded_by_pillow(encoded: bytes) -> NDArray[np.uint8] | None:
+    """The image in a file of any format; the first frame if there are several."""
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(encoded), formats=FORMS) as image:
+                return gray_of_pillow(image)
+    except NO_IMAGE:
+        return None

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-IMAGE_SUFFIXES = (*(".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pbm", ".pgm", ".ppm", ".pnm"),)
+IMAGE_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".ico", ".tif", ".tiff", ".pbm", ".pgm", ".ppm", ".pnm"),
+)
 DRAWING_SUFFIXES = (*IMAGE_SUFFIXES, ".svg")  # one drawing a file
-OTHER_IMAGES = {".avif", ".heic", ".heif", ".ico", ".jp2", ".jxl", ".pdf", ".eps", ".ai", ".psd", ".tga", ".xcf"}
+OTHER_IMAGES = {".avif", ".heic", ".heif", ".jp2", ".jxl", ".pdf", ".eps", ".ai", ".psd", ".tga", ".xcf"}
 ARCHIVES = {".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".xz", ".zip", ".zst"}
 CONSOLE = re.compile(r"^full_(simplified|raw|binary|numpy_bitmap)_|^sketchrnn_")  # folders of the bucket
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from deepdraw.drawings.packed import Drawings
 
 Polarity = Literal["black_on_white", "white_on_black"]
+Images = Literal["drawing", "canvas"]
 
 
 class Rasterizer:
@@ -17,11 +18,18 @@ class Rasterizer:
 
     size: pixels on a side; line_width: pixels of the image, at least 0.5; margin: share of the size left free
     on each side, in [0, 0.5); polarity: "black_on_white" or "white_on_black". The longer side of each drawing
-    fills the space between the margins; the shorter side is centered.
+    fills the space between the margins; the shorter side is centered. images: what an image stands for that comes in
+    instead of strokes: "drawing", whose lines are traced and drawn like strokes, or "canvas", which is fitted into the
+    square as it is (see `deepdraw.drawings.fit_to_square`).
     """
 
     def __init__(
-        self, size: int, line_width: float = 3.0, margin: float = 0.02, polarity: Polarity = "black_on_white"
+        self,
+        size: int,
+        line_width: float = 3.0,
+        margin: float = 0.02,
+        polarity: Polarity = "black_on_white",
+        images: Images = "canvas",
     ) -> None:
         if size < 8:
             raise ValueError(f"render.size={size} is too small to draw on: choose at least 8 pixels")
@@ -33,7 +41,10 @@ class Rasterizer:
             raise ValueError(f"render.margin={margin} must lie in [0, 0.5): it is a share of the size")
         if polarity not in ("black_on_white", "white_on_black"):
             raise ValueError(f"render.polarity={polarity!r} must be black_on_white or white_on_black")
+        if images not in ("drawing", "canvas"):
+            raise ValueError(f"render.images={images!r} must be drawing or canvas")
         self.size, self.line_width, self.margin, self.polarity = size, line_width, margin, polarity
+        self.images = images
 
     def __call__(self, drawings: Drawings, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
         """Draw every drawing: uint8 [N, size, size], written into `out` if it is given."""

@@ -69,7 +69,7 @@ def redraw(split: Split, rasterizer: Rasterizer) -> Callable[[NDArray[np.int64],
         images = np.empty((len(positions), size, size), np.uint8)
         if len(positions):
             chosen = Subset(split, positions)
-            smaller = Rasterizer(size, width, rasterizer.margin, rasterizer.polarity)
+            smaller = Rasterizer(size, width, rasterizer.margin, rasterizer.polarity, rasterizer.images)
             chosen.read(np.arange(len(chosen.block_sizes)), np.arange(len(positions)), smaller, images)
         return images
 

@@ -80,7 +80,8 @@ class Encoder:
             "weights": self.weights,
             "mean": list(self.model.backbone.mean),
             "std": list(self.model.backbone.std),
-            "render": {name: getattr(self.rasterizer, name) for name in ("size", "line_width", "margin", "polarity")},
+            "render": {name: getattr(self.rasterizer, name) for name in ("size", "line_width", "margin", "polarity")}
+            | ({"images": "canvas"} if self.rasterizer.images == "canvas" else {}),
             "precision": self.precision.name,
             "drawings": split.fingerprint,
             "specimens": blake2b(specimens.tobytes(), digest_size=16).hexdigest(),

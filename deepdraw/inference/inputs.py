@@ -18,9 +18,12 @@ from deepdraw.drawings import (
     SUFFIXES,
     Broken,
     Drawings,
+    ImageCheck,
     Rasterizer,
     Sketch,
     draw_image,
+    fit_to_square,
+    gray_image,
     is_stroke,
     parse_strokes,
     read_sketches,
@@ -57,11 +60,15 @@ def drawing_of(sketch: Sketch) -> Any:
     return sketch.strokes if sketch.image is None else sketch.image
 
 
-def draw(drawings: Sequence[Any], rasterizer: Rasterizer, first: int = 0) -> NDArray[np.uint8]:
+def draw(
+    drawings: Sequence[Any], rasterizer: Rasterizer, first: int = 0, check: ImageCheck | None = None
+) -> NDArray[np.uint8]:
     """The images uint8 [N, size, size] of drawings of any form, as the network sees them.
 
-    Strokes, including those of an SVG file, are drawn as in training. An image is taken to be dark on light and fitted
-    into the square. Raises ValueError, in one line, for anything that is no drawing, with its number, from `first` on.
+    Strokes, including those of an SVG file, are drawn as in training, and images are fitted into the square as there
+    (see `deepdraw.drawings.fit_to_square`). check: is shown all images.
+
+    Raises ValueError, in one line, for anything that is no drawing, with its number, from `first` on.
     """
     images = np.empty((len(drawings), rasterizer.size, rasterizer.size), np.uint8)
     strokes = {}
@@ -70,7 +77,7 @@ def draw(drawings: Sequence[Any], rasterizer: Rasterizer, first: int = 0) -> NDA
             if isinstance(drawing, list | tuple) or (isinstance(drawing, Mapping) and {"x", "y"} <= drawing.keys()):
                 strokes[index] = strokes_of(drawing)
             else:
-                images[index] = draw_image(_checked(drawing), rasterizer)
+                images[index] = _draw_image(_checked(drawing), rasterizer, check, f"drawing {first + index}")
         except ValueError as error:
             if isinstance(drawing, str | Path):
                 raise
@@ -79,6 +86,15 @@ def draw(drawings: Sequence[Any], rasterizer: Rasterizer, first: int = 0) -> NDA
         none = np.zeros(len(strokes), np.uint64)
         images[list(strokes)] = rasterizer(Drawings.pack(list(strokes.values()), none, none))
     return images
+
+
+def _draw_image(source: Any, rasterizer: Rasterizer, check: ImageCheck | None, name: str) -> NDArray[np.uint8]:
+    if isinstance(source, str | Path) and Path(source).suffix.lower() == ".svg":
+        return draw_image(source, rasterizer)
+    image = gray_image(source)
+    if check:
+        check.look(image, str(source) if isinstance(source, str | Path) else name)
+    return fit_to_square(image, rasterizer)
 
 
 def strokes_of(drawing: Any) -> list[NDArray[np.uint8]]:

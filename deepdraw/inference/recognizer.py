@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from deepdraw.drawings import ImageCheck
 from deepdraw.inference.inputs import draw, listed
 from deepdraw.inference.trained import Trained
 
@@ -39,6 +40,7 @@ class Recognizer:
 
     def __init__(self, trained: Trained) -> None:
         self.trained = trained
+        self._check = ImageCheck()
 
     def __repr__(self) -> str:
         return f"Recognizer({self.trained.path}: {self.trained.model.backbone.name}, {len(self.classes)} classes)"
@@ -78,7 +80,7 @@ class Recognizer:
 
     def images(self, drawings: Any) -> NDArray[np.uint8]:
         """The images uint8 [N, size, size] in which the network sees the drawings."""
-        return draw(listed(drawings), self.trained.rasterizer)
+        return draw(listed(drawings), self.trained.rasterizer, check=self._check)
 
     @torch.inference_mode()
     def _computed(
@@ -90,7 +92,7 @@ class Recognizer:
         precision, all_of_them = self.trained.precision, listed(drawings)
         computed = np.empty((len(all_of_them), width), np.float32)
         for start in range(0, len(all_of_them), batch_size):
-            images = draw(all_of_them[start : start + batch_size], self.trained.rasterizer, first=start)
+            images = draw(all_of_them[start : start + batch_size], self.trained.rasterizer, start, self._check)
             with precision.autocast():
                 outputs = compute(torch.from_numpy(images).to(precision.device))
             computed[start : start + batch_size] = outputs.float().cpu().numpy()

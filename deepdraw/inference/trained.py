@@ -19,6 +19,7 @@ from deepdraw.runtime import Precision, best_checkpoint, find_device
 from deepdraw.training import load_checkpoint
 
 DRAWS = "deepdraw.data.doodles.open_doodles"  # which writes where there is nothing yet
+DRAWN_FROM_STROKES = (DRAWS, "deepdraw.data.Shards")
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +92,7 @@ def rebuild(
     computing = Precision(precision, on)  # type: ignore[arg-type]  # which refuses other names
     try:
         check_arguments("render", Rasterizer, checkpoint["config"]["render"])
-        rasterizer = Rasterizer(**config.render)
+        rasterizer = Rasterizer(**{"images": _images(config), **config.render})
         model = ModelPlan.of(config).build(len(checkpoint["classes"]))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
@@ -124,6 +125,11 @@ def _sections(config: dict[str, Any], path: Path) -> DictConfig:
         if not isinstance(part, dict) or not part.keys() >= set(keys):
             raise ValueError(f"{path}: its config has no {'.'.join([section, *keys])}: use one that deepdraw wrote")
     return OmegaConf.create(config)
+
+
+def _images(config: DictConfig) -> str:
+    """How a network reads images whose checkpoint does not say it: as deepdraw 0.1 and 0.2 trained it on them."""
+    return "drawing" if config.data.source._target_ in DRAWN_FROM_STROKES else "canvas"
 
 
 def _check_only_read(source: DictConfig) -> None:

@@ -123,7 +123,9 @@ def test_the_fingerprint_changes_with_the_files(tmp_path):
 
 def test_images_that_are_light_on_dark_are_told_of(tmp_path, caplog):
     open_folder(put(tmp_path / "light", {f"a/{i}.png": gray(200) for i in range(50)}))
-    assert not caplog.records
+    assert "light on dark" not in caplog.text
+    assert "17 of 17 images looked at" in caplog.text
+    assert "are blank" in caplog.text
     open_folder(put(tmp_path / "dark", {f"a/{i}.png": gray(20) for i in range(50)}))
     assert "light on dark" in caplog.text
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deepdraw.drawings.images import decode, draw_image, is_light_on_dark
+from deepdraw.drawings.images import decode, draw_image
+from deepdraw.drawings.ink import is_light_on_dark
 from deepdraw.drawings.packed import Drawings
 from deepdraw.drawings.raster import Rasterizer
 
@@ -120,9 +121,9 @@ def test_light_lines_on_a_dark_ground_are_noticed():
         (np.zeros((0, 4), np.uint8), r"shape \[0, 4\] cannot be read: give \[H, W\]"),
         (np.zeros((3, 8, 8), np.uint8), r"shape \[3, 8, 8\]"),
         (np.zeros((8, 8), np.int64), "of int64 needs values of another kind"),
-        (np.full((8, 8), 255.0), "uint8, or floats from 0 to 1"),
+        (np.full((8, 8), 300.0), "uint8, or floats from 0 to 1"),
         (np.full((8, 8), np.nan), "uint8, or floats from 0 to 1"),
-        (Image.new("F", (8, 8), 200.0), "uint8, or floats from 0 to 1"),
+        (Image.new("F", (8, 8), 300.0), "uint8, or floats from 0 to 1"),
         ("no/x.png", r"no/x\.png cannot be read \(No such file"),
     ],
     ids=lambda value: "" if not isinstance(value, str) else None,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from deepdraw.data.quickdraw import CATEGORIES, SEEN, UNSEEN
 from deepdraw.data.shard_index import MOST_CLASSES
 from deepdraw.data.tars.index import TarIndex, open_index
 from deepdraw.data.tars.remote import fetch, is_remote
-from deepdraw.drawings import Rasterizer, decode, mix, place_image
+from deepdraw.drawings import Rasterizer, decode, mix, place_image, warn_of_faults
 from deepdraw.runtime import did_you_mean, normal_name, possible_folder, read_text
 
 FOLDERS = {"train": "train", "val": "train", "test": "test", "zeroshot": "quickdraw_zeroshot"}
@@ -44,6 +45,7 @@ class ImageTars:
         if not self.splits:
             raise ValueError(f"data.root={root} holds no train/ and no test/: set it to their folder")
         self._indexes: dict[str, TarIndex] = {}
+        self._is_checked = False
 
     @property
     def splits(self) -> list[str]:
@@ -66,7 +68,11 @@ class ImageTars:
         chosen = np.ones(len(index.samples), bool)
         if name in ("train", "val"):
             chosen = (mix(index.samples["key_id"], "val") % np.uint64(80) < 5) == (name == "val")
-        return TarSplit(index, np.flatnonzero(chosen), classes, _number_labels(index, classes, listing))
+        split = TarSplit(index, np.flatnonzero(chosen), classes, _number_labels(index, classes, listing))
+        if not self._is_checked:
+            self._is_checked = True
+            warn_of_faults(range(len(split.labels)), split.gray, str(self.root))
+        return split
 
     def _index(self, folder: str) -> TarIndex:
         if folder not in self._indexes:
@@ -121,12 +127,19 @@ class TarSplit:
         for number in np.unique(samples["tar"]):
             with open(self._index.tars[number], "rb", buffering=0) as tar:
                 for i in np.flatnonzero(samples["tar"] == number):
-                    tar.seek(samples["offset"][i])
-                    image = self._decode(tar.read(samples["num_bytes"][i]), chosen[i])
+                    image = self._decoded(tar, chosen[i])
                     images[i] = place_image(image, int(samples["key_id"][i]), rasterizer)
         return self._class_of_label[samples["label"]], np.ascontiguousarray(samples["key_id"])
 
-    def _decode(self, encoded: bytes, sample: int) -> NDArray[np.uint8]:
+    def gray(self, position: int) -> NDArray[np.uint8]:
+        """The gray image uint8 [H, W] at a position of the stored order, as it is in the tar."""
+        sample = self._chosen[position]
+        with open(self._index.tars[self._index.samples["tar"][sample]], "rb", buffering=0) as tar:
+            return self._decoded(tar, sample)
+
+    def _decoded(self, tar: BinaryIO, sample: int) -> NDArray[np.uint8]:
+        tar.seek(self._index.samples["offset"][sample])
+        encoded = tar.read(self._index.samples["num_bytes"][sample])
         try:
             image, reason = decode(encoded), "does not decode"
         except ValueError as error:
