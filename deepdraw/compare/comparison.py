@@ -1,4 +1,4 @@
-"""Runs side by side: what they found on a split, in which settings they differ, and how sure their order is."""
+"""Runs side by side: their metrics on a split, the settings in which they differ, and how sure their order is."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from deepdraw.compare.runs import Run, command, differing, read_run, short_names
 from deepdraw.evaluation import Predictions, lower_is_better
 from deepdraw.report import NONE, Described, title
 
-_BESIDE = ("harmonic", "seen", "unseen", "top1", "top5", "mean_class_accuracy", "loss", "ece")
-_ENDINGS = (*_BESIDE, "top10", "map3", "macro_f1", "loss_scaled", "ece_scaled", "aurc", "temperature")
+_OTHER_METRICS = ("harmonic", "seen", "unseen", "top1", "top5", "mean_class_accuracy", "loss", "ece")
+_ENDINGS = (*_OTHER_METRICS, "top10", "map3", "macro_f1", "loss_scaled", "ece_scaled", "aurc", "temperature")
 OTHER_CLASSES = "other classes"  # the remark of a run that is not ranked with the others
 
 
@@ -86,7 +86,7 @@ def compare(
         settings = {key: text for key, texts in columns.items() if (text := texts[i]) is not None}
         rows.append(Row(name, runs[i], settings, remark=OTHER_CLASSES if runs[i] in others else ""))
     prefix = _prefix(metric, described)
-    beside = [*(prefix + name for name in (*_BESIDE, *described)), "images_per_second", "trainable_parameters"]
+    beside = [*(prefix + name for name in (*_OTHER_METRICS, *described)), "images_per_second", "trainable_parameters"]
     found = {name for run in runs for name in run.metrics}
     shown = [metric, *(name for name in beside if name in found and name != metric)]
     rows, paired_metric, notes = _with_differences(rows, metric)
@@ -125,7 +125,7 @@ def _with_differences(rows: Sequence[Row], metric: str) -> tuple[list[Row], str,
         predictions = Predictions.load(row.run.predictions_file)
         right = predictions.ranks < depth
         row = replace(row, num_drawings=len(predictions))
-        if (stated := _stated(row.run, metric, depth)) is not None and abs(stated - right.mean()) > 1e-6:
+        if (share := _share_right(row.run, metric, depth)) is not None and abs(share - right.mean()) > 1e-6:
             compared.append(replace(row, remark="other predictions"))
             notes.append(
                 f"run {row.name} kept the predictions of another evaluation, {100 * right.mean():.2f} % of them right: "
@@ -157,10 +157,10 @@ def _with_differences(rows: Sequence[Row], metric: str) -> tuple[list[Row], str,
     num_pairs = num_runs * (num_runs - 1) // 2
     corrected = iter(holm(p_values, num_pairs))
     compared = [replace(row, p_value=next(corrected)) if row.difference else row for row in compared]
-    return compared, paired_metric, [_about(best[0], metric, paired_metric, num_runs, num_pairs), *notes]
+    return compared, paired_metric, [_explain_differences(best[0], metric, paired_metric, num_runs, num_pairs), *notes]
 
 
-def _about(best: Row, metric: str, paired_metric: str, num_runs: int, num_pairs: int) -> str:
+def _explain_differences(best: Row, metric: str, paired_metric: str, num_runs: int, num_pairs: int) -> str:
     """How the differences were computed."""
     pairs = "" if num_pairs == 1 else f" and Holm's correction for the {num_pairs} pairs of {num_runs} runs"
     tries = f"; {title(metric)} is a mean over tries, of which the first was kept" if "shot_" in metric else ""
@@ -170,8 +170,8 @@ def _about(best: Row, metric: str, paired_metric: str, num_runs: int, num_pairs:
     )
 
 
-def _stated(run: Run, metric: str, depth: int) -> float | None:
-    """What the metrics say of the share of kept predictions that are right; None where they are one try of many."""
+def _share_right(run: Run, metric: str, depth: int) -> float | None:
+    """The share of right predictions by the metrics; None for few-shot, where they are a mean over tries."""
     return None if "shot_" in metric else run.metrics.get(f"{_prefix(metric)}top{depth}")
 
 

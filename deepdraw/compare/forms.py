@@ -1,4 +1,4 @@
-"""A comparison of runs as a table to read, in Markdown, HTML and the terminal, and as CSV to compute with."""
+"""A comparison of runs as a table for readers, in Markdown, HTML and the terminal, and as CSV for computing."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ def _read(metrics: Mapping[str, float], names: Sequence[str], described: Describ
 
 
 def _companions(name: str) -> list[str]:
-    """What says how sure a metric is, where it is there: prototype_5shot_stderr of prototype_5shot_top1."""
+    """The intervals and errors of a metric: prototype_5shot_stderr of prototype_5shot_top1."""
     error = f"{name.removesuffix('_top1')}_stderr"
     return [f"{name}_low", f"{name}_high", error]
 

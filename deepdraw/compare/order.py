@@ -13,7 +13,7 @@ from deepdraw.evaluation import Predictions, lower_is_better, read_summary
 from deepdraw.runtime import MB, nearest_names, read_json
 
 _METHODS = ("text", "whitened", "prototype", "tip", "knn")  # in the order in which they are preferred
-_MAIN = re.compile(
+_MAIN_METRIC = re.compile(
     rf"((?P<method>{'|'.join(_METHODS)}|[a-z]+(?=_\d+shot_))_)?((?P<shots>\d+)shot_)?"
     r"(?P<calibrated>calibrated_)?(harmonic|top1)"
 )
@@ -108,7 +108,7 @@ def _main_metric(runs: Sequence[Run], split: str) -> str:
         return not match[0].endswith("harmonic"), method, -int(match["shots"] or 0), match["calibrated"] is None
 
     shared = sorted(set.intersection(*(set(run.metrics) for run in runs)))
-    matches = [match for name in shared if (match := _MAIN.fullmatch(name))]
+    matches = [match for name in shared if (match := _MAIN_METRIC.fullmatch(name))]
     if not matches:
         raise ValueError(
             f"no accuracy on {split} is known of all runs: evaluate them by one protocol, "

@@ -18,7 +18,7 @@ _HYDRA_KEYS = ("_partial_", "_convert_", "_recursive_")
 
 @dataclass(frozen=True)
 class Run:
-    """A run and what it found on a split.
+    """A run and its metrics on a split.
 
     settings: its config by dotted keys; metrics: without the split's prefix, and the number of trainable_parameters;
     described: by name, how those of conf/metric are shown.
@@ -51,7 +51,7 @@ def find_runs(directory: Path) -> tuple[list[Path], list[Path]]:
 
 
 def read_run(directory: Path, split: str) -> Run:
-    """What evaluations/<split>.json says, and where it says nothing, summary.json.
+    """The settings and metrics of a run: of evaluations/<split>.json and, for other metrics, of summary.json.
 
     Raises ValueError where this is no run, it has no results of the split, or one of them is no finite number.
     """
@@ -73,12 +73,12 @@ def read_run(directory: Path, split: str) -> Run:
 
 
 def command(directory: Path, split: str) -> str:
-    """What evaluates the run on `split`."""
+    """The command that evaluates the run on `split`."""
     return f"python evaluate.py ckpt={directory / 'checkpoints' / 'best.pt'} split={split}"
 
 
 def short_names(directories: Sequence[Path]) -> list[str]:
-    """What tells these directories apart: their paths below the deepest one that holds all."""
+    """Names that tell these directories apart: their paths below the deepest directory that holds all."""
     paths = [directory.resolve() for directory in directories]
     above = os.path.commonpath([path.parent for path in paths])
     return [path.relative_to(above).as_posix() for path in paths]

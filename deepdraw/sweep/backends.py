@@ -24,7 +24,7 @@ class Backend(Protocol):
         ...
 
     def check(self, directory: Path, parameters: Mapping[str, Any]) -> None:
-        """Raise ValueError, in one line, where jobs with these parameters cannot be; submits nothing."""
+        """Raise ValueError, in one line, where jobs with these parameters cannot run. Submits nothing."""
         ...
 
     def submit(self, sweep: Sweep, jobs: Sequence[Job], parameters: Mapping[str, Any]) -> Progress:
@@ -35,7 +35,7 @@ class Backend(Protocol):
         ...
 
     def queue(self, directory: Path, ids: Sequence[str], reports: Mapping[int, Report]) -> Queue:
-        """Where the jobs with these ids are; reports: what jobs wrote of themselves, by their numbers."""
+        """Where the jobs with these ids are; reports: those that jobs wrote, by their numbers."""
         ...
 
     def cause(self, log: Sequence[str]) -> str:
@@ -113,9 +113,10 @@ BACKENDS: Mapping[str, Backend] = {"slurm": Slurm(), "local": Local()}  # by lau
 
 
 def states(sweep: Sweep) -> list[JobState]:
-    """What has become of each job: what it wrote itself, held against one look at squeue and one at sacct.
+    """The state of each job, by its own report and by one call of squeue and one of sacct.
 
-    It needs neither the process that launched the sweep nor, where there is no asking it, SLURM.
+    It needs neither the process that launched the sweep nor SLURM: where that does not answer, the
+    reports are believed.
     """
     backend = BACKENDS[sweep.launcher]
     return job_states(sweep, backend.queue, backend.cause)

@@ -10,16 +10,16 @@ from deepdraw.sweep.record import FOLDERS
 
 
 def claim(directory: Path) -> Lock:
-    """Take a directory for a new sweep; the lock is to be released once its sweep.json is written, or never will be.
+    """Take a directory for a new sweep; the caller releases the lock once sweep.json is written, or after a failure.
 
     Raises ValueError where it holds a sweep, even one that another process is just starting there, and where nothing
-    can be written. Who dies before the sweep is written leaves the directory free.
+    can be written. A process that dies before it has written sweep.json leaves the directory free.
     """
     lock = Lock(directory / "claim.lock")
     try:
         directory.mkdir(parents=True, exist_ok=True)
         if not lock.acquire():
-            raise _taken(directory, f" that {lock.owner} is starting (if it is gone, remove {lock.path})")
+            raise _taken_error(directory, f" that {lock.owner} is starting (if it is gone, remove {lock.path})")
     except OSError as error:
         raise ValueError(
             f"nothing can be written in {directory} ({error.strerror}): "
@@ -27,14 +27,14 @@ def claim(directory: Path) -> Lock:
         ) from None
     if os.path.lexists(directory / "sweep.json"):
         lock.release()
-        raise _taken(directory)
+        raise _taken_error(directory)
     if links := [name for name in (*FOLDERS, "multirun.yaml") if (directory / name).is_symlink()]:
         lock.release()
         raise ValueError(f"{directory / links[0]} is a link: remove it, or choose another hydra.sweep.dir")
     return lock
 
 
-def _taken(directory: Path, how: str = "") -> ValueError:
+def _taken_error(directory: Path, how: str = "") -> ValueError:
     return ValueError(
         f"{directory} holds a sweep{how}: `python -m deepdraw.sweep resume {directory}` goes on with it; "
         "for a new one choose another hydra.sweep.dir"

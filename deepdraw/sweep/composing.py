@@ -1,4 +1,4 @@
-"""The configs of a sweep's jobs: composed once, at submission, and written out whole."""
+"""The configs of a sweep's jobs: composed once, at submission, and written to files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from deepdraw.runtime import write_text
 
 
 class QuickLoader:
-    """Hydra's config loader, which composes but once what differs in values alone.
+    """Hydra's config loader, but configs that differ in values alone are composed once.
 
     Composing takes Hydra the better part of a second, setting a value in what it composed some milliseconds; and it
     is asked for every job twice, by the sweeper as a check and by the launcher.
@@ -62,7 +62,7 @@ class QuickLoader:
 
 
 def write_config(directory: Path, config: DictConfig, number: int) -> Path:
-    """Write `<sweep>/jobs/<number>.yaml`, which nothing outside of it changes any more: the job's run directory.
+    """Write `<sweep>/jobs/<number>.yaml`, which no later edit of conf/ changes. Returns the job's run directory.
 
     Raises ValueError for an option that must be given and was not.
     """

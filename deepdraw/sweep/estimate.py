@@ -17,9 +17,10 @@ _Summary = TypedDict(
 )
 
 NEWEST = 100  # earlier runs that are read
-FREE = ["hydra", "slurm", "optimizer", "schedule", "seed", "logger", "features.dir"]  # by which a step takes as long
-FREE += ["train.epochs", "train.limit_steps", "train.label_smoothing", "train.clip_grad"]
-FREE += ["train.log_every", "train.checkpoint_every"]
+# Keys that do not change the time of a step.
+NOT_TIMED = ["hydra", "slurm", "optimizer", "schedule", "seed", "logger", "features.dir"]
+NOT_TIMED += ["train.epochs", "train.limit_steps", "train.label_smoothing", "train.clip_grad"]
+NOT_TIMED += ["train.log_every", "train.checkpoint_every"]
 
 
 def estimate(directory: Path, jobs: Sequence[Job], parameters: Mapping[str, Any], home: Path) -> str | None:
@@ -35,7 +36,7 @@ def estimate(directory: Path, jobs: Sequence[Job], parameters: Mapping[str, Any]
         for run, summary, config in _past_runs(directory, home)
         if summary["device"].startswith("cuda") == bool(num_gpus) and summary.get("ranks", 1) == num_ranks
     ]
-    seconds, told = [], []
+    seconds, sources = [], []
     for job in jobs if past_runs else ():
         config = read_yaml(directory / "jobs" / f"{job.number}.yaml", fix="submit the sweep again")
         settings = _step_settings(config)
@@ -43,7 +44,7 @@ def estimate(directory: Path, jobs: Sequence[Job], parameters: Mapping[str, Any]
             if settings == _step_settings(past) and (steps := _steps(config, past, summary)):
                 num_images = steps * config["data"]["batch_size"] * config["train"]["grad_accum"]
                 seconds.append(num_images / summary["train/images_per_second"])
-                told.append((run, summary["train/images_per_second"]))
+                sources.append((run, summary["train/images_per_second"]))
                 break
     if not seconds:
         return None
@@ -51,7 +52,7 @@ def estimate(directory: Path, jobs: Sequence[Job], parameters: Mapping[str, Any]
     each = f"about {longest} each" if shortest == longest else f"about {shortest} to {longest}"
     number = f"{len(seconds)} jobs" if len(seconds) == len(jobs) else f"{len(seconds)} of {len(jobs)} jobs"
     total = duration(sum(seconds) * max(1, num_gpus) * num_nodes)
-    run, speed = told[0]
+    run, speed = sources[0]
     source = f"former run {run} made {speed:,.0f} images/s"
     return f"{number} of {each} ({source}): {total} of {'GPU' if num_gpus else 'machine'} time"
 
@@ -63,8 +64,8 @@ def _past_runs(directory: Path, home: Path) -> Iterator[tuple[Path, _Summary, di
     for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True)[:NEWEST]:
         with suppress(ValueError):
             summary = read_json(file, _Summary, fix="train again")
-            told = summary.keys() >= {"train/images_per_second", "steps", "device"}
-            if told and summary["train/images_per_second"] > 0 and file.with_name("config.yaml").exists():
+            is_known = summary.keys() >= {"train/images_per_second", "steps", "device"}
+            if is_known and summary["train/images_per_second"] > 0 and file.with_name("config.yaml").exists():
                 yield file.parent, summary, read_yaml(file.with_name("config.yaml"), fix="train again")
 
 
@@ -85,7 +86,7 @@ def _steps(config: Mapping[str, Any], past: Mapping[str, Any], summary: _Summary
 def _step_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a config that the time of a step depends on."""
     rest = deepcopy(dict(config))
-    for key in FREE:
+    for key in NOT_TIMED:
         node, _, name = key.rpartition(".")
         holder = rest.get(node) if node else rest
         if isinstance(holder, dict):

@@ -1,4 +1,4 @@
-"""A job of a sweep: the config composed at submission, run by the code of that time, its fate in `job.json`."""
+"""A job of a sweep: the config composed at submission, run by the code of that time, its state in `job.json`."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def run(directory: Path, number: int, job_id: str, rank: int = 0) -> Any:
             check_code(task, sweep.code["digest"], sweep.code["packages"])
             if rank:
                 config.hydra.output_subdir = None
-            result = _call(_load_main(task), config)
+            result = _run_main(_load_main(task), config)
     except Preempted:
         raise
     except BaseException as error:
@@ -88,7 +88,7 @@ def run_on_slurm(directory: str, number: int) -> Any:
         except Preempted:
             if rank:
                 sys.exit(0)  # any other status would end rank 0 before it has asked for its return
-            _go_on_later(Path(directory), number, job_id)
+            _requeue_or_fail(Path(directory), number, job_id)
             print("if SLURM runs this job again, it goes on from its last checkpoint", flush=True)
             raise
 
@@ -116,7 +116,7 @@ def _load_main(task: Path) -> Callable[[DictConfig], Any]:
     return main.__wrapped__  # type: ignore[no-any-return]
 
 
-def _call(main: Callable[[DictConfig], Any], config: DictConfig) -> Any:
+def _run_main(main: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     setup_globals()
     JobRuntime.instance().set("name", config.hydra.job.name)
     context = HydraContext(config_loader=None, callbacks=Callbacks(config))  # type: ignore[arg-type]  # composed already
@@ -125,8 +125,8 @@ def _call(main: Callable[[DictConfig], Any], config: DictConfig) -> Any:
 
 
 def _report_failure(directory: Path, report: Report, error: BaseException, task: Path) -> None:
-    former = readable_report(directory)
-    if former and former.id == report.id and former.state == "FAILED":
+    saved = readable_report(directory)
+    if saved and saved.id == report.id and saved.state == "FAILED":
         return
     stopped = isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and error.code == 130)
     frames = error.__traceback__
@@ -138,8 +138,8 @@ def _report_failure(directory: Path, report: Report, error: BaseException, task:
     write_report(directory, replace(ended, traceback="".join(lines)))
 
 
-def _go_on_later(directory: Path, number: int, job_id: str) -> None:
-    """See to it that SLURM runs this job again; a failure where that would lead nowhere."""
+def _requeue_or_fail(directory: Path, number: int, job_id: str) -> None:
+    """Have SLURM run this job again. Reports a failure if it saved nothing within its time limit, or SLURM refuses."""
     config = load_config(directory / "jobs" / f"{number}.yaml")
     run_directory = Path(config.hydra.runtime.output_dir)
     report = readable_report(run_directory) or Report("RUNNING", job_id)

@@ -1,4 +1,4 @@
-"""What has become of each job of a sweep: its state, the cause of a failure, its latest metrics."""
+"""The state of each job of a sweep, the cause of a failure, and the latest metrics."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def job_states(
     find_queue: Callable[[Path, Sequence[str], Mapping[int, Report]], Queue],
     find_cause: Callable[[Sequence[str]], str],
 ) -> list[JobState]:
-    """What has become of each job, by its own report and by the queue; find_queue, find_cause: those of a Backend."""
+    """The state of each job, by its own report and by the queue; find_queue, find_cause: those of a Backend."""
     ids = [job.ids[-1] for job in sweep.jobs if job.ids]
     reports = [_latest_report(job) for job in sweep.jobs]
     written = {job.number: report for job, report in zip(sweep.jobs, reports, strict=True) if report}
@@ -83,7 +83,7 @@ def job_states(
 
 
 def _latest_report(job: Job) -> Report | None:
-    """What the latest attempt of a job wrote; where that is damaged, one that began and says so."""
+    """The report of the latest attempt of a job; if it is damaged, a report of a running job that says so."""
     number = job.ids[-1] if job.ids else ""
     try:
         report = read_report(job.directory)
@@ -143,13 +143,13 @@ def _infer_state(reported: str | None, started: bool, queue: Queue, number: str)
     """State and cause of the job with the id `number`, by its own report, the queue and the accounting."""
     accounted, exit_code = queue.accounted.get(number, ("", ""))
     failure = "" if accounted in ("", "COMPLETED", "RUNNING", "PENDING") else _cause(accounted, exit_code)
-    if reported in ENDED:  # of what it raised itself, an exit status tells less, and tells it later
+    if reported in ENDED:  # the report says more of an exception than the exit status does
         return str(reported), failure if reported == "FAILED" and accounted != "FAILED" else ""
     if queue.queued is not None and number in queue.queued:
         return queue.queued[number], ""
     if failure:
         return "FAILED", failure
-    if accounted in ("RUNNING", "PENDING"):  # SLURM's two books are not written in one instant
+    if accounted in ("RUNNING", "PENDING"):  # sacct and squeue are not updated at the same time
         return accounted, ""
     if queue.queued is None and not accounted:
         return reported or "UNKNOWN", "there is no asking SLURM"

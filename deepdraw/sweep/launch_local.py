@@ -27,11 +27,11 @@ def run_jobs(sweep: Sweep, jobs: Sequence[Job], *, n_jobs: int | None = None, th
     threads: of each job on the CPU (OMP_NUM_THREADS); None for an equal share of the cores.
     Raises ValueError where another process is running jobs of the sweep.
     """
-    lock = processes.owner(sweep.directory)
+    lock = processes.launcher_lock(sweep.directory)
     if not lock.acquire():
         raise ValueError(f"{lock.owner} runs the jobs of {sweep.directory}: wait for it, or cancel it")
     with lock, interruptible(often=True):
-        processes.request(sweep.directory).unlink(missing_ok=True)  # to stop an earlier launcher
+        processes.stop_request(sweep.directory).unlink(missing_ok=True)  # it was for an earlier launcher
         attempt = time.strftime("%Y%m%d%H%M%S")
         jobs = [replace(job, ids=[*job.ids, f"{attempt}_{job.number}"]) for job in jobs]
         sweep = write_sweep(sweep.directory, sweep.launcher, sweep.objective, jobs)
@@ -75,7 +75,7 @@ class Slots:
         self._running: list[tuple[Job, str | None, subprocess.Popen[bytes]]] = []
         code = sweep.directory / "code"
         self._code = code if code.is_dir() else PACKAGE.parent
-        self._request = processes.request(sweep.directory)
+        self._request = processes.stop_request(sweep.directory)
 
     def run(self, environment: Mapping[str, str]) -> bool:
         """Run all jobs; False where Ctrl-C or `cancel` stopped them, which a second Ctrl-C does at once."""
@@ -145,12 +145,12 @@ class Slots:
                 while self._running:
                     self._collect_ended()
                     if time.monotonic() > again:
-                        self._end_those_that_dropped_the_signal()
+                        self._interrupt_again()
                 return
             except KeyboardInterrupt:
                 continue
 
-    def _end_those_that_dropped_the_signal(self) -> None:
+    def _interrupt_again(self) -> None:
         """Interrupt again the jobs that a second SIGINT ends at once. A job that is saving still handles the signal."""
         for _, _, process in self._running:
             if processes.has_default_handler(process.pid, signal.SIGINT):

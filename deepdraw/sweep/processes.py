@@ -1,4 +1,4 @@
-"""What lives of a local sweep: the process that launched it, which holds `<sweep>/local.lock`, and its jobs."""
+"""The processes of a sweep on this machine: the launcher, which holds `<sweep>/local.lock`, and the jobs."""
 
 from __future__ import annotations
 
@@ -18,52 +18,52 @@ from deepdraw.sweep.reports import Report
 JOB = "deepdraw.sweep.job"  # the module that a job's command line names
 
 
-def here() -> str:
-    """This machine."""
+def this_host() -> str:
+    """The name of this machine."""
     return socket.gethostname()
 
 
-def owner(directory: Path) -> Lock:
+def launcher_lock(directory: Path) -> Lock:
     """The lock of the process that runs the jobs of a local sweep."""
     return Lock(directory / "local.lock")
 
 
-def request(directory: Path) -> Path:
-    """The file that asks that process to stop, as Ctrl-C would; it looks for it, and no process number is trusted."""
+def stop_request(directory: Path) -> Path:
+    """The file that asks the launcher to stop, as Ctrl-C would. The launcher looks for it; no process id is trusted."""
     return directory / "cancel"
 
 
 def job_command(directory: Path, number: int, job_id: str) -> list[str]:
-    """The command line of a job, by which its process is known again."""
+    """The command line of a job, by which its process is recognized."""
     return [sys.executable, "-m", JOB, os.path.realpath(directory), str(number), job_id]
 
 
 def queue_states(directory: Path, ids: Sequence[str], reports: Mapping[int, Report]) -> dict[str, str]:
     """RUNNING or PENDING for each of `ids` that runs, or waits for one that does, by the jobs' own reports."""
     running = {report.id: "RUNNING" for number, report in reports.items() if is_running(directory, number, report)}
-    waits = owner(directory).is_taken
+    waits = launcher_lock(directory).is_taken
     return {**{number: "PENDING" for number in ids if waits}, **running}
 
 
 def is_running(directory: Path, number: int, report: Report) -> bool:
-    """Whether the job `number` lives that wrote this report; one of another machine is taken at its word."""
+    """Whether the job `number` that wrote this report still runs. A job of another machine is believed."""
     if report.state != "RUNNING" or not report.host:
         return False
-    return report.host != here() or _is_job(directory, number, report)
+    return report.host != this_host() or _is_job(directory, number, report)
 
 
 def interrupt(directory: Path, reports: Mapping[int, Report]) -> str:
-    """Let the launching process and the jobs with these reports save and end; how, where that takes more than a signal.
+    """Let the launcher and the jobs with these reports save and end. Returns what else the user may have to do.
 
     A process is sent a signal only where it is this user's and its command line is that of the job. Raises ValueError,
     and sends none, where jobs run on another machine.
     """
-    lock = owner(directory)
+    lock = launcher_lock(directory)
     if lock.is_taken:  # it lets its jobs save, and starts no more
-        write_text(request(directory), "")
+        write_text(stop_request(directory), "")
         return f"by way of {lock.owner}; if that is gone, remove {shown(lock.path)} and cancel again"
     running = {number: report for number, report in reports.items() if is_running(directory, number, report)}
-    if elsewhere := sorted({report.host for report in running.values()} - {here()}):
+    if elsewhere := sorted({report.host for report in running.values()} - {this_host()}):
         raise ValueError(f"the jobs run on {', '.join(map(shown, elsewhere))}: cancel them there")
     for number, report in running.items():
         if _is_job(directory, number, report):

@@ -1,4 +1,4 @@
-"""What each job of a sweep writes of itself, `<job>/job.json`: the state that it is in, and how it ended."""
+"""The report that each job of a sweep writes, `<job>/job.json`: its state, and how it ended."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FIX = "cancel the sweep and resume it, which writes a new one"
 
 @dataclass(frozen=True)
 class Report:
-    """The fate of the attempt `id` of a job, on `host` as process `pid`; objective: what its sweep compares."""
+    """The state of the attempt `id` of a job, on `host` as process `pid`; objective: what its sweep compares."""
 
     state: Literal["RUNNING", "COMPLETED", "FAILED", "STOPPED"]
     id: str
@@ -52,7 +52,7 @@ def read_report(directory: Path) -> Report | None:
 
 
 def readable_report(directory: Path) -> Report | None:
-    """The same, for who is about to write it anew: None where it is damaged, too."""
+    """The report, None where there is none or it is damaged: for callers that write a new one."""
     with suppress(ValueError):
         return read_report(directory)
     return None

@@ -1,4 +1,4 @@
-"""How a sweep is known again that this user launched: its commands are run without asking, another's are not.
+"""The signature of a sweep: `resume` runs without asking only what this user has launched.
 
 A sweep's directory is a program: `resume` runs its code/, with the configs in jobs/, by the settings of its launcher.
 It may come from elsewhere, as an archive or a shared directory. Each launch therefore signs what will run, with a key

@@ -26,16 +26,17 @@ CAUSES = {
     "CANCELLED": r"(JOB|STEP) \S+ ON \S+ CANCELLED AT \S+( \*\*\*)?$",
     "SIGKILL": "task.*: Killed",
 }
-START = "Starting with JobEnvironment"  # in a log, of submitit, whenever SLURM runs the job
-PATIENCE = 60  # seconds in which a command of SLURM's must have ended
-NOT_FOR_SBATCH = {"_target_", "objective", "snapshot", "wait", "submitit_folder", "max_num_timeout"}  # not sbatch's
+START_LINE = "Starting with JobEnvironment"  # submitit writes it to the log whenever SLURM starts the job
+COMMAND_TIMEOUT = 60  # seconds that a command of SLURM may take
+# Parameters that sbatch does not know.
+NOT_FOR_SBATCH = {"_target_", "objective", "snapshot", "wait", "submitit_folder", "max_num_timeout"}
 
 
 def submit(directory: Path, jobs: Sequence[Job], parameters: Mapping[str, Any]) -> list[str]:
     """Submit jobs of a sweep, as one array or, where SLURM allows none so large, as several; their ids in order.
 
     parameters: the node `hydra.launcher` of the config. Raises ValueError, in one line, for what sbatch refuses; then,
-    as after Ctrl-C, no job is left in the queue that nobody knows of.
+    as after Ctrl-C, all jobs that were submitted are cancelled.
     """
     from submitit.core.utils import FailedJobError
     from submitit.helpers import clean_env
@@ -56,7 +57,7 @@ def submit(directory: Path, jobs: Sequence[Job], parameters: Mapping[str, Any]) 
         if not isinstance(error, FailedJobError):
             raise
         raise ValueError(
-            f"SLURM took {len(ids)} of {len(jobs)} jobs, which are cancelled, and no more ({_said(str(error))}): "
+            f"SLURM took {len(ids)} of {len(jobs)} jobs, which are cancelled, and no more ({_reason(str(error))}): "
             f"wait until it takes so many, then `python -m deepdraw.sweep resume {directory}`"
         ) from None
     return ids
@@ -82,7 +83,7 @@ def check(directory: Path, parameters: Mapping[str, Any]) -> None:
     if done.returncode:
         asked = " ".join(f"{name}={parameters[name]}" for name in RESOURCES if parameters.get(name) is not None)
         raise ValueError(
-            f"SLURM refuses these jobs ({_said(done.stderr)}): change hydra.launcher ({asked}) to what `sinfo` shows"
+            f"SLURM refuses these jobs ({_reason(done.stderr)}): change hydra.launcher ({asked}) to what `sinfo` shows"
         )
 
 
@@ -98,18 +99,18 @@ def queue_states(ids: Sequence[str]) -> dict[str, str] | None:
     """State (PENDING, RUNNING, COMPLETING, ...) of each of these jobs that is in the queue; None where none answers."""
     if not ids:
         return {}
-    done = _ask("squeue", "--noheader", "--array", f"--jobs={_roots(ids)}", "--format=%i|%T")
+    done = _ask("squeue", "--noheader", "--array", f"--jobs={_array_ids(ids)}", "--format=%i|%T")
     if done is None or (done.returncode and "Invalid job id" not in done.stderr):
         return None
     wanted = set(ids)
-    return {number: state for number, _, state in map(_cell, done.stdout.splitlines()) if number in wanted}
+    return {number: state for number, _, state in map(_split_cell, done.stdout.splitlines()) if number in wanted}
 
 
 def account_states(ids: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """State and exit code ("status:signal") of each job in SLURM's books; {} where it keeps none."""
+    """State and exit code ("status:signal") of each job by SLURM's accounting; {} where there is none."""
     if not ids:
         return {}
-    done = _ask("sacct", "--noheader", "--parsable2", f"--jobs={_roots(ids)}", "--format=JobID,State,ExitCode")
+    done = _ask("sacct", "--noheader", "--parsable2", f"--jobs={_array_ids(ids)}", "--format=JobID,State,ExitCode")
     if done is None or done.returncode:
         return {}
     wanted, found = set(ids), {}
@@ -123,11 +124,12 @@ def account_states(ids: Sequence[str]) -> dict[str, tuple[str, str]]:
 
 
 def cause_in(log: Sequence[str]) -> str:
-    """What SLURM's own lines at the end of a job's log say of its end, where accounting is not asked or does not tell.
+    """The cause of a job's end by the lines that SLURM wrote at the end of its log, for clusters without accounting.
 
-    The first that names a cause: those after it are of its consequences, and those before the latest start of another.
+    The first line that names a cause counts: later lines tell of its consequences, lines before the latest start of
+    an earlier attempt.
     """
-    starts = [place for place, line in enumerate(log) if START in line]
+    starts = [place for place, line in enumerate(log) if START_LINE in line]
     for line in log[starts[-1] if starts else 0 :]:
         if line.startswith(("slurmstepd", "srun: error:")):
             for cause, pattern in CAUSES.items():
@@ -169,7 +171,7 @@ def own_id() -> str:
 
 
 def _executor(directory: Path, parameters: Mapping[str, Any]) -> SlurmExecutor:
-    """What turns the parameters into an sbatch script; jobs find the sweep's own copy of the code before any other."""
+    """Makes sbatch scripts of the parameters. Jobs import the sweep's copy of the code before any other."""
     from submitit.slurm.slurm import SlurmExecutor
 
     from deepdraw.runtime import PACKAGE
@@ -192,8 +194,8 @@ def _executor(directory: Path, parameters: Mapping[str, Any]) -> SlurmExecutor:
     return executor
 
 
-def _said(errors: str) -> str:
-    """What sbatch wrote of its reason, in one line."""
+def _reason(errors: str) -> str:
+    """The reason that sbatch gave, in one line."""
     return " ".join(errors.replace("sbatch: error:", "").replace("allocation failure:", "").split())
 
 
@@ -202,17 +204,17 @@ def _signal(exit_code: str) -> int:
     return int(exit_code.partition(":")[2] or 0)
 
 
-def _roots(ids: Sequence[str]) -> str:
+def _array_ids(ids: Sequence[str]) -> str:
     return ",".join(sorted({number.partition("_")[0] for number in ids}))
 
 
-def _cell(line: str) -> tuple[str, str, str]:
+def _split_cell(line: str) -> tuple[str, str, str]:
     return line.partition("|")
 
 
 def _ask(*command: str) -> subprocess.CompletedProcess[str] | None:
     """The answer of a command; None where there is no such command, or no answer."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+        return subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_TIMEOUT)
     except (OSError, subprocess.TimeoutExpired):
         return None

@@ -1,4 +1,4 @@
-"""The code of a sweep: copied when it is submitted, and known again by its digest."""
+"""The code of a sweep: copied when it is submitted, and recognized by its digest."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def copy_code(task: Path, directory: Path, packages: Sequence[str] = (), configs
 
     packages: of the user's own, by name; configs: config directories of the user's own, into `directory`/own_conf.
     """
-    write_text(directory / COMMIT, git_commit() or "")  # the first file, by which a copy is known that was not ended
+    write_text(directory / COMMIT, git_commit() or "")  # written first, so that an incomplete copy is recognized
     own_configs = [
         (f"own_conf/{number}/{file.relative_to(config).as_posix()}", file)
         for number, config in enumerate(configs)
@@ -36,7 +36,7 @@ def copy_code(task: Path, directory: Path, packages: Sequence[str] = (), configs
 
 def copy_packages(packages: Sequence[str], directory: Path) -> None:
     """Add to the copy in `directory` those packages of the user's own, by name, that it does not hold yet."""
-    for place in [_place(name) for name in packages if _copied_place(name, directory) is None]:
+    for place in [_find_location(name) for name in packages if _location_in_copy(name, directory) is None]:
         for name, file in _package_files(place):
             (directory / name).parent.mkdir(parents=True, exist_ok=True)
             copy_file(file, directory / name)
@@ -48,7 +48,7 @@ def own_packages(configs: Iterable[Any]) -> list[str]:
     That is whatever lies neither in deepdraw nor where libraries are installed.
     """
     names = {target.partition(".")[0] for config in configs for target in _targets(config)}
-    return sorted(name for name in names if (place := _place(name)) is not None and not _is_library(place))
+    return sorted(name for name in names if (place := _find_location(name)) is not None and not _is_library(place))
 
 
 def digest(task: Path, packages: Sequence[str] = (), copy: Path | None = None) -> str:
@@ -95,7 +95,7 @@ def _targets(node: Any) -> Iterator[str]:
         yield node["_target_"]
 
 
-def _place(name: str) -> Path | None:
+def _find_location(name: str) -> Path | None:
     """The folder of a package, or the file of a module, as an import would find it; None where it is neither."""
     try:
         found = importlib.util.find_spec(name)
@@ -115,7 +115,7 @@ def _is_library(place: Path) -> bool:
     return bool(installed) or any(place.is_relative_to(root.resolve()) for root in roots)
 
 
-def _copied_place(name: str, copy: Path) -> Path | None:
+def _location_in_copy(name: str, copy: Path) -> Path | None:
     """The folder or file of a package or module in a copy; None where that does not hold it."""
     return next((place for place in (copy / name, copy / f"{name}.py") if place.exists()), None)
 
@@ -129,7 +129,7 @@ def _files(task: Path, packages: Sequence[str] = (), copy: Path | None = None) -
             if file.is_file() and file.parent.name != "__pycache__":
                 yield file.relative_to(root).as_posix(), file
     for name in packages:
-        yield from _package_files(_copied_place(name, copy) if copy else _place(name))
+        yield from _package_files(_location_in_copy(name, copy) if copy else _find_location(name))
     for file in sorted((task.parent / "conf").rglob("*.yaml")):
         yield file.relative_to(task.parent).as_posix(), file
 

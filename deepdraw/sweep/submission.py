@@ -87,7 +87,7 @@ def write_jobs(
         if first:
             copy_packages(packages, copy)  # those that no earlier batch named
         else:
-            _forget_code(copy)
+            _remove_unfinished_copy(copy)
             copy_code(task, copy, packages, _own_configs(config))
         task = copy / task.name
     if not first:
@@ -112,8 +112,8 @@ def _own_configs(config: DictConfig) -> list[Path]:
     return [Path(path) for path in own]
 
 
-def _forget_code(code: Path) -> None:
-    """Remove the copy of a launcher that was killed before it had written its sweep."""
+def _remove_unfinished_copy(code: Path) -> None:
+    """Remove the copy that a launcher left which was killed before it had written sweep.json."""
     if code.is_dir() and any(code.iterdir()):
         if not (code / COMMIT).is_file():
             raise ValueError(f"{code} is there and no copy of a sweep's: choose another hydra.sweep.dir")
@@ -125,7 +125,7 @@ class JobFailed(CompactHydraException):
 
 
 def job_returns(jobs: Sequence[JobState]) -> list[JobReturn]:
-    """What a sweeper is told of jobs that have ended."""
+    """The results of jobs that have ended, in the form in which Hydra gives them to a sweeper."""
     return [
         JobReturn(
             overrides=job.overrides,
