@@ -18,7 +18,7 @@ from deepdraw.runtime.failures import failure_line
 from deepdraw.runtime.files import check_writable
 from deepdraw.runtime.lock import BEAT, SILENCE, Lock
 from deepdraw.runtime.parts import remove_parts
-from deepdraw.runtime.paths import check_local, possible_folder
+from deepdraw.runtime.paths import check_local, expand_home, possible_folder
 
 FOLDERS = (".hydra", "checkpoints", "evaluations", "plots", "tensorboard", "wandb")  # of a run directory
 POLL = 0.2  # seconds between two tries to take a lock
@@ -94,8 +94,16 @@ class WritableDirectory(Callback):
         _check(Path(config.hydra.run.dir))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Try to write in the directory of the sweep."""
-        _check(Path(config.hydra.sweep.dir))
+        """Try to write in the directory of the sweep, after `~` in its path is expanded."""
+        sweep = config.hydra.sweep
+        try:
+            possible_folder(sweep.dir, "hydra.sweep.dir=")
+        except ValueError as error:
+            sys.exit(f"error: {failure_line(error)}")
+        if sweep.dir.startswith("~"):
+            with read_write(config):
+                sweep.dir = expand_home(sweep.dir)
+        _check(Path(sweep.dir))
 
 
 class NewDirectory(WritableDirectory):
@@ -121,7 +129,7 @@ def choose_directory(config: DictConfig) -> Path:
     asked_for = any(override.startswith("hydra.run.dir=") for override in config.hydra.overrides.hydra)
     if asked_for or "${now:" not in OmegaConf.to_container(run, resolve=False)["dir"]:  # type: ignore[call-overload,index]
         return possible_folder(run.dir, "hydra.run.dir=")
-    return _make_new(Path(run.dir))
+    return _make_new(possible_folder(run.dir, "hydra.run.dir="))
 
 
 def best_checkpoint(run_or_checkpoint: str | os.PathLike[str]) -> Path:

@@ -98,6 +98,31 @@ def test_a_directory_that_was_asked_for_stays_as_it_is(tmp_path):
     assert config.hydra.run.dir == str(tmp_path)
 
 
+def test_the_directory_may_be_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = hydra_config("~/my run (1)")
+    NewDirectory().on_run_start(config)
+    assert config.hydra.run.dir == f"{tmp_path}/my run (1)"
+    config = OmegaConf.create({"hydra": {"sweep": {"dir": "~/sweeps"}}})
+    NewDirectory().on_multirun_start(config)
+    assert config.hydra.sweep.dir == f"{tmp_path}/sweeps"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("s3://bucket/run", "is an address (s3)"), ("a file", "is a file and no folder")]
+)
+def test_a_directory_that_cannot_be_one_is_refused(tmp_path, monkeypatch, name, reason):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a file").touch()
+    with pytest.raises(SystemExit) as of_run:
+        NewDirectory().on_run_start(hydra_config(name))
+    with pytest.raises(SystemExit) as of_sweep:
+        NewDirectory().on_multirun_start(OmegaConf.create({"hydra": {"sweep": {"dir": name}}}))
+    for key, refused in (("hydra.run.dir", of_run), ("hydra.sweep.dir", of_sweep)):
+        assert str(refused.value.code).startswith(f"error: {key}={name} {reason}")
+    assert [path.name for path in tmp_path.iterdir()] == ["a file"]
+
+
 def test_results_are_written_by_turns_and_none_is_lost(tmp_path, capsys):
     lock = Lock(tmp_path / "evaluations/.lock")
     (tmp_path / "evaluations").mkdir()
