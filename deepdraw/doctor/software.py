@@ -47,7 +47,7 @@ def check_torch(name: str) -> Finding:
     except (ImportError, OSError) as error:  # OSError: a shared library of CUDA is missing
         text = f"cannot be imported ({first_line(error)})"
         return Finding(name, "problem", text, "pip install --force-reinstall torch torchvision")
-    wanted = _wanted("torch")
+    wanted = _required_versions("torch")
     if torch.__version__ not in wanted:
         return Finding(name, "problem", f"{torch.__version__} is not {wanted}", f"pip install 'torch{wanted}'")
     build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "no CUDA"
@@ -59,7 +59,7 @@ def check_library(name: str) -> Finding:
     package, module, purpose = LIBRARIES[name]
     status: Status = "warning" if purpose else "problem"
     needed_for = f" ({purpose} needs it)" if purpose else ""
-    wanted = _wanted(package)
+    wanted = _required_versions(package)
     fix = f"pip install '{package}{wanted}'"
     try:
         version = importlib.metadata.version(package)
@@ -95,7 +95,7 @@ def check_opencv(name: str) -> Finding:
     return Finding(name, "ok", f"{cv2.__version__} draws")
 
 
-def _wanted(package: str) -> SpecifierSet:
+def _required_versions(package: str) -> SpecifierSet:
     """The versions that deepdraw's own requirements allow; any, where deepdraw is not installed."""
     try:
         lines = importlib.metadata.requires("deepdraw") or []

@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import TypeVar
 
-_RATES = {"optim/lr": "charts/lr_classifier", "optim/backbone_lr": "charts/lr_backbone"}
+_LEARNING_RATES = {"optim/lr": "charts/lr_classifier", "optim/backbone_lr": "charts/lr_backbone"}
 
 Value = TypeVar("Value")
 
 
-def on_dashboard(metrics: Mapping[str, Value]) -> dict[str, Value]:
+def dashboard_names(metrics: Mapping[str, Value]) -> dict[str, Value]:
     """The same values, renamed to the original project's names where those differ from deepdraw's."""
-    return {_RATES.get(key) or re.sub(r"/top1(?=$|_low$|_high$)", "/accuracy", key): metrics[key] for key in metrics}
+    accuracy = re.compile(r"/top1(?=$|_low$|_high$)")
+    return {_LEARNING_RATES.get(key) or accuracy.sub("/accuracy", key): metrics[key] for key in metrics}

@@ -8,11 +8,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from deepdraw.loggers.names import on_dashboard
+from deepdraw.loggers.names import dashboard_names
 
 
 class TensorBoardLogger:
-    """Metrics, pictures, config and summary in `<run>/tensorboard/`, under the names of `on_dashboard`.
+    """Metrics, pictures, config and summary in `<run>/tensorboard/`, under the names of `dashboard_names`.
 
     Raises ValueError where TensorBoard, which is an extra of deepdraw, is not installed.
     """
@@ -27,7 +27,7 @@ class TensorBoardLogger:
 
     def log(self, metrics: Mapping[str, float], *, epoch: int, step: int) -> None:
         writer = self._start()
-        for name, value in on_dashboard({**metrics, "epoch": epoch}).items():
+        for name, value in dashboard_names({**metrics, "epoch": epoch}).items():
             writer.add_scalar(name, value, step)
         writer.flush()
         self._last_step = step

@@ -15,15 +15,15 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from deepdraw.loggers.login import wandb_key
-from deepdraw.loggers.names import on_dashboard
+from deepdraw.loggers.names import dashboard_names
 from deepdraw.runtime import read_json, write_json
 
 FINISH_TIMEOUT = 300.0  # seconds that the end of a run waits for its upload; `wandb sync` sends what is left
-LONGEST = 128  # characters of a name or group
+MAX_LABEL_LENGTH = 128  # characters of a name or group
 
 
 class WandbLogger:
-    """Metrics, pictures, config and summary in a W&B run, under the names of `on_dashboard`.
+    """Metrics, pictures, config and summary in a W&B run, under the names of `dashboard_names`.
 
     The run is online after `wandb login`, else offline; `wandb sync` then uploads it. Its id and name are kept in
     `<run>/wandb.json`, so that a run that was killed, even before its first checkpoint, continues the same W&B run. W&B
@@ -51,7 +51,12 @@ class WandbLogger:
         self._file = run_dir / "wandb.json"
         self._saved = _read(self._file)
         digest = blake2b(json.dumps(self._config, sort_keys=True).encode(), digest_size=8).hexdigest()
-        self._state: dict[str, Any] = {"id": secrets.token_hex(6), "step": -1, "config": digest, **labels(run_dir)}
+        self._state: dict[str, Any] = {
+            "id": secrets.token_hex(6),
+            "step": -1,
+            "config": digest,
+            **group_and_name(run_dir),
+        }
         self._state |= {key: value for key, value in (("group", group), ("name", name)) if value}
         if self._saved.get("config") == digest:
             self._state |= self._saved
@@ -59,7 +64,7 @@ class WandbLogger:
         self._failed = False
 
     def log(self, metrics: Mapping[str, float], *, epoch: int, step: int) -> None:
-        self._send(lambda run: self._add(run, on_dashboard({**metrics, "epoch": epoch}), step))
+        self._send(lambda run: self._add(run, dashboard_names({**metrics, "epoch": epoch}), step))
 
     def log_pictures(self, pictures: Mapping[str, Path], *, step: int) -> None:
         def add(run: Any) -> None:
@@ -77,7 +82,7 @@ class WandbLogger:
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         def close(run: Any) -> None:
-            run.summary.update(on_dashboard(summary))
+            run.summary.update(dashboard_names(summary))
             run.finish()
 
         self._send(close)
@@ -166,21 +171,21 @@ def _read(file: Path) -> dict[str, Any]:
     return dict(read_json(file, _State, fix="remove it, which begins a W&B run of its own"))
 
 
-def labels(run_dir: Path) -> dict[str, str | None]:
+def group_and_name(run_dir: Path) -> dict[str, str | None]:
     """The run's group and name on W&B: from W&B's environment variables, else from the sweep and the job."""
-    group, name = None, _end(run_dir)
+    group, name = None, _path_end(run_dir)
     if HydraConfig.initialized() and (hydra := HydraConfig.get()).mode == RunMode.MULTIRUN:
         sweep = Path(hydra.sweep.dir)
         typed = sweep / "multirun.yaml"  # only Hydra's own sweeper writes it
         common = OmegaConf.load(typed).hydra.overrides.task if typed.exists() else []
         swept = [override for override in hydra.overrides.task if override not in common]
-        group, name = _end(sweep), " ".join([str(hydra.job.num), *swept])[:LONGEST]
+        group, name = _path_end(sweep), " ".join([str(hydra.job.num), *swept])[:MAX_LABEL_LENGTH]
     return {"group": os.environ.get("WANDB_RUN_GROUP") or group, "name": os.environ.get("WANDB_NAME") or name}
 
 
-def _end(directory: Path) -> str:
+def _path_end(directory: Path) -> str:
     """The last two parts of a path (day and time in the default directories), which tell runs apart."""
-    return "/".join(directory.resolve().parts[-2:])[-LONGEST:]
+    return "/".join(directory.resolve().parts[-2:])[-MAX_LABEL_LENGTH:]
 
 
 def _first_line(error: Exception) -> str:

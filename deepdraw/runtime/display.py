@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 # Control characters, line ends, marks that change the direction of text, and lone surrogates.
 HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\xad\u061c\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 # A spreadsheet takes a text that starts with one of these for a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-KEY = re.compile(r"\+{1,2}[A-Za-z_][\w./@]*")  # an override that adds a key
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+ADDED_KEY = re.compile(r"\+{1,2}[A-Za-z_][\w./@]*")  # an override that adds a key
 
 
 def shown(text: object, longest: int | None = None) -> str:
@@ -43,12 +43,12 @@ def csv_cell(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     plain = "\n".join(map(shown, value.split("\n")))  # CSV can quote a text of several lines
-    return f"'{plain}" if value.startswith(FORMULA) and not _is_number(value) else plain
+    return f"'{plain}" if value.startswith(FORMULA_STARTS) and not _is_number(value) else plain
 
 
 def csv_heading(key: str) -> str:
     """A heading for a CSV file: like a cell, but an override that adds a key (`+key`) is not changed."""
-    return key if KEY.fullmatch(key) else csv_cell(key)
+    return key if ADDED_KEY.fullmatch(key) else csv_cell(key)
 
 
 def _is_number(text: str) -> bool:

@@ -17,18 +17,18 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from deepdraw.runtime.parts import (
-    FLAGS,
+    OPEN_FLAGS,
+    errors_naming,
     make_part,
-    named,
-    naming,
     open_part,
     remove_abandoned,
     sync,
     sync_folder,
     unlock,
+    with_file_name,
 )
 
-PROBE = 1 << 16  # bytes that are written to try whether a folder is writable
+PROBE_BYTES = 1 << 16  # bytes that are written to try whether a folder is writable
 
 
 @contextmanager
@@ -38,12 +38,12 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     Raises OSError, naming `path`, if the disk refuses. After any exception `path` is unchanged and no part is left.
     """
     path = Path(path)
-    with naming(path):
+    with errors_naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         locked, part = open_part(path)
     with _replaces(part, path, os.unlink), BufferedWriter(locked) as file:
         yield file
-        with naming(path):
+        with errors_naming(path):
             file.flush()
             os.fsync(file.fileno())
 
@@ -57,7 +57,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     path = Path(path)
     with _locked_folder(path) as part, _replaces(part, path, lambda folder: shutil.rmtree(folder, ignore_errors=True)):
         yield part
-        with naming(path):
+        with errors_naming(path):
             for file in part.rglob("*"):
                 sync(file)
 
@@ -65,7 +65,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
 @contextmanager
 def _locked_folder(path: Path) -> Iterator[Path]:
     """A new folder as a part of `path`, which is locked within the block."""
-    with naming(path):
+    with errors_naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock, part = make_part(path)
     try:
@@ -80,13 +80,13 @@ def _replaces(part: Path, path: Path, remove: Callable[[Path], None]) -> Iterato
     """Rename a part to `path` if the block ends without an exception, else remove it."""
     try:
         yield
-        with naming(path):
+        with errors_naming(path):
             os.replace(part, path)
     except BaseException as error:
         with suppress(OSError):
             remove(part)
         if isinstance(error, OSError) and error.filename is None:
-            raise named(error, path) from error
+            raise with_file_name(error, path) from error
         raise
     sync_folder(path.parent)
 
@@ -104,7 +104,7 @@ def scratch_folder(path: Path) -> Iterator[Path]:
             yield part
         except OSError as error:
             inside = error.filename is None or Path(os.fsdecode(error.filename)).is_relative_to(part)
-            raise named(error, path) if inside else error from error
+            raise with_file_name(error, path) if inside else error from error
         finally:
             shutil.rmtree(part, ignore_errors=True)
 
@@ -130,7 +130,7 @@ def copy_file(source: Path, path: Path) -> None:
 
     Use it only for copies that can be made again: a killed process may leave half a copy.
     """
-    with open(source, "rb") as opened, naming(path):
+    with open(source, "rb") as opened, errors_naming(path):
         path.unlink(missing_ok=True)
         with create_file(path) as file:
             shutil.copyfileobj(opened, file)
@@ -141,8 +141,8 @@ def copy_file(source: Path, path: Path) -> None:
 
 def create_file(path: Path, mode: int = 0o666) -> BinaryIO:
     """A new file to write bytes to, under its own name. Raises FileExistsError if the name is taken, also by a link."""
-    with naming(path):
-        return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | FLAGS, mode), "wb")
+    with errors_naming(path):
+        return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | OPEN_FLAGS, mode), "wb")
 
 
 def create_whole(path: Path, content: bytes, mode: int = 0o666) -> None:
@@ -150,7 +150,7 @@ def create_whole(path: Path, content: bytes, mode: int = 0o666) -> None:
 
     mode: its permissions, before the umask. On a file system without hard links the file may appear empty for a moment.
     """
-    with naming(path):
+    with errors_naming(path):
         locked, part = open_part(path, mode)
         try:
             with BufferedWriter(locked) as file:
@@ -176,11 +176,11 @@ def _link(part: Path, path: Path, content: bytes, mode: int) -> None:
 def check_writable(folder: Path) -> None:
     """Create the folder and try to write there, before hours of work are spent. Raises OSError naming the folder."""
     probe = folder / "writable"
-    with naming(folder):
+    with errors_naming(folder):
         folder.mkdir(parents=True, exist_ok=True)
         file, part = open_part(probe)
         try:
-            file.write(bytes(PROBE))
+            file.write(bytes(PROBE_BYTES))
             os.fsync(file.fileno())
         finally:
             file.close()

@@ -11,7 +11,7 @@ import stat
 from io import FileIO
 from pathlib import Path
 
-from deepdraw.runtime.parts import FLAGS, LockedFile, lock, naming, sync_folder
+from deepdraw.runtime.parts import OPEN_FLAGS, LockedFile, errors_naming, lock, sync_folder
 
 
 def append_text(path: Path, text: str) -> None:
@@ -19,7 +19,7 @@ def append_text(path: Path, text: str) -> None:
 
     A reader must expect an incomplete last line, which a power cut can leave. Raises OSError as `open_growing` does.
     """
-    with open_growing(path) as file, naming(path):
+    with open_growing(path) as file, errors_naming(path):
         end, encoded = file.tell(), text.encode("utf-8")
         try:
             if file.write(encoded) != len(encoded):
@@ -38,8 +38,10 @@ def open_growing(path: Path, end: int | None = None) -> FileIO:
     another process is writing it.
     """
     path = Path(path)
-    with naming(path):
-        file = LockedFile(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NONBLOCK", 0) | FLAGS, 0o666), "r+")
+    with errors_naming(path):
+        file = LockedFile(
+            os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NONBLOCK", 0) | OPEN_FLAGS, 0o666), "r+"
+        )
         try:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
@@ -59,6 +61,6 @@ def open_growing(path: Path, end: int | None = None) -> FileIO:
 
 def name_grown(part: Path, path: Path) -> None:
     """Rename a file or folder from `part` to `path`. It must be complete and flushed to the disk."""
-    with naming(path):
+    with errors_naming(path):
         os.replace(part, path)
     sync_folder(path.parent)

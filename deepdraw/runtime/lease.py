@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import MarkerSoftFileLock, SoftFileLease, Timeout
 
-OUTAGE = 1e9  # seconds for which the file server may be unreachable without the lease being given up
+MAX_OUTAGE = 1e9  # seconds for which the file server may be unreachable without the lease being given up
 
 
 class _CreatedFile(MarkerSoftFileLock):
@@ -44,7 +44,7 @@ class Lease(SoftFileLease, _CreatedFile):
     """
 
     def __init__(self, path: Path, *, create: Callable[[], None], beat: float) -> None:
-        super().__init__(path, lease_duration=OUTAGE, heartbeat_interval=beat, thread_local=False)
+        super().__init__(path, lease_duration=MAX_OUTAGE, heartbeat_interval=beat, thread_local=False)
         self._create = create
 
     def take(self) -> bool:

@@ -19,12 +19,12 @@ from deepdraw.runtime.files import create_whole
 from deepdraw.runtime.lease import Lease
 from deepdraw.runtime.reading import parse_json, read_bytes
 
-BEAT = 5.0  # seconds between an owner's signs of life
-SILENCE = 60.0  # seconds without a sign of life after which an owner counts as dead
-UNWRITTEN = 1.0  # seconds after which the owner of a lock that names none counts as dead
-LARGEST = 1 << 12  # bytes of a lock file
-LAST_PID = 2**31 - 1  # the largest process number on any system
-FIX = "remove it"
+HEARTBEAT = 5.0  # seconds between an owner's signs of life
+DEAD_AFTER = 60.0  # seconds without a sign of life after which an owner counts as dead
+NAMELESS_DEAD_AFTER = 1.0  # seconds after which the owner of a lock that names none counts as dead
+MAX_BYTES = 1 << 12  # bytes of a lock file
+MAX_PID = 2**31 - 1  # the largest process number on any system
+LOCK_FIX = "remove it"
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Owner:
     token: str = ""
 
 
-_held: set[Lock] = set()  # keeps the locks of this process alive: a lease that Python collects is released
+_held_locks: set[Lock] = set()  # keeps the locks of this process alive: a lease that Python collects is released
 
 
 class Lock:
@@ -52,7 +52,7 @@ class Lock:
     another machine that was stopped for so long finds `held` false when it continues.
     """
 
-    def __init__(self, path: Path, *, beat: float = BEAT, silence: float = SILENCE) -> None:
+    def __init__(self, path: Path, *, beat: float = HEARTBEAT, silence: float = DEAD_AFTER) -> None:
         self.path = path
         self._silence = silence
         self._own = json.dumps(
@@ -65,8 +65,8 @@ class Lock:
                 "token": uuid.uuid4().hex,
             }
         )
-        self._sign: tuple[str, int] | None = None  # the content of the file and the time of its last touch
-        self._sign_since = 0.0
+        self._last_seen: tuple[str, int] | None = None  # the content of the file and the time of its last touch
+        self._last_seen_change = 0.0
         self._lease = Lease(path, create=lambda: create_whole(path, self._own.encode()), beat=beat)
 
     def acquire(self) -> bool:
@@ -76,22 +76,22 @@ class Lock:
         self.clear()
         if not self._lease.take():
             return False
-        _held.add(self)
+        _held_locks.add(self)
         return True
 
     def release(self) -> None:
         """Free the lock, unless another process has taken it over."""
         taken = self._lease.is_locked
         self._lease.release()
-        _held.discard(self)
+        _held_locks.discard(self)
         if taken and self._read() == self._own:
             self.path.unlink()
 
     def clear(self) -> None:
         """Remove the lock if its owner is dead. Also finish removals that a killed process had started."""
-        sign = self._look()
-        if sign is not None and self._is_dead(sign):
-            self._clear_away(sign[0])
+        seen = self._content_and_time()
+        if seen is not None and self._is_dead(seen):
+            self._clear_away(seen[0])
         for aside in self.path.parent.glob(f"{glob.escape(self.path.name)}.{'[0-9a-f]' * 32}"):
             with suppress(OSError):
                 owner = self._parse(_content(aside))
@@ -119,8 +119,8 @@ class Lock:
     @property
     def is_taken(self) -> bool:
         """Whether another process holds the lock. For an owner on another machine only waiting shows that it died."""
-        sign = self._look()
-        return sign is not None and not self._is_dead(sign)
+        seen = self._content_and_time()
+        return seen is not None and not self._is_dead(seen)
 
     @property
     def owner_runs_here(self) -> bool:
@@ -134,7 +134,7 @@ class Lock:
         owner = self._parse(self._read())
         return f"process {owner.pid} on {shown(owner.host)}" if owner else "another process"
 
-    def _look(self) -> tuple[str, int] | None:
+    def _content_and_time(self) -> tuple[str, int] | None:
         """The content of the lock file and the time of the owner's last sign of life; None if the lock is free."""
         try:
             content = _content(self.path)  # opening makes a network file system fetch the current time of the file
@@ -143,30 +143,32 @@ class Lock:
             return None
 
     def _read(self) -> str | None:
-        sign = self._look()
-        return sign and sign[0]
+        seen = self._content_and_time()
+        return seen and seen[0]
 
     def _parse(self, content: str | None) -> Owner | None:
         """The owner that a lock file names; None if the content is not that of a lock file."""
         try:
-            owner = parse_json((content or "").encode(), Owner, path=self.path, fix=FIX)
+            owner = parse_json((content or "").encode(), Owner, path=self.path, fix=LOCK_FIX)
         except ValueError:
             return None
-        return owner if 0 < owner.pid <= LAST_PID else None
+        return owner if 0 < owner.pid <= MAX_PID else None
 
-    def _is_dead(self, sign: tuple[str, int]) -> bool:
-        owner = self._parse(sign[0])
+    def _is_dead(self, seen: tuple[str, int]) -> bool:
+        owner = self._parse(seen[0])
         if owner and (_is_gone(owner) or _is_here(owner)):
             return _is_gone(owner)
         now = time.monotonic()
-        if sign != self._sign:
-            self._sign, self._sign_since = sign, now
+        if seen != self._last_seen:
+            self._last_seen, self._last_seen_change = seen, now
         silence = self._silence
-        if owner is None and sign[0] is not UNREADABLE:
-            silence = min(silence, UNWRITTEN)
-            if time.time() - sign[1] / 1e9 > UNWRITTEN:  # compares two clocks, which is enough for a single look
+        if owner is None and seen[0] is not UNREADABLE:
+            silence = min(silence, NAMELESS_DEAD_AFTER)
+            if (
+                time.time() - seen[1] / 1e9 > NAMELESS_DEAD_AFTER
+            ):  # compares two clocks, which is enough for a single look
                 return True
-        return now - self._sign_since > silence
+        return now - self._last_seen_change > silence
 
     def _clear_away(self, dead: str) -> None:
         """Remove the lock of a dead owner. If several processes try this at once, only one of them succeeds."""
@@ -193,7 +195,7 @@ def _content(path: Path) -> str:
     if not stat.S_ISREG(status.st_mode):
         return ""
     try:
-        return read_bytes(path, largest=LARGEST).decode(errors="replace")
+        return read_bytes(path, largest=MAX_BYTES).decode(errors="replace")
     except ValueError as error:
         if isinstance(error.__cause__, PermissionError):
             return UNREADABLE

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-ALIKE = 0.6  # share of the characters that a suggestion has in common with what was written, in order
+MIN_SIMILARITY = 0.6  # share of the characters that a suggestion has in common with what was written, in order
 # Unicode categories that are left out of a comparison: dashes, underscores, spaces, and characters that are not shown.
 SEPARATORS = {"Pd", "Pc", "Zs", "Zl", "Zp", "Cc", "Cf"}
 
@@ -35,7 +35,7 @@ def nearest_names(name: str, choices: Iterable[str], number: int = 1) -> list[st
     for choice in choices:
         if choice != name:
             forms.setdefault(fold_name(choice), []).append(choice)
-    near = get_close_matches(fold_name(name), forms, n=number, cutoff=ALIKE)
+    near = get_close_matches(fold_name(name), forms, n=number, cutoff=MIN_SIMILARITY)
     return [choice for form in near for choice in forms[form]][:number]
 
 

@@ -21,9 +21,9 @@ except ImportError:  # on Windows, the parts of killed processes stay
     fcntl = None  # type: ignore[assignment]
 
 PART = re.compile(r"\..*\.[0-9a-f]{16}\.part")  # the name of a part
-LONGEST = 200  # bytes of a file's name that the name of its part repeats
-FLAGS = os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) if hasattr(os, "O_CLOEXEC") else 0
-_held: set[int] = set()  # the file descriptors through which this process holds locks
+MAX_NAME_BYTES = 200  # bytes of a file's name that the name of its part repeats
+OPEN_FLAGS = os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) if hasattr(os, "O_CLOEXEC") else 0
+_locked_descriptors: set[int] = set()  # the file descriptors through which this process holds locks
 
 
 def remove_parts(folder: Path) -> None:
@@ -34,7 +34,7 @@ def remove_parts(folder: Path) -> None:
 
 
 def _part_of(path: Path) -> Path:
-    name = path.name.encode()[:LONGEST].decode(errors="ignore")
+    name = path.name.encode()[:MAX_NAME_BYTES].decode(errors="ignore")
     return path.with_name(f".{name}.{os.urandom(8).hex()}.part")
 
 
@@ -43,7 +43,7 @@ class LockedFile(FileIO):
 
     def close(self) -> None:
         if not self.closed:
-            _held.discard(self.fileno())
+            _locked_descriptors.discard(self.fileno())
         super().close()
 
 
@@ -52,7 +52,7 @@ def open_part(path: Path, mode: int = 0o666) -> tuple[LockedFile, Path]:
     remove_abandoned(path)
     while True:
         part = _part_of(path)
-        file = LockedFile(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | FLAGS, mode), "r+")
+        file = LockedFile(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | OPEN_FLAGS, mode), "r+")
         lock(file.fileno())
         if os.fstat(file.fileno()).st_nlink:  # 0: another process removed it as abandoned, before it was locked
             return file, part
@@ -66,7 +66,7 @@ def make_part(path: Path) -> tuple[int, Path]:
         part = _part_of(path)
         part.mkdir()
         with suppress(FileNotFoundError):  # another process removed it as abandoned, before it was locked
-            descriptor = os.open(part, os.O_RDONLY | FLAGS)
+            descriptor = os.open(part, os.O_RDONLY | OPEN_FLAGS)
             lock(descriptor)
             if part.is_dir():
                 return descriptor, part
@@ -82,23 +82,23 @@ def lock(descriptor: int, wait: bool = True) -> bool:
             return False
         except OSError:  # on a file system without locks no part counts as abandoned, so none is needed
             pass
-    _held.add(descriptor)
+    _locked_descriptors.add(descriptor)
     return True
 
 
 def unlock(descriptor: int) -> None:
     """Close a file that was locked, which unlocks it."""
-    _held.discard(descriptor)
+    _locked_descriptors.discard(descriptor)
     os.close(descriptor)
 
 
 def _drop_locks_of_parent() -> None:
     """In a forked child, give up the parent's locks: they would otherwise stay when the parent is killed."""
-    null = os.open(os.devnull, os.O_RDWR | FLAGS)
-    for descriptor in _held:  # it must stay open, because a file object of the child may still close it
+    null = os.open(os.devnull, os.O_RDWR | OPEN_FLAGS)
+    for descriptor in _locked_descriptors:  # it must stay open, because a file object of the child may still close it
         os.dup2(null, descriptor, inheritable=False)
     os.close(null)
-    _held.clear()
+    _locked_descriptors.clear()
 
 
 if hasattr(os, "register_at_fork"):
@@ -119,7 +119,7 @@ def _remove_if_abandoned(part: Path) -> None:
         return
     try:
         folder = part.is_dir()
-        descriptor = os.open(part, (os.O_RDONLY if folder else os.O_RDWR) | os.O_NONBLOCK | FLAGS)
+        descriptor = os.open(part, (os.O_RDONLY if folder else os.O_RDWR) | os.O_NONBLOCK | OPEN_FLAGS)
     except OSError:
         return
     try:
@@ -135,15 +135,15 @@ def _remove_if_abandoned(part: Path) -> None:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
+def errors_naming(path: Path) -> Iterator[None]:
     """Make every OSError in the block name the requested file, instead of its part or no file."""
     try:
         yield
     except OSError as error:
-        raise named(error, path) from error
+        raise with_file_name(error, path) from error
 
 
-def named(error: OSError, path: Path) -> OSError:
+def with_file_name(error: OSError, path: Path) -> OSError:
     """The same error with the name of the file. numpy reports a full disk without an errno."""
     reason = "a link, which is not followed" if error.errno == errno.ELOOP else error.strerror or str(error)
     return OSError(error.errno or errno.EIO, reason or type(error).__name__, str(path))

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from deepdraw.runtime.display import cell, shown
 
 LINE_EVERY = 10.0  # seconds between lines if the output is no terminal
-WARM_UP = 3  # the first steps compile, allocate and start workers, so they are not measured
+WARM_UP_STEPS = 3  # the first steps compile, allocate and start workers, so they are not measured
 MEASURED = 10.0, 10  # the least seconds and steps that a forecast is based on
 
 Item = TypeVar("Item")
@@ -112,9 +112,9 @@ class Forecast:
         """Count one step, and after enough of them print the line."""
         self._done += 1
         now = time.perf_counter()
-        if self._done == WARM_UP:
+        if self._done == WARM_UP_STEPS:
             self._start, self._waited = now, 0.0
-        measured, elapsed = self._done - WARM_UP, now - self._start
+        measured, elapsed = self._done - WARM_UP_STEPS, now - self._start
         if measured < MEASURED[1] or elapsed < MEASURED[0] or self._done >= self._steps:
             return
         left = elapsed / measured * (self._steps - self._done)

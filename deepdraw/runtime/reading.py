@@ -40,9 +40,9 @@ LARGEST = {
 MACHINE_ERRORS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)  # not caused by the file itself
 # The exceptions that numpy and zipfile raise for bytes that are no array or no archive of arrays.
 NO_ARRAY = (OSError, EOFError, LookupError, MemoryError, RuntimeError, SyntaxError, TypeError, ValueError)
-DEEPEST = 100  # levels of nested mappings and lists in a YAML file
-NPY = b"\x93NUMPY\x01\x00"  # the first bytes of an npy file
-LARGEST_HEADER = 10_000  # bytes of the header of an npy file, which holds shape and dtype
+MAX_YAML_DEPTH = 100  # levels of nested mappings and lists in a YAML file
+NPY_START = b"\x93NUMPY\x01\x00"  # the first bytes of an npy file
+MAX_HEADER_BYTES = 10_000  # bytes of the header of an npy file, which holds shape and dtype
 
 
 @contextmanager
@@ -163,7 +163,7 @@ def _check_events(events: Iterator[Any]) -> None:
         if type(event).__name__ == "AliasEvent":
             raise ValueError("it has aliases, which are not followed")
         depth += type(event).__name__.endswith("StartEvent") - type(event).__name__.endswith("EndEvent")
-        if depth > DEEPEST:
+        if depth > MAX_YAML_DEPTH:
             raise ValueError("it nests too deep")
 
 
@@ -252,9 +252,9 @@ def read_npy_header(file: Any) -> tuple[tuple[int, ...], bool, Any]:
 
     import numpy as np
 
-    start = file.read(len(NPY) + 2)
-    length = int.from_bytes(start[len(NPY) :], "little")
-    if not start.startswith(NPY) or length > LARGEST_HEADER:
+    start = file.read(len(NPY_START) + 2)
+    length = int.from_bytes(start[len(NPY_START) :], "little")
+    if not start.startswith(NPY_START) or length > MAX_HEADER_BYTES:
         raise ValueError("it holds something else than arrays")
     header = ast.literal_eval(file.read(length).decode("latin1"))
     if not isinstance(header, dict) or header.keys() != {"descr", "fortran_order", "shape"}:

@@ -16,13 +16,13 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from deepdraw.runtime.failures import failure_line
 from deepdraw.runtime.files import check_writable
-from deepdraw.runtime.lock import BEAT, SILENCE, Lock
+from deepdraw.runtime.lock import DEAD_AFTER, HEARTBEAT, Lock
 from deepdraw.runtime.parts import remove_parts
 from deepdraw.runtime.paths import check_local, expand_home, possible_folder
 
 FOLDERS = (".hydra", "checkpoints", "evaluations", "plots", "tensorboard", "wandb")  # of a run directory
 POLL = 0.2  # seconds between two tries to take a lock
-TAKEOVER_WAIT = SILENCE + 2 * BEAT  # seconds to wait for the lock of an owner that may be dead
+TAKEOVER_WAIT = DEAD_AFTER + 2 * HEARTBEAT  # seconds to wait for the lock of an owner that may be dead
 
 
 @contextmanager

@@ -17,11 +17,11 @@ from typing import Any, BinaryIO
 
 from deepdraw.runtime.files import whole_file
 
-MARK = b"deepdraw sha256 "
-COMMENT = len(MARK) + 64  # bytes
-END = b"PK\x05\x06"  # the first bytes of the last record of an archive
-RECORD = 22  # bytes of that record; its last two bytes are the length of the comment
-CHUNK = 1 << 20
+SEAL_START = b"deepdraw sha256 "
+COMMENT_BYTES = len(SEAL_START) + 64  # bytes
+END_RECORD_START = b"PK\x05\x06"  # the first bytes of the last record of an archive
+END_RECORD_BYTES = 22  # bytes of that record; its last two bytes are the length of the comment
+CHUNK_BYTES = 1 << 20
 
 
 def write_sealed(path: Path, write: Callable[[Any], None]) -> None:
@@ -50,25 +50,26 @@ def check_seal(file: BinaryIO) -> bool:
 
 def _is_whole(file: BinaryIO) -> bool:
     size = file.seek(0, 2)
-    if size < RECORD:
+    if size < END_RECORD_BYTES:
         return False
-    file.seek(max(0, size - RECORD - COMMENT))
+    file.seek(max(0, size - END_RECORD_BYTES - COMMENT_BYTES))
     tail = file.read()
-    if tail[-RECORD:].startswith(END) and tail[-2:] == b"\0\0":
+    if tail[-END_RECORD_BYTES:].startswith(END_RECORD_START) and tail[-2:] == b"\0\0":
         file.seek(0)
         return _members_match(file)
-    record, comment = tail[:RECORD], tail[RECORD:]
-    if len(tail) < RECORD + COMMENT or record[-2:] != struct.pack("<H", COMMENT) or not comment.startswith(MARK):
+    record, comment = tail[:END_RECORD_BYTES], tail[END_RECORD_BYTES:]
+    is_sealed = record[-2:] == struct.pack("<H", COMMENT_BYTES) and comment.startswith(SEAL_START)
+    if len(tail) < END_RECORD_BYTES + COMMENT_BYTES or not is_sealed:
         return False
-    digest, left = sha256(), size - COMMENT - 2
+    digest, left = sha256(), size - COMMENT_BYTES - 2
     file.seek(0)
     while left:
-        chunk = file.read(min(CHUNK, left))
+        chunk = file.read(min(CHUNK_BYTES, left))
         if not chunk:
             return False
         digest.update(chunk)
         left -= len(chunk)
-    return comment == MARK + digest.hexdigest().encode()
+    return comment == SEAL_START + digest.hexdigest().encode()
 
 
 def _members_match(file: BinaryIO) -> bool:
@@ -83,7 +84,7 @@ class _Hashed(io.RawIOBase):
     """A file that hashes everything written to it, except the last two bytes, which the seal replaces."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file, self._digest, self._held = file, sha256(), b""
+        self._file, self._digest, self._last_two_bytes = file, sha256(), b""
         self.error: OSError | None = None  # the error of the disk, if there was one
 
     def writable(self) -> bool:
@@ -94,19 +95,19 @@ class _Hashed(io.RawIOBase):
         """Write bytes, as a file does."""
         content = memoryview(content).cast("B")
         if len(content) >= 2:
-            self._put(self._held)
+            self._put(self._last_two_bytes)
             self._put(content[:-2])
-            self._held = bytes(content[-2:])
+            self._last_two_bytes = bytes(content[-2:])
         else:
-            together = self._held + bytes(content)
+            together = self._last_two_bytes + bytes(content)
             self._put(together[:-2])
-            self._held = together[-2:]
+            self._last_two_bytes = together[-2:]
         return len(content)
 
     def seal(self) -> None:
         """Write the seal as the comment at the end of the archive."""
-        assert self._held == b"\0\0", "an archive with a comment of its own"
-        self._file.write(struct.pack("<H", COMMENT) + MARK + self._digest.hexdigest().encode())
+        assert self._last_two_bytes == b"\0\0", "an archive with a comment of its own"
+        self._file.write(struct.pack("<H", COMMENT_BYTES) + SEAL_START + self._digest.hexdigest().encode())
 
     def _put(self, content: bytes | memoryview) -> None:
         self._digest.update(content)

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import NoReturn
 
 
-def _show(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+def _print_uncaught(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
     """Print an uncaught exception: one line if the machine caused it, else the traceback."""
     from deepdraw.runtime.failures import drop_stdout_that_fails, failure_line, keeps_tracebacks
 
@@ -28,15 +28,15 @@ def _show(kind: type[BaseException], error: BaseException, traceback: TracebackT
         print(f"error: {line}", file=sys.stderr)
 
 
-def _flush() -> None:
+def _flush_stdout() -> None:
     """Flush stdout. If that fails, say so in one line and exit with status 1."""
     try:
         sys.stdout.flush()
     except OSError as error:
-        _end(error)
+        _exit_without_stdout(error)
 
 
-def _end(error: OSError) -> NoReturn:
+def _exit_without_stdout(error: OSError) -> NoReturn:
     os.write(2, f"error: stdout: {error.strerror}: send it to where it can be written\n".encode())
     os._exit(1)  # a normal exit would flush stdout again, and fail
 
@@ -48,6 +48,6 @@ if sys.stdout is None:
 try:
     os.write(sys.stdout.fileno(), b"")
 except OSError as error:
-    _end(error)
-sys.excepthook = _show
-atexit.register(_flush)
+    _exit_without_stdout(error)
+sys.excepthook = _print_uncaught
+atexit.register(_flush_stdout)

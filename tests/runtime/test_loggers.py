@@ -22,7 +22,7 @@ from hydra.utils import instantiate
 from PIL import Image
 
 from deepdraw.loggers.base import CSVLogger, TensorBoardLogger, WandbLogger, log_evaluation
-from deepdraw.loggers.names import on_dashboard
+from deepdraw.loggers.names import dashboard_names
 
 
 def rows(run: Path) -> list[dict[str, str]]:
@@ -101,7 +101,7 @@ def test_dashboards_find_the_names_of_the_original_project_once_each():
         "optim/backbone_lr": 8,
         "train/epoch_time": 9,
     }
-    assert on_dashboard(metrics) == {
+    assert dashboard_names(metrics) == {
         "train/loss": 1,
         "train/accuracy": 2,
         "test/accuracy": 3,
