@@ -48,7 +48,9 @@ class FileSource:
         self._key_ids = _key_ids(collection.content)
         self._check_classes()
         self._tell_copies()
-        pictures = [collection.entries[k].path for k in collection.file[collection.row < 0]]
+        pictures = [
+            collection.entries[k].path for k in collection.file[(collection.row == NONE) & (collection.bitmap == NONE)]
+        ]
         warn_of_faults(pictures, read_image, str(place))
 
     @property
