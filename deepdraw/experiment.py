@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from hydra.utils import get_object
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 
@@ -81,9 +80,6 @@ class Data:
         """Open the data source of a config and check all its splits."""
         augment: Augmentation | None = make(config.augment, "augment")
         needs_strokes = augment is not None and not isinstance(augment, ImageAugmentation)
-        kind = get_object(config.data.source._target_)
-        if needs_strokes and getattr(kind, "has_strokes", True) is False:  # before anything is opened or fetched
-            raise ValueError(NO_IMAGE_FORM.format(config.data.get("root"), type(augment).__name__))
         source: Source = make(config.data.source, "data.source")
         if needs_strokes and not source.has_strokes:
             raise ValueError(NO_IMAGE_FORM.format(config.data.get("root"), type(augment).__name__))

@@ -75,9 +75,14 @@ class ImageFolder:
         pictures = [root / file for file in files if not _is_svg(file)]
         warn_of_faults(pictures, read_image, str(root))
 
+    @property
+    def has_strokes(self) -> bool:
+        """Whether every file is an SVG."""
+        return all(map(_is_svg, self._files))
+
     def complexity(self) -> Complexity | None:
         """Strokes and points of all drawings where every file is an SVG, else None."""
-        if not all(map(_is_svg, self._files)):
+        if not self.has_strokes:
             return None
         return self._drawings(np.arange(len(self._files))).complexity()
 

@@ -41,12 +41,17 @@ class Split(Protocol):
     fingerprint: str  # changes with any drawing, label or class, or with their order
 
     @property
+    def has_strokes(self) -> bool:
+        """Whether every drawing of this split is strokes, and none is an image."""
+        ...
+
+    @property
     def labels(self) -> NDArray[np.int64]:
         """The labels [N] of all drawings in stored order; none is drawn."""
         ...
 
     def complexity(self) -> Complexity | None:
-        """Strokes and points of all drawings in stored order; None where there are images among them."""
+        """Strokes and points of all drawings in stored order; None unless `has_strokes`."""
         ...
 
     def read(

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from deepdraw.data.interfaces import Batch, Split
 from deepdraw.data.order import BalancedOrder, Order, Sampling, Share, order_of
-from deepdraw.drawings import Augmentation, AugmentingRasterizer, Rasterizer
+from deepdraw.drawings import Augmentation, AugmentingRasterizer, ImageAugmentation, Rasterizer
 from deepdraw.runtime import signals_held
 
 
@@ -71,7 +71,7 @@ class Loader:
     augment: changes the drawings, differently in every epoch. sampler: "balanced" takes every class equally often (see
     `BalancedOrder`), where None takes every drawing once.
     num_workers: processes that read and draw. 0: this process does it; "auto": one less than the available cores, at
-    most 8. Raises ValueError as `Share` does.
+    most 8. Raises ValueError as `Share` does, and for images with an augmentation of strokes alone.
     """
 
     def __init__(
@@ -89,6 +89,10 @@ class Loader:
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
+        if augment is not None and not isinstance(augment, ImageAugmentation) and not split.has_strokes:
+            raise ValueError(
+                f"{type(augment).__name__} augments strokes, and the drawings are images: set augment=none"
+            )
         self.num_drawings = int(split.block_sizes.sum())
         self._share = Share(self.num_drawings, batch_size, shuffle, rank, world_size)
         self.classes, self.batch_size, self._device = split.classes, batch_size, device

@@ -20,6 +20,8 @@ class MemorySplit:
     Raises ValueError where a label has no class.
     """
 
+    has_strokes = True
+
     def __init__(self, classes: Sequence[str], drawings: Drawings) -> None:
         if len(drawings) and int(drawings.labels.max()) >= len(classes):
             raise ValueError(f"label {drawings.labels.max()} is beyond the {len(classes)} classes: name them all")

@@ -132,6 +132,8 @@ class Shards:
 class ShardSplit:
     """One split of a set of shards: blocks of drawings, read in any order. Raises ValueError for a damaged shard."""
 
+    has_strokes = True
+
     def __init__(self, root: Path, entry: SplitEntry) -> None:
         self.classes = entry.classes
         parts = [FORMATS[0], *self.classes, *(shard.sha256 for shard in entry.shards)]

@@ -44,6 +44,11 @@ class Subset:
         """The labels of the chosen drawings [M]."""
         return self._split.labels[self._positions]
 
+    @property
+    def has_strokes(self) -> bool:
+        """That of `split`."""
+        return self._split.has_strokes
+
     def complexity(self) -> Complexity | None:
         """Strokes and points of the chosen drawings; None where there are images among those of `split`."""
         complexity = self._split.complexity()
@@ -82,6 +87,11 @@ class Joined:
     def labels(self) -> NDArray[np.int64]:
         """The labels of all drawings, in stored order."""
         return np.concatenate([self.first.labels, self.second.labels + len(self.first.classes)])
+
+    @property
+    def has_strokes(self) -> bool:
+        """Whether every drawing of both splits is strokes."""
+        return self.first.has_strokes and self.second.has_strokes
 
     def complexity(self) -> Complexity | None:
         """Strokes and points of all drawings; None where either split holds images."""
@@ -160,6 +170,11 @@ class Relabeled:
     def labels(self) -> NDArray[np.int64]:
         """The labels of all drawings, in stored order, as indices into `classes`."""
         return self._numbers[self._split.labels]
+
+    @property
+    def has_strokes(self) -> bool:
+        """That of `split`."""
+        return self._split.has_strokes
 
     def complexity(self) -> Complexity | None:
         """That of `split`."""

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 
 from deepdraw.config import check_arguments, check_config, make
 from deepdraw.data.tars import is_remote
 from deepdraw.drawings import Rasterizer
 from deepdraw.models import Classifier, ModelPlan
-from deepdraw.models.freezing import merged
+from deepdraw.models.backbones import Backbone
+from deepdraw.models.freezing import keeps_all, merged
 from deepdraw.runtime import Precision, best_checkpoint, find_device
 from deepdraw.training import load_checkpoint
 
@@ -28,7 +30,8 @@ class Trained:
 
     config: that of the run that trained it, resolved; classes: column k of the logits means `classes[k]`; rasterizer:
     draws as in training; temperature: fitted on val, divides the logits before the softmax; None if it is not known for
-    these weights; root_given: whether the command itself named the place of the data.
+    these weights; frozen: whether training left all weights of the backbone as it found them; root_given: whether the
+    command itself named the place of the data.
     """
 
     path: Path
@@ -38,12 +41,8 @@ class Trained:
     rasterizer: Rasterizer
     precision: Precision
     temperature: float | None
+    frozen: bool
     root_given: bool = False
-
-    @property
-    def frozen(self) -> bool:
-        """Whether the backbone still has the weights that training found it with (freeze=all)."""
-        return OmegaConf.select(self.config, "freeze._target_") == "deepdraw.models.freezing.everything"
 
     def source(self) -> Any:
         """The data that it was trained on, of which `split(name)` gives a Split.
@@ -86,24 +85,18 @@ def rebuild(
     if config.backbone.get("pretrained") and pretrained is not None:
         config.backbone.pretrained = pretrained
     if root is not None:
-        key = "root" if "root" in config.data.source else "file"  # of a data=csv
-        config.data[key] = config.data.source[key] = str(root)
+        config.data.root = config.data.source.root = str(root)
     on = find_device(device)
     computing = Precision(precision, on)  # type: ignore[arg-type]  # which refuses other names
     try:
         check_arguments("render", Rasterizer, checkpoint["config"]["render"])
         rasterizer = Rasterizer(**{"images": _images(config), **config.render})
-        model = ModelPlan.of(config).build(len(checkpoint["classes"]))
+        plan = ModelPlan.of(config)
+        frozen = _is_frozen(config, plan.backbone)
+        model = plan.build(len(checkpoint["classes"]))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    try:
-        model.load_state_dict(merged(checkpoint["model"]))
-    except RuntimeError as error:
-        reason = " ".join(str(error).partition("\n")[2].split())
-        raise ValueError(
-            f"{path}: its weights do not fit the network that its config builds here ({reason[:200]}): "
-            "install the versions that trained it, which its run's summary.json lists"
-        ) from error
+    _load_weights(model, checkpoint["model"], path)
     best = checkpoint.get("best") or {}
     return Trained(
         path=path,
@@ -114,8 +107,28 @@ def rebuild(
         precision=computing,
         # a last.pt tells of the best weights, which are not its own
         temperature=None if "optimizer" in checkpoint else best.get("val/temperature"),
+        frozen=frozen,
         root_given=root is not None,
     )
+
+
+def _is_frozen(config: DictConfig, backbone: Backbone) -> bool:
+    """Whether the freeze policy of a config keeps all parameters of a backbone for the whole training."""
+    if config.get("freeze") is None:
+        return False
+    return keeps_all(backbone, make(config.freeze, "freeze", backbone.layer_groups()))
+
+
+def _load_weights(model: Classifier, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Load the weights of a checkpoint, adapters merged. Raises ValueError where they are of another network."""
+    try:
+        model.load_state_dict(merged(weights))
+    except RuntimeError as error:
+        reason = " ".join(str(error).partition("\n")[2].split())
+        raise ValueError(
+            f"{path}: its weights do not fit the network that its config builds here ({reason[:200]}): "
+            "install the versions that trained it, which its run's summary.json lists"
+        ) from error
 
 
 def _sections(config: dict[str, Any], path: Path) -> DictConfig:

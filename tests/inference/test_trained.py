@@ -75,6 +75,33 @@ def test_it_knows_whether_its_backbone_stayed_as_it_was(best):
 
 
 @pytest.mark.parametrize(
+    ("policy", "frozen"),
+    [
+        ({"_target_": "own_policies.whole_backbone"}, True),
+        ({"_target_": "own_policies.all_but_the_last"}, False),
+        ({"_target_": "deepdraw.models.freezing.nothing"}, False),
+        ({"_target_": "deepdraw.models.freezing.lora", "rank": 2, "alpha": 4.0}, False),
+        (
+            {
+                "_target_": "deepdraw.models.freezing.gradual",
+                "probe_epochs": 1,
+                "blocks_per_epoch": None,
+                "epochs": 3,
+            },
+            False,
+        ),
+    ],
+)
+def test_the_parameters_say_whether_the_backbone_stayed_as_it_was(best, policy, frozen, tmp_path, monkeypatch):
+    (tmp_path / "own_policies.py").write_text(
+        "whole_backbone = lambda groups: list(groups)\nall_but_the_last = lambda groups: groups[:-2]\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    changed(best, lambda content: content["config"].update(freeze=policy))
+    assert rebuild(best, trust=["own_policies"]).frozen is frozen
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda content: content["config"]["backbone"].update(name="resnet10"), "did you mean"),

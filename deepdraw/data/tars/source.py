@@ -86,6 +86,8 @@ class TarSplit:
     classes: label k means `classes[k]`; block_sizes: int64 [num_blocks].
     """
 
+    has_strokes = False
+
     def __init__(
         self,
         index: TarIndex,

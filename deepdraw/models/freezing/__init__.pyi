@@ -1,6 +1,18 @@
 from .adapters import merged
 from .efficient import biases, lora, norms
-from .policies import blocks, everything, first, freeze, gradual, last, nothing, print_layers, thaw, will_train
+from .policies import (
+    blocks,
+    everything,
+    first,
+    freeze,
+    gradual,
+    keeps_all,
+    last,
+    nothing,
+    print_layers,
+    thaw,
+    will_train,
+)
 
 __all__ = [
     "biases",
@@ -9,6 +21,7 @@ __all__ = [
     "first",
     "freeze",
     "gradual",
+    "keeps_all",
     "last",
     "lora",
     "merged",

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from deepdraw.models.backbones import LayerGroup
+from deepdraw.models.backbones import Backbone, LayerGroup
 from deepdraw.models.classifier import Classifier
 from deepdraw.models.freezing.adapters import AdaptedGroup
 from deepdraw.runtime import cell
@@ -156,6 +156,13 @@ def will_train(model: Classifier) -> set[nn.Parameter]:
     """The parameters that train now or will train after thawing. The optimizer needs exactly these."""
     trained = {parameter for parameter in model.parameters() if parameter.requires_grad}
     return trained.union(*(group.parameters for group in _thawing(model)))
+
+
+def keeps_all(backbone: Backbone, groups: Sequence[LayerGroup]) -> bool:
+    """Whether no parameter of the backbone ever trains with these groups frozen: none thaws, none has an adapter."""
+    kept = {parameter for group in groups if not isinstance(group, ThawingGroup) for parameter in group.parameters}
+    adapted = any(isinstance(group, AdaptedGroup) and group.weights for group in groups)
+    return kept.issuperset(backbone.parameters()) and not adapted
 
 
 def _thawing(model: Classifier) -> list[ThawingGroup]:
