@@ -8,7 +8,8 @@ guesses = deepdraw.load(run).predict("cat.png")
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,8 @@ def train(
 ) -> Run:
     """Train, test and report as `python train.py OVERRIDES` does; the same directory again goes on where it stopped.
 
+    In a script that torchrun starts, all ranks call it and train one model together; rank 0 alone writes.
+
     Args:
         overrides: as on the command line: `["backbone=clip", "optimizer.lr=1e-4"]`.
         directory: of the run; by default that of `hydra.run.dir`, which is a new one named after the time.
@@ -61,7 +64,7 @@ def train(
     Raises:
         ValueError: in one line, for bad input. KeyboardInterrupt after Ctrl-C, once a checkpoint is saved.
     """
-    with one_line_values():
+    with one_line_values(), random_state_kept():
         config = compose_config("train", _listed(overrides), None if config_dir is None else Path(config_dir))
         if directory is not None:
             chosen = Path(directory).expanduser()
@@ -75,11 +78,14 @@ def train(
             experiment.fit()
             experiment.test()
             experiment.report()
-            return Run(experiment.directory)
+            # all ranks wait until rank 0 has written the report
+            return Run(experiment.ranks.broadcast_from_rank0(lambda: experiment.directory))
 
 
 def evaluate(run_or_ckpt: PathLike, split: str = "test", overrides: Sequence[str] = ()) -> dict[str, float]:
     """Evaluate as `python evaluate.py ckpt=... split=... OVERRIDES` does, and return the metrics, as `test/top1`.
+
+    In a script that torchrun starts, rank 0 alone may call it.
 
     Args:
         run_or_ckpt: a Run, a run directory (its best.pt is meant), or a checkpoint.
@@ -89,7 +95,7 @@ def evaluate(run_or_ckpt: PathLike, split: str = "test", overrides: Sequence[str
     Raises:
         ValueError: in one line, for bad input.
     """
-    with one_line_values():
+    with one_line_values(), random_state_kept():
         config = compose_config("evaluate", _listed(overrides))
         config.ckpt, config.split = os.fspath(run_or_ckpt), split
         from deepdraw.evaluation import Session  # torch: slow to import
@@ -117,7 +123,28 @@ def load(
     """
     from deepdraw.inference import Recognizer, rebuild  # torch: slow to import
 
-    return Recognizer(rebuild(run_or_ckpt, device=device, precision=precision, trust=trust))
+    with random_state_kept():  # a network is built with random weights first
+        return Recognizer(rebuild(run_or_ckpt, device=device, precision=precision, trust=trust))
+
+
+@contextmanager
+def random_state_kept() -> Iterator[None]:
+    """Give the caller back the random states of Python, NumPy and torch as they were, on all devices."""
+    import random
+
+    import numpy as np
+    import torch
+
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    used_cuda = torch.cuda.is_initialized()
+    try:
+        with torch.random.fork_rng(range(torch.cuda.device_count()) if used_cuda else ()):
+            yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+        if torch.cuda.is_initialized() and not used_cuda:
+            torch.cuda.manual_seed_all(torch.initial_seed())  # as a first use after this would have found it
 
 
 def _listed(overrides: Sequence[str]) -> list[str]:

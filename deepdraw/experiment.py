@@ -58,7 +58,12 @@ def open_experiment(config: DictConfig, directory: Path) -> Iterator[Experiment]
     ranks = Ranks.join()
     directory = ranks.broadcast_from_rank0(lambda: directory)
     with sole_writer(directory) if ranks.is_first else nullcontext():
-        yield Experiment(config, directory, ranks)
+        try:
+            experiment = Experiment(config, directory, ranks)
+        except ValueError:  # of bad input, which all ranks find alike
+            ranks.leave()
+            raise
+        yield experiment
     ranks.leave()
 
 

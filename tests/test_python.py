@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
@@ -45,6 +48,16 @@ def process_state() -> tuple:
     return handlers, sys.excepthook, torch.get_num_threads(), GlobalHydra.instance().is_initialized()
 
 
+def random_numbers() -> list[float]:
+    """The next number of each generator, which are left as they are."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    numbers = [random.random(), np.random.random(), torch.rand(1).item()]
+    random.setstate(states[0])
+    np.random.set_state(states[1])
+    torch.set_rng_state(states[2])
+    return numbers
+
+
 def test_the_same_training_twice_in_a_process_gives_the_same_bits_and_leaves_nothing_behind(small, tmp_path):
     before = process_state()
     first = deepdraw.train(small, directory=tmp_path / "a=1, b")
@@ -57,6 +70,64 @@ def test_the_same_training_twice_in_a_process_gives_the_same_bits_and_leaves_not
     assert outcome(first) == outcome(second) != {}
     assert process_state() == before
     assert not HydraConfig.initialized()
+
+
+def test_the_random_numbers_of_the_caller_are_left_alone(small, trained, tmp_path):
+    torch.manual_seed(1), np.random.seed(2), random.seed(3)
+    before = random_numbers()
+    deepdraw.train(small, directory=tmp_path / "first")
+    assert random_numbers() == before
+    deepdraw.evaluate(trained, "zeroshot", UNSHOWN)
+    assert random_numbers() == before
+    deepdraw.load(trained).predict([[[[0, 255, 255], [0, 0, 255]]]])
+    assert random_numbers() == before
+    with pytest.raises(ValueError, match="train.ema=2"):
+        deepdraw.train([*small, "train.ema=2"], directory=tmp_path / "other")
+    assert random_numbers() == before
+
+
+RANKS = """
+import os, sys
+import deepdraw
+runs = [deepdraw.train(sys.argv[1:], directory=f"run{number}") for number in range(2)]
+try:
+    deepdraw.train([*sys.argv[1:], "train.ema=2"], directory="refused")
+except ValueError as error:
+    assert "train.ema=2" in str(error)
+runs.append(deepdraw.train([*sys.argv[1:], "seed=5"]))
+assert all("test/top1" in run.metrics for run in runs)
+assert runs[0].metrics["test/loss"] == runs[1].metrics["test/loss"] != runs[2].metrics["test/loss"]
+print("directory", os.environ["RANK"], runs[2].directory.absolute(), file=sys.stderr)
+if os.environ["RANK"] == "0":
+    deepdraw.evaluate(runs[0], "zeroshot", ["data.num_workers=0", "features.dir=null", "pictures=false"])
+else:
+    try:
+        deepdraw.evaluate(runs[0])
+    except ValueError as error:
+        print(error, file=sys.stderr)
+"""
+
+
+@pytest.mark.slow
+def test_ranks_of_torchrun_train_several_times_together(small, tmp_path):
+    script = tmp_path / "ranks.py"
+    script.write_text(RANKS)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-addr=127.0.0.1"]
+    done = subprocess.run(
+        [*command, f"--master-port={port}", str(script), *small],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    directories = dict(re.findall(r"directory (\d) (\S+)", done.stderr))
+    assert directories["0"] == directories["1"]
+    assert (Path(directories["0"]) / "summary.json").exists()
+    assert "an evaluation is the work of one process" in done.stderr
 
 
 def test_it_trains_as_the_command_does(small, train, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ class Session:
 
     def __init__(self, config: DictConfig) -> None:
         keep_freed_memory()
+        if os.environ.get("RANK", "0") != "0":
+            raise ValueError("an evaluation is the work of one process: start it without torchrun, or on rank 0 alone")
         expand_homes(config)
         check_evaluation(config, {"features": FeatureOptions})
         self.config = config

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import count
 from typing import TypeVar
 
 import torch
@@ -16,6 +17,8 @@ from torch.nn.parallel import DistributedDataParallel
 TIMEOUT = timedelta(minutes=10)  # for a rank that is alive but silent, such as one that writes to a slow disk
 
 Value = TypeVar("Value")
+
+_trainings = count()  # that this process has joined
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,11 @@ class Ranks:
             # With --gpus-per-task a rank sees only its own GPU.
             torch.cuda.set_device(number_on_node % torch.cuda.device_count())
             backend = "cpu:gloo,cuda:nccl"
-        distributed.init_process_group(backend, init_method=meeting, rank=number, world_size=size, timeout=TIMEOUT)
+        store, _, _ = next(distributed.rendezvous(meeting, number, size, timeout=TIMEOUT))
+        store.set_timeout(TIMEOUT)
+        # A prefix of its own for each training of a process: the addresses of the one before are still in the store.
+        store = distributed.PrefixStore(f"training {next(_trainings)}", store)
+        distributed.init_process_group(backend, store=store, rank=number, world_size=size, timeout=TIMEOUT)
         if number > 0:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return cls(number, size)
