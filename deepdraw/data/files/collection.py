@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 
 from deepdraw.data.files.layout import Entry
 from deepdraw.drawings import SUFFIXES, Broken, Drawings, Sketch, read_image, read_sketches, read_svg
-from deepdraw.runtime import LARGEST, read_bytes, suffix_among
+from deepdraw.runtime import LARGEST, read_bytes, shown, suffix_among
 
 NONE = -1  # in place of the number of strokes, or of a bitmap, that a drawing has not
 MOST_BROKEN = 0.01  # of the drawings of a file of strokes
@@ -53,7 +54,7 @@ def read_collection(entries: Sequence[Entry], name: str) -> Collection:
     with ThreadPoolExecutor(min(8, cpu_count() or 1)) as threads:
         contents = threads.map(lambda entry: _read(entry.path), entries)
         disable = len(entries) < 1000 or not console.is_terminal
-        parts = list(track(contents, f"reading {name}", len(entries), console=console, disable=disable))
+        parts = list(track(contents, f"reading {escape(shown(name))}", len(entries), console=console, disable=disable))
     num_drawings = [len(part.content) for part in parts]
     if sum(num_drawings) > MOST_DRAWINGS:
         raise ValueError(f"{name} holds {sum(num_drawings):,} drawings, more than {MOST_DRAWINGS:,}: {FRESH}")
