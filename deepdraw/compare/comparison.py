@@ -16,6 +16,7 @@ from deepdraw.report import NONE, Described, title
 _OTHER_METRICS = ("harmonic", "seen", "unseen", "top1", "top5", "mean_class_accuracy", "loss", "ece")
 _ENDINGS = (*_OTHER_METRICS, "top10", "map3", "macro_f1", "loss_scaled", "ece_scaled", "aurc", "temperature")
 OTHER_CLASSES = "other classes"  # the remark of a run that is not ranked with the others
+BEST = "best"  # the remark of the run that the others are paired with
 
 
 @dataclass(frozen=True)
@@ -114,40 +115,18 @@ def _with_differences(rows: Sequence[Row], metric: str) -> tuple[list[Row], str,
     best: tuple[Row, Predictions] | None = None
     compared, notes = [], []
     for row in rows:
-        again = command(row.run.directory, row.run.split)
-        if row.remark == OTHER_CLASSES:
-            compared.append(replace(row, num_drawings=len(Predictions.load(row.run.predictions_file))))
-            continue
-        if not row.run.predictions_file.exists():
+        file = row.run.predictions_file
+        if not file.exists():
             compared.append(replace(row, remark="no predictions"))
+            again = command(row.run.directory, row.run.split)
             notes.append(f"run {row.name} kept no predictions to compare: {again}")
             continue
-        predictions = Predictions.load(row.run.predictions_file)
-        right = predictions.ranks < depth
-        row = replace(row, num_drawings=len(predictions))
-        if (share := _share_right(row.run, metric, depth)) is not None and abs(share - right.mean()) > 1e-6:
-            compared.append(replace(row, remark="other predictions"))
-            notes.append(
-                f"run {row.name} kept the predictions of another evaluation, {100 * right.mean():.2f} % of them right: "
-                f"{again}, with the protocol of {metric}"
-            )
-        elif best is None:
-            best = row, predictions
-            compared.append(replace(row, remark="best"))
-        else:
-            try:
-                at, best_at = common(predictions, best[1])
-            except NotComparable as error:
-                compared.append(replace(row, remark="not comparable"))
-                notes.append(f"run {row.name} is not comparable with run {best[0].name}: {error}")
-            else:
-                found = difference(right[at], (best[1].ranks < depth)[best_at])
-                compared.append(replace(row, num_drawings=found.num_drawings, difference=found))
-                if found.num_drawings < max(len(predictions), len(best[1])):
-                    notes.append(
-                        f"run {row.name} was evaluated on {len(predictions):,} drawings and run {best[0].name} on "
-                        f"{len(best[1]):,}, of which {found.num_drawings:,} are the same: only these are paired"
-                    )
+        predictions = Predictions.load(file)
+        paired, note = _paired(replace(row, num_drawings=len(predictions)), predictions, best, metric, depth)
+        if best is None and paired.remark == BEST:
+            best = paired, predictions
+        compared.append(paired)
+        notes += [note] if note else []
     notes += _note_on_classes(rows)
     paired_metric = f"top{depth}"
     p_values = [row.difference.p_value for row in compared if row.difference]
@@ -158,6 +137,40 @@ def _with_differences(rows: Sequence[Row], metric: str) -> tuple[list[Row], str,
     corrected = iter(holm(p_values, num_pairs))
     compared = [replace(row, p_value=next(corrected)) if row.difference else row for row in compared]
     return compared, paired_metric, [_explain_differences(best[0], metric, paired_metric, num_runs, num_pairs), *notes]
+
+
+def _paired(
+    row: Row, predictions: Predictions, best: tuple[Row, Predictions] | None, metric: str, depth: int
+) -> tuple[Row, str]:
+    """A row with its difference to the best, or with the remark that stands in its place, and a note if it needs one.
+
+    best: None where no row before this one can be the best. A prediction is right within the first `depth` classes.
+    """
+    right = predictions.ranks < depth
+    if row.remark == OTHER_CLASSES:
+        return row, ""
+    if (share := _share_right(row.run, metric, depth)) is not None and abs(share - right.mean()) > 1e-6:
+        again = command(row.run.directory, row.run.split)
+        return replace(row, remark="other predictions"), (
+            f"run {row.name} kept the predictions of another evaluation, {100 * right.mean():.2f} % of them right: "
+            f"{again}, with the protocol of {metric}"
+        )
+    if best is None:
+        return replace(row, remark=BEST), ""
+    best_row, best_predictions = best
+    try:
+        at, best_at = common(predictions, best_predictions)
+    except NotComparable as error:
+        note = f"run {row.name} is not comparable with run {best_row.name}: {error}"
+        return replace(row, remark="not comparable"), note
+    found = difference(right[at], (best_predictions.ranks < depth)[best_at])
+    row = replace(row, num_drawings=found.num_drawings, difference=found)
+    if found.num_drawings == max(len(predictions), len(best_predictions)):
+        return row, ""
+    return row, (
+        f"run {row.name} was evaluated on {len(predictions):,} drawings and run {best_row.name} on "
+        f"{len(best_predictions):,}, of which {found.num_drawings:,} are the same: only these are paired"
+    )
 
 
 def _explain_differences(best: Row, metric: str, paired_metric: str, num_runs: int, num_pairs: int) -> str:

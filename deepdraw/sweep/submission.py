@@ -70,33 +70,45 @@ def write_jobs(
     """
     setup_globals()
     directory = Path(config.hydra.sweep.dir)
-    task = Path(inspect.getfile(inspect.unwrap(task_function))).absolute()
-    jobs, parts, configs_by_metric = [], [], {}
-    for number, overrides in enumerate(job_overrides, first):
-        composed = context.config_loader.load_sweep_config(config, list(overrides))
+    configs = [context.config_loader.load_sweep_config(config, list(overrides)) for overrides in job_overrides]
+    jobs = []
+    for number, (overrides, composed) in enumerate(zip(job_overrides, configs, strict=True), first):
         job = Job(number, list(overrides), write_config(directory, composed, number))
         if not inside(directory, job.directory):
             raise ValueError(f"{job.directory} is not in {directory}: choose a hydra.sweep.subdir that is")
         jobs.append(job)
-        parts.append({key: part for key, part in _plain(composed).items() if key != "hydra"})
-        configs_by_metric[str(parts[-1].get("metric"))] = composed
-    packages, copy = own_packages(parts), directory / "code" if snapshot else None
-    if first:
-        packages = sorted({*packages, *read_sweep(directory).code["packages"]})
-    if copy:
-        if first:
-            copy_packages(packages, copy)  # those that no earlier batch named
-        else:
-            _remove_unfinished_copy(copy)
-            copy_code(task, copy, packages, _own_configs(config))
-        task = copy / task.name
-    if not first:
-        check_import(copy or PACKAGE.parent)
-    code = {"commit": git_commit(), "digest": digest(task, packages, copy), "packages": packages}
-    better = find_better(objective, configs_by_metric.values())
+    task = Path(inspect.getfile(inspect.unwrap(task_function))).absolute()
+    plain = [{key: part for key, part in _plain(composed).items() if key != "hydra"} for composed in configs]
+    task, code = _keep_code(
+        directory, task, own_packages(plain), _own_configs(config), is_first=not first, snapshot=snapshot
+    )
+    by_metric = {str(part.get("metric")): composed for part, composed in zip(plain, configs, strict=True)}
+    better = find_better(objective, by_metric.values())
     sweep = write_sweep(directory, launcher, objective, jobs, task=str(task), code=code, better=better)
     claimed.release()
     return sweep, jobs
+
+
+def _keep_code(
+    directory: Path, task: Path, packages: Sequence[str], configs: Sequence[Path], *, is_first: bool, snapshot: bool
+) -> tuple[Path, dict[str, Any]]:
+    """Copy what the jobs of a batch run and no earlier batch copied. Returns the task that they run, and its version.
+
+    packages, configs: the user's own. Without `snapshot` nothing is copied.
+    """
+    if not is_first:
+        packages = sorted({*packages, *read_sweep(directory).code["packages"]})
+    copy = directory / "code" if snapshot else None
+    if copy:
+        if is_first:
+            _remove_unfinished_copy(copy)
+            copy_code(task, copy, packages, configs)
+        else:
+            copy_packages(packages, copy)
+        task = copy / task.name
+    if is_first:
+        check_import(copy or PACKAGE.parent)
+    return task, {"commit": git_commit(), "digest": digest(task, packages, copy), "packages": packages}
 
 
 def _plain(config: DictConfig) -> dict[Any, Any]:
