@@ -36,7 +36,7 @@ from deepdraw.evaluation import (
 )
 from deepdraw.features import Encoder, FeatureLoader, FeatureOptions, cached_features
 from deepdraw.models import ModelPlan
-from deepdraw.models.freezing import freeze, print_layers
+from deepdraw.models.freezing import freeze, print_layers, will_train
 from deepdraw.models.layers import synchronize_batch_norms
 from deepdraw.report import plot_data, print_classes, print_table, write_training
 from deepdraw.runtime import Precision, Ranks, describe_run, find_device, keep_freed_memory, open_run, sole_writer
@@ -288,4 +288,10 @@ class Experiment:
         """What a checkpoint holds beside the weights."""
         backbone = self.model.backbone
         preprocessing = {**self.config["render"], "mean": list(backbone.mean), "std": list(backbone.std)}
-        return {"config": self.config, "classes": self.data.classes, "preprocessing": preprocessing}
+        frozen = not will_train(self.model) & set(backbone.parameters())
+        return {
+            "config": self.config,
+            "classes": self.data.classes,
+            "preprocessing": preprocessing,
+            "frozen": frozen,
+        }

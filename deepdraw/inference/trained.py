@@ -20,6 +20,7 @@ from deepdraw.models.freezing import keeps_all, merged
 from deepdraw.runtime import Precision, best_checkpoint, find_device
 from deepdraw.training import load_checkpoint
 
+POLICIES = "deepdraw.models.freezing."
 DRAWS = "deepdraw.data.doodles.open_doodles"  # which writes where there is nothing yet
 DRAWN_FROM_STROKES = (DRAWS, "deepdraw.data.Shards")
 
@@ -92,7 +93,7 @@ def rebuild(
         check_arguments("render", Rasterizer, checkpoint["config"]["render"])
         rasterizer = Rasterizer(**{"images": _images(config), **config.render})
         plan = ModelPlan.of(config)
-        frozen = _is_frozen(config, plan.backbone)
+        frozen = _is_frozen(checkpoint, config, plan.backbone)
         model = plan.build(len(checkpoint["classes"]))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
@@ -112,11 +113,17 @@ def rebuild(
     )
 
 
-def _is_frozen(config: DictConfig, backbone: Backbone) -> bool:
-    """Whether the freeze policy of a config keeps all parameters of a backbone for the whole training."""
-    if config.get("freeze") is None:
-        return False
-    return keeps_all(backbone, make(config.freeze, "freeze", backbone.layer_groups()))
+def _is_frozen(checkpoint: Mapping[str, Any], config: DictConfig, backbone: Backbone) -> bool:
+    """Whether training left all parameters of the backbone as they were.
+
+    Deepdraw's own freeze policies are asked again. One of another package may be any function, and the config is that
+    of the checkpoint, so it is not run: training wrote down what it did.
+    """
+    policy = config.get("freeze")
+    target = policy.get("_target_") if isinstance(policy, DictConfig) else None
+    if isinstance(target, str) and target.startswith(POLICIES):
+        return keeps_all(backbone, make(policy, "freeze", backbone.layer_groups()))
+    return checkpoint.get("frozen") is True
 
 
 def _load_weights(model: Classifier, weights: Mapping[str, Tensor], path: Path) -> None:

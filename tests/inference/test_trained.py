@@ -77,8 +77,7 @@ def test_it_knows_whether_its_backbone_stayed_as_it_was(best):
 @pytest.mark.parametrize(
     ("policy", "frozen"),
     [
-        ({"_target_": "own_policies.whole_backbone"}, True),
-        ({"_target_": "own_policies.all_but_the_last"}, False),
+        ({"_target_": "deepdraw.models.freezing.first", "n": 1}, False),
         ({"_target_": "deepdraw.models.freezing.nothing"}, False),
         ({"_target_": "deepdraw.models.freezing.lora", "rank": 2, "alpha": 4.0}, False),
         (
@@ -92,13 +91,21 @@ def test_it_knows_whether_its_backbone_stayed_as_it_was(best):
         ),
     ],
 )
-def test_the_parameters_say_whether_the_backbone_stayed_as_it_was(best, policy, frozen, tmp_path, monkeypatch):
-    (tmp_path / "own_policies.py").write_text(
-        "whole_backbone = lambda groups: list(groups)\nall_but_the_last = lambda groups: groups[:-2]\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
+def test_the_parameters_say_whether_the_backbone_stayed_as_it_was(best, policy, frozen):
     changed(best, lambda content: content["config"].update(freeze=policy))
-    assert rebuild(best, trust=["own_policies"]).frozen is frozen
+    assert rebuild(best).frozen is frozen
+
+
+def test_a_policy_of_another_package_is_not_run_and_training_has_written_what_it_did(best, tmp_path, monkeypatch):
+    (tmp_path / "own_policies.py").write_text("def policy(groups):\n    raise AssertionError('it was run')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert load_checkpoint(best)["frozen"] is False
+    changed(best, lambda content: content["config"].update(freeze={"_target_": "own_policies.policy"}))
+    assert not rebuild(best, trust=["own_policies"]).frozen
+    changed(best, lambda content: content.update(frozen=True))
+    assert rebuild(best, trust=["own_policies"]).frozen
+    changed(best, lambda content: content.pop("frozen"))
+    assert not rebuild(best, trust=["own_policies"]).frozen
 
 
 @pytest.mark.parametrize(
