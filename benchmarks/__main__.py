@@ -26,6 +26,7 @@ from deepdraw.runtime import options as key_values
 BENCHMARKS = {
     "data": "images per second on one core: strokes, against the original project's image shards",
     "evaluation": "an evaluation with all its metrics and pictures, against the bare forward pass",
+    "folder": "accuracy of a training on a folder of images, SVG and strokes, against the same drawings in shards",
     "freezing": "a training step with frozen blocks, against the original project's way of freezing",
     "model": "images per second forward and in training, as a share of what the device can do, and cores to feed it",
     "preparation": "drawings prepared per second of a core, from official files to shards, and the memory it takes",
