@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from hydra.utils import get_object
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 
@@ -42,7 +43,9 @@ from deepdraw.report import plot_data, print_classes, print_table, write_trainin
 from deepdraw.runtime import Precision, Ranks, describe_run, find_device, keep_freed_memory, open_run, sole_writer
 from deepdraw.training import Checkpoints, Fitter, Recipe, State, Training, average, balanced_weights, encodes_once
 
-NO_IMAGE_FORM = "data.root={} holds images, which augment={} does not change: set augment=none"
+NO_IMAGE_FORM = (
+    "data.root={} holds images, which augment={} changes as strokes alone: set augment=none or render.images=drawing"
+)
 SPLITS = ("train", "val", "test")
 
 
@@ -84,7 +87,11 @@ class Data:
     def of(cls, config: DictConfig, device: torch.device, ranks: Ranks) -> Data:
         """Open the data source of a config and check all its splits."""
         augment: Augmentation | None = make(config.augment, "augment")
-        needs_strokes = augment is not None and not isinstance(augment, ImageAugmentation)
+        changes_images = config.render.images == "drawing" or isinstance(augment, ImageAugmentation)
+        needs_strokes = augment is not None and not changes_images
+        kind = get_object(config.data.source._target_)
+        if needs_strokes and getattr(kind, "has_strokes", True) is False:  # before anything is opened or fetched
+            raise ValueError(NO_IMAGE_FORM.format(config.data.get("root"), type(augment).__name__))
         source: Source = make(config.data.source, "data.source")
         if needs_strokes and not source.has_strokes:
             raise ValueError(NO_IMAGE_FORM.format(config.data.get("root"), type(augment).__name__))

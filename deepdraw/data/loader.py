@@ -89,7 +89,8 @@ class Loader:
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        if augment is not None and not isinstance(augment, ImageAugmentation) and not split.has_strokes:
+        changes_images = rasterizer.images == "drawing" or isinstance(augment, ImageAugmentation)
+        if augment is not None and not changes_images and not split.has_strokes:
             raise ValueError(
                 f"{type(augment).__name__} augments strokes, and the drawings are images: set augment=none"
             )

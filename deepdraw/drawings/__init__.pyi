@@ -3,7 +3,7 @@ from .bulk import NOT_SAID, Bulk, read_bulk
 from .files import SUFFIXES, Broken, Sketch, read_sketches
 from .image_check import ImageCheck, warn_of_faults
 from .image_headers import JPEG_SIGNATURE, NO_IMAGE, PNG_SIGNATURE, check_size, image_size, is_image
-from .images import decode, draw_image, fit_to_square, gray_image, read_image, trace_drawing
+from .images import blank, decode, draw_image, fit_to_square, gray_image, read_image, trace_drawing
 from .ink import Fault, find_fault, is_light_on_dark
 from .kinds import DRAWING_SUFFIXES, IMAGE_SUFFIXES, reason_not_read, word_of
 from .packed import Complexity, Drawings, hash_text, mix, ranges
@@ -36,6 +36,7 @@ __all__ = [
     "Polarity",
     "Rasterizer",
     "Sketch",
+    "blank",
     "check_size",
     "decode",
     "draw_image",

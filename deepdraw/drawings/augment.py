@@ -135,11 +135,11 @@ class AugmentingRasterizer(Rasterizer):
 
         Raises TypeError where the augmentation has no form for images.
         """
-        if not isinstance(self._augment, ImageAugmentation):
-            raise TypeError(f"{type(self._augment).__name__} has no change_image")
         if self.images == "drawing":
             drawings = trace_drawing(image, key_id)
             return self(drawings)[0] if len(drawings) else blank(self)
+        if not isinstance(self._augment, ImageAugmentation):
+            raise TypeError(f"{type(self._augment).__name__} has no change_image")
         size = self.size
         if max(image.shape) > 2 * size:  # more pixels would cost time and change nothing
             image = shrink(image, 2 * size)

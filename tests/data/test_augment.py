@@ -215,7 +215,7 @@ class OfStrokesAlone:
 def test_images_are_not_augmented_by_what_has_no_form_for_them_and_nothing_is_read_to_say_so(train):
     own = f"augment={{_target_:{__name__}.OfStrokesAlone}}"
     with pytest.raises(SystemExit, match="OfStrokesAlone.*set augment=none"):
-        train("data=tars", "data.root=http://nowhere.invalid/tars", own)
+        train("data=tars", "data.root=http://nowhere.invalid/tars", own, "render.images=canvas")
 
 
 @pytest.mark.parametrize("strength", [{"rotation": -1}, {"dropout": 1.1}, {"line_width": 0.7}, {"jitter": 1}])

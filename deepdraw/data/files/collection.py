@@ -47,6 +47,11 @@ class Collection:
     bitmaps: NDArray[np.uint8]
     num_broken: int
 
+    def image(self, number: int) -> NDArray[np.uint8]:
+        """A drawing that is an image, gray [H, W]. Raises ValueError, naming the file, if it does not decode."""
+        bitmap = self.bitmap[number]
+        return self.bitmaps[bitmap] if bitmap != NONE else read_image(self.entries[self.file[number]].path)
+
 
 def read_collection(entries: Sequence[Entry], name: str) -> Collection:
     """Read every file. Raises ValueError, naming the first file, for one that holds no drawing or is damaged."""

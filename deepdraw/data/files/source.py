@@ -15,7 +15,7 @@ from deepdraw.data.files.split import FileSplit
 from deepdraw.data.files.split_rule import OPEN, SPLITS, TEST, TRAIN, VAL, ZEROSHOT, complete
 from deepdraw.data.files.table import table_layout
 from deepdraw.data.shard_index import MOST_CLASSES
-from deepdraw.drawings import mix, read_image, warn_of_faults
+from deepdraw.drawings import mix, warn_of_faults
 from deepdraw.runtime import did_you_mean, existing_file, existing_folder, normal_name
 
 log = logging.getLogger(__name__)
@@ -48,10 +48,8 @@ class FileSource:
         self._key_ids = _key_ids(collection.content)
         self._check_classes()
         self._tell_copies()
-        pictures = [
-            collection.entries[k].path for k in collection.file[(collection.row == NONE) & (collection.bitmap == NONE)]
-        ]
-        warn_of_faults(pictures, read_image, str(place))
+        is_file = (collection.row == NONE) & (collection.bitmap == NONE)
+        warn_of_faults(np.flatnonzero(is_file).tolist(), collection.image, str(place))
 
     @property
     def splits(self) -> list[str]:

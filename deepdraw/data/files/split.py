@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepdraw.data.files.collection import NONE, Collection
-from deepdraw.drawings import Complexity, Rasterizer, mix, place_image, ranges, read_image
+from deepdraw.drawings import Complexity, Drawings, Rasterizer, blank, mix, place_image, ranges, trace_drawing
 
 BLOCK = 512  # drawings
 
@@ -31,29 +31,25 @@ class FileSplit:
         key_ids: NDArray[np.uint64],
     ) -> None:
         order = np.argsort(mix(key_ids, "order"), kind="stable")
-        chosen = chosen[order]
         self.classes = list(classes)
         self.labels, self.key_ids = labels[order], key_ids[order]
         self.block_sizes = np.diff(np.append(np.arange(0, len(order), BLOCK), len(order)))
         digest = sha256("\n".join(["files", *self.classes]).encode())
         digest.update(self.key_ids.tobytes() + self.labels.tobytes())
         self.fingerprint = digest.hexdigest()
-        self._files = [collection.entries[file].path for file in collection.file[chosen]]
-        row, bitmap = collection.row[chosen], collection.bitmap[chosen]
-        is_drawn, is_bitmap = row != NONE, bitmap != NONE
-        self._row, self._bitmap = _renumbered(is_drawn), _renumbered(is_bitmap)
-        self._bitmaps = collection.bitmaps[bitmap[is_bitmap]]
-        drawn = collection.strokes.take(row[is_drawn])
-        self._strokes = replace(drawn, labels=self.labels[is_drawn].astype(np.uint16), key_ids=self.key_ids[is_drawn])
+        self._collection, self._chosen = collection, chosen[order]
+        self._traced: dict[int, Drawings] = {}  # by the number in the collection; tracing takes longer than drawing
 
     @property
     def has_strokes(self) -> bool:
-        """Whether all drawings are strokes, and none is an image."""
-        return bool((self._row != NONE).all())
+        """Whether every drawing is strokes, and none is an image."""
+        return bool((self._collection.row[self._chosen] != NONE).all())
 
     def complexity(self) -> Complexity | None:
         """Strokes and points of all drawings; None where there are images among them."""
-        return self._strokes.complexity() if self.has_strokes else None
+        if not self.has_strokes:
+            return None
+        return self._collection.strokes.complexity().take(self._collection.row[self._chosen])
 
     def read(
         self, blocks: NDArray[np.int64], rows: NDArray[np.int64], rasterizer: Rasterizer, images: NDArray[np.uint8]
@@ -64,20 +60,25 @@ class FileSplit:
         """
         blocks = np.asarray(blocks, np.int64)
         positions = ranges(blocks * BLOCK, self.block_sizes[blocks])[rows]
-        row, key_ids = self._row[positions], self.key_ids[positions]
-        is_drawn = row != NONE
-        if is_drawn.any():
-            images[is_drawn] = rasterizer(self._strokes.take(row[is_drawn]))
-        for i in np.flatnonzero(~is_drawn):
-            images[i] = place_image(self._image(positions[i]), int(key_ids[i]), rasterizer)
-        return self.labels[positions], key_ids
+        chosen, labels, key_ids = self._chosen[positions], self.labels[positions], self.key_ids[positions]
+        row = self._collection.row[chosen]
+        parts, places = [self._collection.strokes.take(row[row != NONE])], [np.flatnonzero(row != NONE)]
+        for i in np.flatnonzero(row == NONE):
+            if rasterizer.images == "canvas":
+                images[i] = place_image(self._collection.image(chosen[i]), int(key_ids[i]), rasterizer)
+            elif len(traced := self._trace(chosen[i])):
+                parts.append(traced)
+                places.append(np.array([i]))
+            else:
+                images[i] = blank(rasterizer)
+        at, drawings = np.concatenate(places), Drawings.concatenate(parts)
+        if len(at):
+            drawings = replace(drawings, labels=labels[at].astype(np.uint16), key_ids=key_ids[at])
+            images[at] = rasterizer(drawings)
+        return labels, key_ids
 
-    def _image(self, position: int) -> NDArray[np.uint8]:
-        """A drawing that is an image, gray [H, W] and dark on light."""
-        bitmap = self._bitmap[position]
-        return read_image(self._files[position]) if bitmap == NONE else self._bitmaps[bitmap]
-
-
-def _renumbered(chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """The number of each drawing among those that are chosen, or NONE."""
-    return np.where(chosen, np.cumsum(chosen) - 1, NONE)
+    def _trace(self, number: int) -> Drawings:
+        """The lines of an image of the collection, as one drawing; none where there is no ink."""
+        if number not in self._traced:
+            self._traced[number] = trace_drawing(self._collection.image(number))
+        return self._traced[number]
