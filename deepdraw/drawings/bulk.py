@@ -66,10 +66,10 @@ class Bulk:
         return Bulk(self.drawings.take(indices), self.recognized[indices], self.num_empty_strokes[indices])
 
 
-def read_bulk(path: Path) -> Iterator[Bulk | Broken]:
+def read_bulk(path: Path, word: str | None = None) -> Iterator[Bulk | Broken]:
     """Read the drawings of one file of strokes, as `read_sketches` does, many at a time."""
     sketches: list[Sketch] = []
-    for item in _read(path):
+    for item in _read(path, word or word_of(path)):
         if isinstance(item, Sketch):
             sketches.append(item)
         if sketches and (isinstance(item, Bulk) or len(sketches) == TOGETHER):
@@ -81,8 +81,8 @@ def read_bulk(path: Path) -> Iterator[Bulk | Broken]:
         yield Bulk.pack(sketches)
 
 
-def _read(path: Path) -> Iterator[Bulk | Sketch | Broken]:
-    word, form = word_of(path), suffix_among(path.name.lower().removesuffix(".gz"), (".ndjson", ".bin"))
+def _read(path: Path, word: str) -> Iterator[Bulk | Sketch | Broken]:
+    form = suffix_among(path.name.lower().removesuffix(".gz"), (".ndjson", ".bin"))
     if form == ".bin":
         with open_unpacked(path) as file:
             yield from _read_bin(file, path, word)
@@ -90,7 +90,7 @@ def _read(path: Path) -> Iterator[Bulk | Sketch | Broken]:
         with open_unpacked(path) as file:
             yield from _read_ndjson(file, word)
     else:
-        yield from read_sketches(path)
+        yield from read_sketches(path, word=word)
 
 
 def _read_ndjson(file: BinaryIO, word: str) -> Iterator[Bulk | Sketch | Broken]:

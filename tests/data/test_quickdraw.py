@@ -154,6 +154,27 @@ def test_a_misnamed_file_is_refused_before_any_is_read(source, tmp_path):
         find_files(source)
 
 
+def test_the_word_of_its_drawings_beats_the_name_of_a_file(source, tmp_path):
+    whole = run(f"source={source}", f"root={tmp_path / 'whole'}")
+    (source / "zebra.ndjson").rename(source / "drawings.ndjson")
+    (source / "yoga.ndjson").rename(source / "airplane 2.ndjson")
+    lines = [line(2000 + k, "Airplane") for k in range(NUM_EACH)]
+    write(source / "airplane.ndjson", ["broken\n", *lines])
+    assert find_files(source) == {
+        "zebra": source / "drawings.ndjson",
+        "yoga": source / "airplane 2.ndjson",
+        "airplane": source / "airplane.ndjson",
+        "ambulance": source / "ambulance.ndjson",
+    }
+    assert key_ids(run(f"source={source}", f"root={tmp_path / 'again'}")) == key_ids(whole)
+    write(source / "cat.ndjson", [line(1, "kitty")])
+    with pytest.raises(ValueError, match=r"cat\.ndjson, by the word 'kitty' of its first drawing, is named after no"):
+        find_files(source)
+    write(source / "cat.ndjson", [line(1, "zebra")])
+    with pytest.raises(ValueError, match=r"both cat\.ndjson and drawings\.ndjson"):
+        find_files(source)
+
+
 @pytest.mark.parametrize("content", ["", "unrecognized", "without a point"])
 def test_a_category_left_without_drawings_is_named(source, tmp_path, caplog, content):
     lines = [line(k, "zebra", recognized=False) for k in range(9)] if content == "unrecognized" else []

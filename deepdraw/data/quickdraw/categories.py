@@ -1,6 +1,6 @@
 """The 345 category names of Quick, Draw!, and the 70 of them that are held out for zero-shot evaluation."""
 
-from deepdraw.runtime import did_you_mean
+from deepdraw.runtime import did_you_mean, fold_name
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -53,8 +53,13 @@ stairs, stitches, sweater, toe, toothpaste, tornado, tractor, tree, waterslide, 
 SEEN = tuple(name for name in CATEGORIES if name not in set(UNSEEN))
 
 
-def check_category(name: str, where: object) -> None:
-    """Raise ValueError, naming the nearest official name, if `name`, found at `where`, is none."""
-    if name not in CATEGORIES:
+def check_category(name: str, where: object) -> str:
+    """The official name of a category, which may be written in any case and with `_` or `-` for spaces.
+
+    Raises ValueError, naming the nearest official name, if `name`, found at `where`, is none.
+    """
+    official = {fold_name(category): category for category in CATEGORIES}.get(fold_name(name))
+    if official is None:
         hint = did_you_mean(name, CATEGORIES, "{!r}") or "name it after one of categories.txt, or take it away"
         raise ValueError(f"{where} is named after no Quick, Draw! category: {hint}")
+    return official

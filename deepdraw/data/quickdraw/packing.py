@@ -17,7 +17,7 @@ from rich.progress import track
 from deepdraw.data.external_sort import SortedDrawings, SortedPart, write_sorted
 from deepdraw.data.quickdraw.categories import check_category
 from deepdraw.data.quickdraw.splits import SPLIT_NAMES, SPLIT_RULES, select
-from deepdraw.drawings import NOT_SAID, SUFFIXES, Broken, Bulk, Drawings, read_bulk, reason_not_read, word_of
+from deepdraw.drawings import NOT_SAID, SUFFIXES, Broken, Bulk, Drawings, own_word, read_bulk, reason_not_read, word_of
 from deepdraw.runtime import create_file, existing_folder, walk
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ ODDITIES = {
 
 
 def find_files(source: Path) -> dict[str, Path]:
-    """The official file of each category in a directory.
+    """The file of each category in a directory, by the word of its drawings or else by its name.
 
     Raises:
         ValueError: if there is no file, more than one of a category, one that is named after none, or one of a form
@@ -50,8 +50,9 @@ def find_files(source: Path) -> dict[str, Path]:
     for path in found.files:
         if path.suffix.lower() == ".npy":
             raise ValueError(f"{path} holds images and shards hold strokes: train on it with data=folder, or remove it")
-        name = word_of(path)
-        check_category(name, path)
+        word = own_word(path)
+        where = path if word == word_of(path) else f"{path}, by the word {word!r} of its first drawing,"
+        name = check_category(word, where)
         if name in files:
             raise ValueError(f"{source} has both {files[name].name} and {path.name}: keep one of them")
         files[name] = path
@@ -73,7 +74,7 @@ def pack_file(path: Path, *, only_recognized: bool, per_class: int | None = None
     counts: Counter[str] = Counter()
     first_broken: Broken | None = None
     parts: list[Bulk] = []
-    for item in read_bulk(path):
+    for item in read_bulk(path, own_word(path)):
         if isinstance(item, Broken):
             counts["broken"] += 1
             first_broken = first_broken or item
