@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,8 +17,13 @@ from numpy.typing import NDArray
 
 from deepdraw.drawings import Drawings, mix
 
-PLACE_BITS = 14
+PLACE_BITS = 12
 NUM_PLACES = 2**PLACE_BITS  # equal ranges of hashes, of which a merge reads whole ones
+_LAYOUT = {  # the arrays of a sorted part, in this order: dtype and numbers in a row
+    **{"place_starts": (np.int64, 1), "stroke_starts": (np.int64, 1), "point_starts": (np.int64, 1)},
+    **{"key_ids": (np.uint64, 1), "stroke_counts": (np.uint16, 1)},
+    **{"stroke_lengths": (np.uint16, 1), "points": (np.uint8, 2)},
+}
 
 
 def order_hash(key_ids: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -27,56 +33,52 @@ def order_hash(key_ids: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 @dataclass(frozen=True)
 class SortedPart:
-    """Drawings of one class, sorted, in the file `path` from the byte `offset` on."""
+    """Drawings of one class, sorted, in the file `path`; starts: the byte at which each array of _LAYOUT starts."""
 
     path: Path
-    offset: int
+    starts: tuple[int, ...]
     label: int
     num_drawings: int
-    num_strokes: int
-    num_points: int
 
     def between(self, first: int, last: int) -> Drawings:
-        """The drawings in the places from `first` up to and without `last`."""
-        hashes, key_ids, stroke_starts, point_starts, stroke_counts, stroke_lengths, points = self._arrays()
-        bounds = [np.uint64(place << (64 - PLACE_BITS)) for place in (first, last) if place < NUM_PLACES]
-        start, end = (*np.searchsorted(hashes, bounds).tolist(), self.num_drawings)[:2]
-        strokes = slice(stroke_starts[start], stroke_starts[end])
-        return Drawings(
-            points=points[point_starts[start] : point_starts[end]],
-            stroke_lengths=stroke_lengths[strokes],
-            stroke_counts=stroke_counts[start:end],
-            labels=np.full(end - start, self.label, np.uint16),
-            key_ids=key_ids[start:end],
-        )
+        """The drawings in the places from `first` up to and without `last`. Nothing else is read."""
+        with open(self.path, "rb", buffering=0) as file:
+            a, b = (int(self._read(file, "place_starts", place, place + 1)[0]) for place in (first, last))
+            strokes = [int(self._read(file, "stroke_starts", drawing, drawing + 1)[0]) for drawing in (a, b)]
+            points = [int(self._read(file, "point_starts", drawing, drawing + 1)[0]) for drawing in (a, b)]
+            return Drawings(
+                points=self._read(file, "points", *points).reshape(-1, 2),
+                stroke_lengths=self._read(file, "stroke_lengths", *strokes),
+                stroke_counts=self._read(file, "stroke_counts", a, b),
+                labels=np.full(b - a, self.label, np.uint16),
+                key_ids=self._read(file, "key_ids", a, b),
+            )
 
-    def _arrays(self) -> list[NDArray[Any]]:
-        n, content, at = self.num_drawings, np.memmap(self.path, np.uint8, "r"), self.offset
-        forms: list[tuple[Any, tuple[int, ...]]] = [
-            *((np.uint64, (n,)), (np.uint64, (n,)), (np.int64, (n + 1,)), (np.int64, (n + 1,))),
-            *((np.uint16, (n,)), (np.uint16, (self.num_strokes,)), (np.uint8, (self.num_points, 2))),
-        ]
-        arrays = []
-        for dtype, shape in forms:
-            arrays.append(np.ndarray(shape, dtype, content, at))
-            at += arrays[-1].nbytes
-        return arrays
+    def _read(self, file: FileIO, name: str, first: int, last: int) -> NDArray[Any]:
+        """The rows from `first` up to `last` of an array."""
+        number, (dtype, width) = list(_LAYOUT).index(name), _LAYOUT[name]
+        row = np.dtype(dtype).itemsize * width
+        file.seek(self.starts[number] + first * row)
+        content = file.read((last - first) * row)
+        return np.frombuffer(content, dtype)
 
 
 def write_sorted(file: BinaryIO, path: Path, drawings: Drawings) -> tuple[SortedPart, NDArray[np.int64]]:
     """Append drawings of one class, labeled 0, to the file `path`: where they are, and how many are in each place."""
     hashes = order_hash(drawings.key_ids)
     order = np.argsort(hashes, kind="stable")
-    hashes, drawings = hashes[order], drawings.take(order)
-    file.write(bytes(-file.tell() % 8))
-    offset = file.tell()
-    for array in (
-        *(hashes, drawings.key_ids, drawings.stroke_starts, drawings.drawing_point_starts),
-        *(drawings.stroke_counts, drawings.stroke_lengths, drawings.points),
-    ):
-        file.write(array.data)
-    part = SortedPart(path, offset, 0, len(drawings), len(drawings.stroke_lengths), len(drawings.points))
-    return part, np.bincount(hashes >> np.uint64(64 - PLACE_BITS), minlength=NUM_PLACES)
+    drawings = drawings.take(order)
+    places = np.bincount(hashes >> np.uint64(64 - PLACE_BITS), minlength=NUM_PLACES)
+    arrays = {
+        "place_starts": np.concatenate([[0], np.cumsum(places)]),
+        "stroke_starts": drawings.stroke_starts,
+        "point_starts": drawings.drawing_point_starts,
+    }
+    starts = []
+    for name, (dtype, _) in _LAYOUT.items():
+        starts.append(file.tell())
+        file.write(np.ascontiguousarray(arrays.get(name, getattr(drawings, name, None)), dtype).data)
+    return SortedPart(path, tuple(starts), 0, len(drawings)), places
 
 
 class SortedDrawings:
@@ -86,7 +88,7 @@ class SortedDrawings:
         self._parts: list[SortedPart] = []
         self._places = np.zeros(NUM_PLACES, np.int64)
 
-    def add(self, part: SortedPart, label: int, places: NDArray[np.int64]) -> None:
+    def add(self, part: SortedPart, places: NDArray[np.int64], label: int) -> None:
         """Add a part, and how many of its drawings are in each place."""
         self._parts.append(replace(part, label=label))
         self._places += places

@@ -81,7 +81,7 @@ def _write_shard(path: Path, stretch: Callable[[], Drawings]) -> dict[str, Any]:
     """Write the drawings that `stretch` returns as one tar, and return its entry in the index."""
     drawings = stretch()
     buffer = io.BytesIO()
-    with tarfile.TarFile(None, "w", buffer) as tar:
+    with tarfile.TarFile(None, "w", buffer, tarfile.USTAR_FORMAT) as tar:
         for number, start in enumerate(range(0, len(drawings), BLOCK)):
             block = drawings.slice(start, start + BLOCK)
             for name in sorted(ARRAYS):

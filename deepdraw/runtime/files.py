@@ -107,6 +107,7 @@ def scratch_folder(path: Path) -> Iterator[Path]:
             raise with_file_name(error, path) if inside else error from error
         finally:
             shutil.rmtree(part, ignore_errors=True)
+            remove_abandoned(path)  # again, because workers of a killed process may have written for a moment more
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -36,7 +37,7 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def process_pool(most: int) -> Iterator[Callable[..., Iterator[Any]]]:
-    """A function like `map` that calls in a process for each core, at most `most`, and at least two where it may.
+    """A function like `map` that calls in processes of its own, one for each core, but at most `most`.
 
     It begins with all calls at once and returns their results in order. If the block ends with an exception, such as
     that of a call, all processes are killed.
@@ -44,13 +45,13 @@ def process_pool(most: int) -> Iterator[Callable[..., Iterator[Any]]]:
     others = set(active_children())
     resource_tracker.ensure_running()  # it removes the pool's semaphores if this process is killed later
     # Processes are spawned, because forking a process with threads (a progress bar has one) can hang.
-    pool = ProcessPoolExecutor(min(most, max(2, _num_cores())), multiprocessing.get_context("spawn"), prepare_worker)
+    pool = ProcessPoolExecutor(min(most, _num_cores()), multiprocessing.get_context("spawn"), prepare_worker)
 
     def each(function: Callable[..., Any], *arguments: Iterable[Any]) -> Iterator[Any]:
         with signals_held():  # while submit() starts the processes
-            futures = [pool.submit(function, *given) for given in zip(*arguments, strict=False)]
+            futures = deque(pool.submit(function, *given) for given in zip(*arguments, strict=False))
             pool.submit(bool)  # the pool notices that a process died only if another call follows its start
-        return (future.result() for future in futures)
+        return (futures.popleft().result() for _ in range(len(futures)))  # which lets go of each result
 
     try:
         yield each

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import tarfile
+from dataclasses import replace
 from hashlib import sha256
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepdraw.data import shards
+from deepdraw.data.external_sort import SortedDrawings, write_sorted
 from deepdraw.data.shard_index import index_bytes
 from deepdraw.data.shards import Shards, write_shards
 from deepdraw.drawings.packed import Drawings
@@ -54,6 +56,32 @@ def test_the_bytes_do_not_depend_on_the_order_of_the_drawings(tmp_path):
         write_shards(tmp_path / name, {"train": (["a", "b", "c"], given_order)}, metadata={})
     one, two = (tmp_path / name / "train-00000.tar" for name in ("one", "two"))
     assert one.read_bytes() == two.read_bytes()
+
+
+@settings(max_examples=20, deadline=None)
+@given(number=st.integers(1, 200), size=st.integers(1, 60), seed=st.integers(0, 99), few=st.booleans())
+def test_drawings_that_were_sorted_in_files_give_the_bytes_of_those_in_memory(
+    tmp_path_factory, number, size, seed, few
+):
+    folder, drawings = tmp_path_factory.mktemp("sorted"), scribbles(number, seed)
+    if few:  # classes share key ids
+        drawings = replace(drawings, key_ids=np.arange(number, dtype=np.uint64) % max(1, number // 2))
+    parts = SortedDrawings()
+    for label in range(3):
+        of_class = drawings.take(np.flatnonzero(drawings.labels == label))
+        with (folder / str(label)).open("wb") as file:
+            file.write(b"before")
+            parts.add(*write_sorted(file, folder / str(label), of_class), label=label)
+    grouped = drawings.take(np.argsort(drawings.labels, kind="stable"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards, "SHARD", size)
+        for name, given_form in (("memory", grouped), ("files", parts)):
+            write_shards(folder / name, {"train": (["a", "b", "c"], given_form)}, metadata={})
+    assert [path.name for path in sorted((folder / "memory").iterdir())] == [
+        path.name for path in sorted((folder / "files").iterdir())
+    ]
+    for path in (folder / "memory").iterdir():
+        assert path.read_bytes() == (folder / "files" / path.name).read_bytes()
 
 
 def test_drawings_are_shuffled_over_all_shards(tmp_path):

@@ -13,7 +13,15 @@ from pathlib import Path
 import pytest
 
 from deepdraw.runtime import files
-from deepdraw.runtime.files import check_writable, create_file, whole_file, whole_folder, write_json, write_text
+from deepdraw.runtime.files import (
+    check_writable,
+    create_file,
+    scratch_folder,
+    whole_file,
+    whole_folder,
+    write_json,
+    write_text,
+)
 from deepdraw.runtime.growing import append_text, name_grown, open_growing
 from deepdraw.runtime.parts import remove_parts
 
@@ -213,3 +221,29 @@ def test_a_directory_that_cannot_be_written_is_named(tmp_path):
         check_writable(tmp_path / "file/run")
     check_writable(tmp_path / "new/run")
     assert list((tmp_path / "new/run").iterdir()) == []
+
+
+def test_a_scratch_folder_is_there_for_its_block_alone_and_a_killed_one_for_the_next(tmp_path):
+    path = tmp_path / "shards" / "sorted"
+    writer = os.fork()
+    if writer == 0:
+        with scratch_folder(path) as folder:
+            (folder / "file").write_text("x")
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(writer, 0)
+    (left,) = path.parent.iterdir()
+    assert (left / "file").exists()
+    with scratch_folder(path) as folder:
+        assert list(path.parent.iterdir()) == [folder]
+        (folder / "file").write_text("x")
+    assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("file", [None, "inside"])
+def test_a_full_disk_under_a_scratch_folder_names_the_path_that_was_asked_for(tmp_path, file):
+    with (
+        pytest.raises(OSError, match="No space left on device") as raised,
+        scratch_folder(tmp_path / "sorted") as folder,
+    ):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), *([str(folder / file)] if file else []))
+    assert raised.value.filename == str(tmp_path / "sorted")

@@ -24,6 +24,7 @@ from deepdraw.data.quickdraw.packing import DROPPED, ODDITIES, find_files, sort_
 from deepdraw.data.quickdraw.splits import SPLIT_RULES
 from deepdraw.data.shards import Shards, write_shards
 from deepdraw.runtime import (
+    MB,
     cell,
     check_writable,
     one_line_end,
@@ -36,6 +37,7 @@ from deepdraw.runtime import (
 
 log = logging.getLogger(__name__)
 
+BYTES_OF_A_WORKER = 64 * MB  # to be read; to start another process costs as much as to read so many
 KINDS = {"read": "drawings read", **DROPPED, "kept": "drawings kept", **ODDITIES}  # that an index counts
 
 
@@ -107,7 +109,8 @@ def convert(options: Options) -> dict[str, Any]:
         remove_parts(root)  # of a command that was killed when all was written
         return _index(root, files)
     settings = {"only_recognized": options.recognized == "true", "per_class": options.per_class}
-    with scratch_folder(root / "sorted") as scratch, process_pool(len(files)) as each:
+    num_workers = min(len(files), 1 + metadata["num_source_bytes"] // BYTES_OF_A_WORKER)
+    with scratch_folder(root / "sorted") as scratch, process_pool(num_workers) as each:
         splits, counts = sort_files(files, scratch, each, split_rule=options.split_rule, **settings)
         num_drawings = sum(len(drawings) for _, drawings in splits.values())
         if not num_drawings:

@@ -146,6 +146,6 @@ def sort_files(
         counts.update(counted)
         for split, (part, places) in found.items():
             classes, drawings = splits.setdefault(split, ([], SortedDrawings()))
-            drawings.add(part, len(classes), places)
+            drawings.add(part, places, len(classes))
             classes.append(name)
     return {split: splits[split] for split in SPLIT_NAMES if split in splits and len(splits[split][1])}, counts
