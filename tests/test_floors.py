@@ -70,6 +70,8 @@ def resolved(path: Path) -> set[str]:
     """The files that a file imports, each name of a face followed to the file that it comes from."""
     found = set()
     for module, names in imports(path):
+        inner = {f"{module}.{name}" for name in names}
+        found |= {name for name in inner if (ROOT / f"{name.replace('.', '/')}.py").exists()}
         stub = ROOT / module.replace(".", "/") / "__init__.pyi"
         if not stub.exists():
             found.add(module)

@@ -24,8 +24,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from deepdraw.evaluation import read_summary
-from deepdraw.runtime import Preempted, interruptible, nearest_names, preemptible, read_yaml
-from deepdraw.sweep import slurm
+from deepdraw.runtime import Preempted, interruptible, nearest_names, read_yaml
 from deepdraw.sweep.record import read_sweep
 from deepdraw.sweep.reports import Report, readable_report, write_report
 from deepdraw.sweep.snapshot import check_code
@@ -53,7 +52,7 @@ def run(directory: Path, number: int, job_id: str, rank: int = 0) -> Any:
     except Preempted:
         raise
     except BaseException as error:
-        _report_failure(job.directory, report, error, task)
+        report_failure(job.directory, report, error, task)
         raise
     now = readable_report(job.directory) or report
     if rank == 0 and now.state == "RUNNING":  # no other rank has failed
@@ -76,21 +75,6 @@ def find_objective(directory: Path, name: str, returned: Any) -> tuple[float | N
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
         return None, ""
     return float(value), ""
-
-
-def run_on_slurm(directory: str, number: int) -> Any:
-    """Run a job as `run` does; where SLURM wants the machine back, go on when SLURM runs it again."""
-    rank = int(os.environ.get("SLURM_PROCID", "0"))
-    job_id = slurm.own_id()
-    with preemptible():
-        try:
-            return run(Path(directory), number, job_id, rank)
-        except Preempted:
-            if rank:
-                sys.exit(0)  # any other status would end rank 0 before it has asked for its return
-            _requeue_or_fail(Path(directory), number, job_id)
-            print("if SLURM runs this job again, it goes on from its last checkpoint", flush=True)
-            raise
 
 
 def load_config(file: Path) -> DictConfig:
@@ -124,7 +108,11 @@ def _run_main(main: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     return done.return_value
 
 
-def _report_failure(directory: Path, report: Report, error: BaseException, task: Path) -> None:
+def report_failure(directory: Path, report: Report, error: BaseException, task: Path) -> None:
+    """Write that a job failed, or was stopped by Ctrl-C; nothing where this attempt has a failure already.
+
+    task: the script, from whose own lines on the traceback is kept.
+    """
     saved = readable_report(directory)
     if saved and saved.id == report.id and saved.state == "FAILED":
         return
@@ -136,32 +124,6 @@ def _report_failure(directory: Path, report: Report, error: BaseException, task:
     said = traceback.format_exception_only(type(error), error)[-1].strip()
     ended = replace(report, state="STOPPED" if stopped else "FAILED", ended=_now(), error=said)
     write_report(directory, replace(ended, traceback="".join(lines)))
-
-
-def _requeue_or_fail(directory: Path, number: int, job_id: str) -> None:
-    """Have SLURM run this job again. Reports a failure if it saved nothing within its time limit, or SLURM refuses."""
-    config = load_config(directory / "jobs" / f"{number}.yaml")
-    run_directory = Path(config.hydra.runtime.output_dir)
-    report = readable_report(run_directory) or Report("RUNNING", job_id)
-    if report.state == "FAILED":  # another rank's, for which SLURM ends this one
-        sys.exit(1)
-    try:
-        if slurm.at_time_limit(job_id) and not _has_saved(config):
-            limit = config.hydra.launcher.timeout_min
-            raise ValueError(f"nothing was saved within the time limit: raise hydra.launcher.timeout_min={limit}")
-        slurm.requeue(job_id)
-    except ValueError as error:
-        _report_failure(run_directory, report, error, Path())
-        raise
-
-
-def _has_saved(config: DictConfig) -> bool:
-    """Whether there are a checkpoint or features from after the job's start."""
-    run_directory = Path(config.hydra.runtime.output_dir)
-    features = OmegaConf.select(config, "features.dir")
-    saved = [run_directory / "checkpoints/last.pt", *(Path(features).glob("*/*") if features else ())]
-    start = (run_directory / "job.json").stat().st_mtime
-    return any(file.exists() and file.stat().st_mtime >= start for file in saved)
 
 
 def _now() -> str:

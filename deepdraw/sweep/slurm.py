@@ -1,20 +1,21 @@
-"""SLURM, by its commands sbatch, squeue, sacct, scontrol and scancel."""
+"""SLURM, by its commands sbatch, squeue, sacct, scontrol and scancel, and a job that it runs and ends."""
 
 from __future__ import annotations
 
 import os
 import re
-import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepdraw.runtime import write_text
+from deepdraw.runtime import Preempted, preemptible, write_text
+from deepdraw.sweep.reports import Report, readable_report
+from deepdraw.sweep.slurm_script import sbatch_executor
 
 if TYPE_CHECKING:
-    from submitit.slurm.slurm import SlurmExecutor
+    from omegaconf import DictConfig
 
     from deepdraw.sweep.record import Job
 
@@ -28,8 +29,6 @@ CAUSES = {
 }
 START_LINE = "Starting with JobEnvironment"  # submitit writes it to the log whenever SLURM starts the job
 COMMAND_TIMEOUT = 60  # seconds that a command of SLURM may take
-# Parameters that sbatch does not know.
-NOT_FOR_SBATCH = {"_target_", "objective", "snapshot", "wait", "submitit_folder", "max_num_timeout"}
 
 
 def submit(directory: Path, jobs: Sequence[Job], parameters: Mapping[str, Any]) -> list[str]:
@@ -41,9 +40,7 @@ def submit(directory: Path, jobs: Sequence[Job], parameters: Mapping[str, Any]) 
     from submitit.core.utils import FailedJobError
     from submitit.helpers import clean_env
 
-    from deepdraw.sweep.job import run_on_slurm
-
-    executor = _executor(directory, parameters)
+    executor = sbatch_executor(directory, parameters)
     size = largest_array()
     ids: list[str] = []
     try:
@@ -74,7 +71,7 @@ def check(directory: Path, parameters: Mapping[str, Any]) -> None:
             f"set hydra.launcher.gpus_per_node={num_ranks}, or 0 for the CPU"
         )
     script = directory / "logs" / "test_only.sh"
-    write_text(script, _executor(directory, parameters)._make_submission_file_text("true", ""))
+    write_text(script, sbatch_executor(directory, parameters)._make_submission_file_text("true", ""))
     with clean_env():
         done = _ask("sbatch", "--test-only", str(script))
     script.unlink(missing_ok=True)
@@ -85,6 +82,53 @@ def check(directory: Path, parameters: Mapping[str, Any]) -> None:
         raise ValueError(
             f"SLURM refuses these jobs ({_reason(done.stderr)}): change hydra.launcher ({asked}) to what `sinfo` shows"
         )
+
+
+def run_on_slurm(directory: str, number: int) -> Any:
+    """Run a job as `deepdraw.sweep.job.run` does. If SLURM ends it early, it goes on when SLURM runs it again."""
+    from deepdraw.sweep.job import run  # slow to import, and `status` does not need it
+
+    rank = int(os.environ.get("SLURM_PROCID", "0"))
+    job_id = own_id()
+    with preemptible():
+        try:
+            return run(Path(directory), number, job_id, rank)
+        except Preempted:
+            if rank:
+                sys.exit(0)  # any other status would end rank 0 before it has asked for its return
+            _requeue_or_fail(Path(directory), number, job_id)
+            print("if SLURM runs this job again, it goes on from its last checkpoint", flush=True)
+            raise
+
+
+def _requeue_or_fail(directory: Path, number: int, job_id: str) -> None:
+    """Have SLURM run this job again. Reports a failure if it saved nothing within its time limit, or SLURM refuses."""
+    from deepdraw.sweep.job import load_config, report_failure
+
+    config = load_config(directory / "jobs" / f"{number}.yaml")
+    run_directory = Path(config.hydra.runtime.output_dir)
+    report = readable_report(run_directory) or Report("RUNNING", job_id)
+    if report.state == "FAILED":  # another rank's, for which SLURM ends this one
+        sys.exit(1)
+    try:
+        if at_time_limit(job_id) and not _has_saved(config):
+            limit = config.hydra.launcher.timeout_min
+            raise ValueError(f"nothing was saved within the time limit: raise hydra.launcher.timeout_min={limit}")
+        requeue(job_id)
+    except ValueError as error:
+        report_failure(run_directory, report, error, Path())
+        raise
+
+
+def _has_saved(config: DictConfig) -> bool:
+    """Whether there are a checkpoint or features from after the job's start."""
+    from omegaconf import OmegaConf
+
+    run_directory = Path(config.hydra.runtime.output_dir)
+    features = OmegaConf.select(config, "features.dir")
+    saved = [run_directory / "checkpoints/last.pt", *(Path(features).glob("*/*") if features else ())]
+    start = (run_directory / "job.json").stat().st_mtime
+    return any(file.exists() and file.stat().st_mtime >= start for file in saved)
 
 
 def largest_array() -> int:
@@ -168,30 +212,6 @@ def own_id() -> str:
     """The id of the job that this process belongs to."""
     array = os.environ.get("SLURM_ARRAY_JOB_ID")
     return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ["SLURM_JOB_ID"]
-
-
-def _executor(directory: Path, parameters: Mapping[str, Any]) -> SlurmExecutor:
-    """Makes sbatch scripts of the parameters. Jobs import the sweep's copy of the code before any other."""
-    from submitit.slurm.slurm import SlurmExecutor
-
-    from deepdraw.runtime import PACKAGE
-
-    copied = directory / "code"
-    code = shlex.quote(str(copied if copied.is_dir() else PACKAGE.parent))
-    chosen = {name: value for name, value in parameters.items() if name not in NOT_FOR_SBATCH and value is not None}
-    chosen["setup"] = [
-        "export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK",  # which srun has not inherited since SLURM 22.05
-        *chosen.get("setup", []),
-        f"export PYTHONPATH={code}${{PYTHONPATH:+:$PYTHONPATH}}",
-        f"cd {code}",  # from which `python -m` imports first
-    ]
-    chosen["signal_delay_s"] = min(chosen["signal_delay_s"], chosen["timeout_min"] * 15)
-    chosen["additional_parameters"] = {"requeue": True, **chosen.get("additional_parameters", {})}
-    chosen["srun_args"] = ["--kill-on-bad-exit=1"]  # a rank that failed would be waited for by the others
-    python = f"{shlex.quote(sys.executable)} -m deepdraw.sweep.block_sigusr2"
-    executor = SlurmExecutor(folder=directory / "logs", python=python)
-    executor.update_parameters(**executor._convert_parameters(chosen))
-    return executor
 
 
 def _reason(errors: str) -> str:
