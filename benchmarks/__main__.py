@@ -28,6 +28,7 @@ BENCHMARKS = {
     "evaluation": "an evaluation with all its metrics and pictures, against the bare forward pass",
     "folder": "accuracy of a training on a folder of images, SVG and strokes, against the same drawings in shards",
     "freezing": "a training step with frozen blocks, against the original project's way of freezing",
+    "images": "drawings that come in as images, drawn by other means: how many a network trained on strokes recognizes",
     "model": "images per second forward and in training, as a share of what the device can do, and cores to feed it",
     "preparation": "drawings prepared per second of a core, from official files to shards, and the memory it takes",
     "probe": "linear probes by one pass and many heads at once, against a pass for each epoch of each head",
