@@ -108,6 +108,20 @@ class Data:
         """The classes that are trained on; label k means `classes[k]`."""
         return self.splits["train"].classes
 
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """The fingerprint of each split."""
+        return {name: split.fingerprint for name, split in self.splits.items()}
+
+    def check_unchanged(self, saved: Mapping[str, str], directory: Path) -> None:
+        """Raise ValueError where the run in `directory`, which saved these fingerprints, began with other drawings."""
+        for name, fingerprint in self.fingerprints.items():
+            if saved.get(name, fingerprint) != fingerprint:
+                raise ValueError(
+                    f"the drawings of split {name} are not those that the run in {directory} began with: "
+                    "put them back to resume it, or choose another hydra.run.dir"
+                )
+
     def show(self, out: Path) -> None:
         """Print the drawings of each class, and draw a sheet of what the network will see into the PNG `out`.
 
@@ -173,7 +187,9 @@ class Experiment:
         plan = ModelPlan.of(config, activation_checkpointing=self.recipe.activation_checkpointing)
         frozen = make(config.freeze, "freeze", plan.backbone.layer_groups())
         self.data = Data.of(config, self.device, ranks)
-        if saved is None and ranks.is_first:
+        if saved is not None:
+            self.data.check_unchanged(saved.get("fingerprints", {}), directory)
+        elif ranks.is_first:
             self.data.show(directory / "plots/data.png")
         self.model = plan.build(len(self.data.classes)).to(self.device)
         if saved is None:
@@ -301,4 +317,5 @@ class Experiment:
             "classes": self.data.classes,
             "preprocessing": preprocessing,
             "frozen": frozen,
+            "fingerprints": self.data.fingerprints,
         }

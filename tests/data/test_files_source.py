@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from deepdraw.data import Loader
-from deepdraw.data.files import Folder, LabeledFiles
+from deepdraw.data.files import Folder, LabeledFiles, store
 from deepdraw.drawings import Augment, AugmentingRasterizer, Drawings, Rasterizer, simplify
 
 STRONG = Augment(rotation=30, shear=0.2, stretch=0.4, flip=0.5, dropout=0.2, jitter=0.03, line_width=1.8)
@@ -289,3 +289,32 @@ def test_line_width_makes_lines_of_an_image_wider_or_thinner():
 
 def read_image_of(strokes: list[np.ndarray]) -> np.ndarray:
     return cv2.imdecode(np.frombuffer(encoded(strokes, "png"), np.uint8), cv2.IMREAD_GRAYSCALE)
+
+
+def test_what_was_read_is_kept_until_a_file_or_the_code_changes(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("deepdraw.data.files.store.LEAST_FILES", 10)
+    root = put(tmp_path / "root", mixed())
+    calls: list[int] = []
+    reading = store.read_collection
+
+    def counted(entries, name):
+        calls.append(len(entries))
+        return reading(entries, name)
+
+    monkeypatch.setattr("deepdraw.data.files.store.read_collection", counted)
+    first, again = Folder(str(root)), Folder(str(root))
+    assert calls == [36]
+    for name in first.splits:
+        one, other = first.split(name), again.split(name)
+        assert one.fingerprint == other.fingerprint
+        assert all(map(np.array_equal, read_all(one, Rasterizer(32, 2.0)), read_all(other, Rasterizer(32, 2.0))))
+    (root / "a/0.png").write_bytes(encoded(strokes_of(7, 7), "png"))
+    Folder(str(root))
+    (kept,) = (tmp_path / "cache/deepdraw/collections").iterdir()
+    kept.write_bytes(kept.read_bytes()[:-100])
+    Folder(str(root))
+    assert calls == [36, 36, 36]
+    monkeypatch.setattr("deepdraw.data.files.store._code", lambda: "other")
+    Folder(str(root))
+    assert calls == [36] * 4

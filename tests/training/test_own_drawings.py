@@ -80,6 +80,15 @@ def test_a_run_on_files_resumes_to_the_same_bits(root, train, interrupted, tmp_p
     assert_same_run(train(*overrides, run_dir=tmp_path / "broken"), alone)
 
 
+def test_a_run_does_not_go_on_with_other_drawings(root, train, interrupted, tmp_path):  # noqa: F811
+    here = shutil.copytree(root, tmp_path / "here")
+    overrides = ["data=folder", f"data.root={here}", *SMALL, "train.checkpoint_every=3"]
+    interrupted(7, *overrides, run_dir=tmp_path / "run")
+    write(here, {"square": 4}, 4, seed=99)
+    with pytest.raises(SystemExit, match="the drawings of split train are not those that the run in .* began with"):
+        train(*overrides, run_dir=tmp_path / "run")
+
+
 @pytest.mark.slow
 def test_a_job_that_was_killed_goes_on_to_the_same_bits(root, train, tmp_path):
     overrides = ["data=folder", f"data.root={root}", *SMALL, "augment=sketch", "train.checkpoint_every=3"]

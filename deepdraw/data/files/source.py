@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from deepdraw.data.files.collection import NONE, Collection, read_collection
+from deepdraw.data.files.collection import NONE, Collection
 from deepdraw.data.files.layout import Layout, folder_layout
 from deepdraw.data.files.split import FileSplit
 from deepdraw.data.files.split_rule import OPEN, SPLITS, TEST, TRAIN, VAL, ZEROSHOT, complete
+from deepdraw.data.files.store import open_collection
 from deepdraw.data.files.table import table_layout
 from deepdraw.data.shard_index import MOST_CLASSES
 from deepdraw.drawings import mix, warn_of_faults
@@ -36,7 +37,7 @@ class FileSource:
         if not (val > 0 and test > 0 and val + test < 1):
             raise ValueError(f"data.val={val} and data.test={test} must be shares above 0 that leave some to train")
         self._place = place
-        self._collection = collection = read_collection(layout.entries, str(place))
+        self._collection = collection = open_collection(layout.entries, place)
         names, numbers = _labels(collection)
         self._names, self._numbers = names, numbers
         splits = _given_splits(collection)
