@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from deepdraw.runtime import LARGEST, parse_json, read_bytes
+from deepdraw.runtime import LARGEST, parse_json, read_bytes, suggest_path, visible
 
 FORMATS = ("deepdraw-strokes-1", "deepdraw-strokes-2")  # the second has a checksum of the index itself
 START = b',\n "sha256": "'  # start of the last entry, which is the checksum of all bytes before it
@@ -71,10 +72,7 @@ def read_index(root: Path) -> tuple[dict[str, Any], dict[str, SplitEntry]]:
 
     path, again = root / "index.json", "write the shards again"
     if not path.exists():
-        raise ValueError(
-            f"no shards in {root} (there is no index.json): write them with "
-            f"`python -m deepdraw.data.quickdraw root={root}`"
-        )
+        raise ValueError(f"no shards in {root} (there is no index.json): {_what_to_give(root)}")
     content = read_bytes(path, largest=LARGEST["JSON"], fix=again)
     index = parse_json(content, dict[str, Any], path=path, fix=again)
     if index.get("format") not in FORMATS:
@@ -89,6 +87,17 @@ def read_index(root: Path) -> tuple[dict[str, Any], dict[str, SplitEntry]]:
         raise ValueError(
             f"{path} is of another form (splits: {' '.join(str(error).split())[:300]}): {again}"
         ) from error
+
+
+def _what_to_give(root: Path) -> str:
+    """What to do about a root without shards."""
+    written = f"write them with `python -m deepdraw.data.quickdraw root={shlex.quote(str(root))}`"
+    if root.is_dir() and visible(root):
+        return (
+            f"{written}; images or tars there are evaluated on as split=FOLDER, trained on as data=folder or data=tars"
+        )
+    near = suggest_path(root)
+    return f"{near} Or {written}" if near else written
 
 
 def _matches(content: bytes) -> bool:

@@ -19,7 +19,7 @@ from .memory import keep_freed_memory
 from .names import did_you_mean, fold_name, nearest_names, normal_name
 from .options import CheckpointOptions, as_called, one_line_end, parse, run_command, run_main, usage
 from .parts import remove_parts
-from .paths import existing_file, existing_folder, existing_path, expand_home, possible_folder
+from .paths import existing_file, existing_folder, existing_path, expand_home, possible_folder, suggest_path
 from .precision import DTYPES, Precision, find_device
 from .progress import LINE_EVERY, Bar, Forecast, duration, with_progress_bar
 from .ranks import ALONE, Ranks
@@ -151,6 +151,7 @@ __all__ = [
     "signals_held",
     "sole_writer",
     "suffix_among",
+    "suggest_path",
     "usage",
     "visible",
     "walk",

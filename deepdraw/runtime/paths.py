@@ -43,7 +43,7 @@ def existing_folder(given: str | os.PathLike[str], key: str = "") -> Path:
         return path
     if path.exists():
         raise ValueError(f"{key}{path} is a file and no folder: give the folder that holds it")
-    raise ValueError(f"{key}{path} is no folder: {_nearest(path) or 'check the path'}")
+    raise ValueError(f"{key}{path} is no folder: {suggest_path(path) or 'check the path'}")
 
 
 def possible_folder(given: str | os.PathLike[str], key: str = "") -> Path:
@@ -60,7 +60,7 @@ def existing_file(given: str | os.PathLike[str], key: str = "") -> Path:
     if path.is_dir():
         raise ValueError(f"{key}{path} is a folder and no file: give a file in it")
     if not path.exists():
-        raise ValueError(f"{key}{path} does not exist: {_nearest(path) or 'correct the path'}")
+        raise ValueError(f"{key}{path} does not exist: {suggest_path(path) or 'correct the path'}")
     return path
 
 
@@ -71,7 +71,7 @@ def existing_path(given: str | os.PathLike[str], key: str = "") -> Path:
     return path if path.is_dir() else existing_file(path, key)
 
 
-def _nearest(path: Path) -> str:
+def suggest_path(path: Path) -> str:
     """What may be meant by a path at which there is nothing; an empty text where nothing beside it is near."""
     if path.is_symlink():
         return f"it is a link to {os.readlink(path)}, where nothing is; mend it"
