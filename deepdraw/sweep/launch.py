@@ -38,7 +38,7 @@ def launch_jobs(batch: tuple[Any, ...], options: Mapping[str, Any], parameters: 
         sweep, jobs = write_jobs(*batch, **options)
         progress = backend.submit(sweep, jobs, parameters)
         if progress == "submitted" and not waits:
-            print(f"what they brought, when they have ended: python -m deepdraw.sweep collect {directory}")
+            print(f"their results, when they have ended: python -m deepdraw.sweep collect {directory}")
             return []
         if progress == "submitted":
             follow_or_leave(directory, [job.number for job in jobs])

@@ -1,4 +1,4 @@
-"""What a sweep will cost, told by the former run that is most like it."""
+"""What a sweep will cost, estimated by the earlier run that is most like it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def changed(**settings) -> dict:
 
 
 @pytest.fixture
-def told(tmp_path):
+def estimated(tmp_path):
     """What is said of a sweep of these configs."""
 
     def say(*configs: dict, **resources: int) -> str | None:
@@ -47,7 +47,7 @@ def told(tmp_path):
 
 
 @pytest.fixture
-def former(tmp_path):
+def past_run(tmp_path):
     """Write a run that has ended: 12,000 steps of 100 drawings in 2 epochs."""
 
     def write(run: str, speed: float, config: dict = CONFIG, age: int = 0, **summary) -> None:
@@ -61,37 +61,37 @@ def former(tmp_path):
     return write
 
 
-def test_the_latest_former_run_tells_how_long_each_job_and_all_of_them_take(told, former, tmp_path):
-    former("outputs/day/then", 2000)
-    former("sweeps/day/then/0", 1000, age=60)
+def test_the_latest_earlier_run_tells_how_long_each_job_and_all_of_them_take(estimated, past_run, tmp_path):
+    past_run("outputs/day/then", 2000)
+    past_run("sweeps/day/then/0", 1000, age=60)
     expected = f"3 jobs of about 10 min each (former run {tmp_path}/outputs/day/then made 2,000 images/s)"
     jobs = [changed(optimizer={"lr": lr}, seed=lr, features={"dir": "x"}) for lr in (1, 2, 3)]
-    assert told(*jobs) == f"{expected}: 30 min of GPU time"
-    assert told(*jobs, gpus_per_node=2).endswith(": 1 h 00 min of GPU time")
+    assert estimated(*jobs) == f"{expected}: 30 min of GPU time"
+    assert estimated(*jobs, gpus_per_node=2).endswith(": 1 h 00 min of GPU time")
 
 
-def test_more_epochs_take_longer_and_fewer_steps_less(told, former):
-    former("outputs/day/then", 2000)
-    said = told(changed(train={"epochs": 4}), changed(train={"limit_steps": 600}))
+def test_more_epochs_take_longer_and_fewer_steps_less(estimated, past_run):
+    past_run("outputs/day/then", 2000)
+    said = estimated(changed(train={"epochs": 4}), changed(train={"limit_steps": 600}))
     assert said.startswith("2 jobs of about 30 s to 20 min (")
 
 
-def test_of_jobs_that_nothing_is_known_of_nothing_is_said(told, former):
-    former("outputs/day/then", 2000)
-    assert told(changed(backbone={"name": "clip"})) is None
-    assert told(CONFIG, changed(backbone={"name": "clip"})).startswith("1 of 2 jobs of about 10 min each")
+def test_of_jobs_that_nothing_is_known_of_nothing_is_said(estimated, past_run):
+    past_run("outputs/day/then", 2000)
+    assert estimated(changed(backbone={"name": "clip"})) is None
+    assert estimated(CONFIG, changed(backbone={"name": "clip"})).startswith("1 of 2 jobs of about 10 min each")
 
 
 @pytest.mark.parametrize(
     "summary", [{"device": "cpu"}, {"ranks": 2}, {"config": changed(train={"limit_steps": 50}), "steps": 50}]
 )
-def test_a_run_on_another_machine_or_cut_short_tells_nothing(told, former, summary):
-    former("outputs/day/then", 2000, **summary)
-    assert told(CONFIG) is None
+def test_a_run_on_another_machine_or_cut_short_tells_nothing(estimated, past_run, summary):
+    past_run("outputs/day/then", 2000, **summary)
+    assert estimated(CONFIG) is None
 
 
-def test_without_former_runs_nothing_is_said(told):
-    assert told(CONFIG) is None
+def test_without_earlier_runs_nothing_is_said(estimated):
+    assert estimated(CONFIG) is None
 
 
 @pytest.mark.parametrize(
@@ -108,13 +108,13 @@ def test_without_former_runs_nothing_is_said(told):
         ("config.yaml", "data: 1\nfeatures: []"),
     ],
 )
-def test_a_former_run_that_is_damaged_tells_nothing(told, former, tmp_path, name, content):
-    former("outputs/day/a", speed=1000)
+def test_a_earlier_run_that_is_damaged_tells_nothing(estimated, past_run, tmp_path, name, content):
+    past_run("outputs/day/a", speed=1000)
     (tmp_path / "outputs/day/a" / name).write_text(content)
-    assert told(CONFIG) is None
+    assert estimated(CONFIG) is None
 
 
 @pytest.mark.parametrize("epochs", [0, -1, "2", None, [1]])
-def test_a_former_run_without_a_number_of_epochs_tells_nothing(told, former, epochs):
-    former("outputs/day/a", speed=1000, config=changed(train={"epochs": epochs}))
-    assert told(CONFIG) is None
+def test_a_earlier_run_without_a_number_of_epochs_tells_nothing(estimated, past_run, epochs):
+    past_run("outputs/day/a", speed=1000, config=changed(train={"epochs": epochs}))
+    assert estimated(CONFIG) is None

@@ -36,8 +36,8 @@ def main(cfg: DictConfig) -> float:
 
 def count(last: Path, steps: int) -> None:
     """Take ten steps a second, in stretches of which each goes on where the one before it saved."""
-    former = json.loads(last.read_text()) if last.exists() else {"step": 0, "starts": []}
-    step, starts = former["step"], [*former["starts"], former["step"]]
+    saved = json.loads(last.read_text()) if last.exists() else {"step": 0, "starts": []}
+    step, starts = saved["step"], [*saved["starts"], saved["step"]]
     last.parent.mkdir(parents=True, exist_ok=True)
     with StopSignal() as stop:
         while step < steps:
