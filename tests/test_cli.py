@@ -53,7 +53,7 @@ def imported(*command: str) -> tuple[set[str], str]:
     ],
     ids=" ".join,
 )
-def test_questions_are_answered_without_heavy_imports(command, answer):
+def test_help_and_printed_configs_import_nothing_heavy(command, answer):
     packages, printed = imported(*command)
     assert answer in printed
     assert packages & HEAVY == set()
@@ -175,7 +175,7 @@ def untouched(monkeypatch):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_cannot_be_meant_is_refused_before_data_are_opened_or_weights_read(train, untouched, overrides, fix):
+def test_impossible_settings_are_refused_before_data_are_opened_or_weights_read(train, untouched, overrides, fix):
     assert fix in refusal(train, *overrides)
 
 
@@ -196,7 +196,7 @@ def test_what_cannot_be_meant_is_refused_before_data_are_opened_or_weights_read(
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_does_not_fit_the_data_is_refused(train, overrides, fix):
+def test_settings_that_do_not_fit_the_data_are_refused(train, overrides, fix):
     assert fix in refusal(train, *overrides)
 
 

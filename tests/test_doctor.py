@@ -204,7 +204,7 @@ def slurm(monkeypatch: pytest.MonkeyPatch, tools: set[str], sinfo: Callable[...,
     return services.check_slurm("SLURM")
 
 
-def test_slurm_is_told_by_its_partitions(monkeypatch):
+def test_slurm_is_reported_with_its_partitions(monkeypatch):
     def up(command, **options):
         return SimpleNamespace(stdout="main* up\nhigh up\n")
 

@@ -159,7 +159,7 @@ def test_labels_may_number_the_same_names_in_another_order():
         (lambda: predictions(0.5, keys=np.arange(N) + 1), None),
     ],
 )
-def test_what_was_asked_otherwise_is_not_comparable(other, why):
+def test_predictions_that_do_not_match_are_not_compared(other, why):
     if why is None:
         second = other()
         moved = Predictions(**vars(second) | {"key_ids": second.key_ids - 1})

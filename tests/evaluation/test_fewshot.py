@@ -126,7 +126,7 @@ def test_support_is_never_a_query(scorer, per_class, shots, seed):
     assert found == pytest.approx((1 / 5, 0))
 
 
-def test_the_scorer_is_told_of_the_support_alone():
+def test_the_scorer_sees_only_the_support():
     features, labels = clusters(spread=1.0)
     support = next(support_sets(labels, 2, 1, 0))
     expected = prototypes(features, features[support.flatten()], labels[support.flatten()], 6)

@@ -70,7 +70,7 @@ def test_the_batches_do_not_matter_nor_which_rank_has_them(batch_size, num_ranks
     assert_same(built(batch_size, num_ranks)[0], built(batch_size=50)[0])
 
 
-def test_of_images_no_strokes_and_points_are_told():
+def test_predictions_on_images_have_no_counts_of_strokes_and_points():
     scores = Scores("ab")
     scores.add(torch.eye(2), torch.arange(2), torch.arange(2))
     predictions = scores.predictions().with_complexity(None)

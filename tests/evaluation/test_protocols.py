@@ -213,7 +213,7 @@ def test_text_without_a_text_tower_is_refused(task):
         ("generalized", False, "whitened_5shot_calibrated_harmonic"),
     ],
 )
-def test_auto_asks_the_head_where_it_can_else_the_prompts_else_few_shots(task, split, text, kind):
+def test_auto_chooses_the_head_if_it_knows_the_classes_else_prompts_else_few_shots(task, split, text, kind):
     metrics = AUTO(task(model(text=text), split)).metrics
     assert kind in metrics
     assert ("top1" in metrics) == (split == "test")

@@ -127,7 +127,7 @@ def test_the_most_shots_of_the_first_method_are_the_headline_of_few_shot(run):
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.1, 0.5, 0.9])
-def test_half_a_picture_is_left_out_and_told(run, capsys, kept):
+def test_an_incomplete_picture_is_left_out_with_a_message(run, capsys, kept):
     from PIL import Image
 
     for name in ("whole", "half"):

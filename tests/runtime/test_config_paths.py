@@ -100,7 +100,7 @@ def test_a_composed_config_takes_paths_as_they_are():
     assert config.split == "/ü/my sketches (1), v=2"
 
 
-def test_what_is_still_unreadable_is_answered_with_how_to_quote_it():
+def test_an_unreadable_path_is_refused_with_how_to_quote_it():
     with pytest.raises(ValueError, match="cannot be read") as caught:
         compose_config("train", ["+my.note=a (1) b"])
     line = str(caught.value)

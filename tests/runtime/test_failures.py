@@ -83,7 +83,7 @@ class TooLarge(MemoryError):
         (torch.distributed.DistNetworkError("failed to recv"), "another rank is gone (failed to recv): see what"),
     ],
 )
-def test_what_the_user_or_the_machine_caused_is_one_line(error, line, wrap):
+def test_errors_of_the_user_or_the_machine_get_one_line(error, line, wrap):
     found = failure_line(wrap(error))
     assert found is not None and "\n" not in found
     assert found.startswith(line)
@@ -94,11 +94,11 @@ def test_what_the_user_or_the_machine_caused_is_one_line(error, line, wrap):
     "error",
     [RuntimeError("shapes differ"), TypeError("no"), KeyError("x"), AssertionError(), EOFError(), cv2.error("no")],
 )
-def test_a_fault_of_the_code_is_none(error, wrap):
+def test_a_bug_in_the_code_gets_no_line(error, wrap):
     assert failure_line(wrap(error)) is None
 
 
-def test_what_libraries_raise_for_want_of_memory_is_told():
+def test_out_of_memory_errors_of_libraries_get_one_line():
     with pytest.raises(MemoryError) as raised:
         np.empty(1 << 46, np.uint8)
     assert failure_line(sent(raised.value)).startswith("there is not enough memory (Unable to allocate")

@@ -84,7 +84,7 @@ def test_a_forked_child_holds_no_lock_of_its_parents_file(tmp_path):
         os.waitpid(child, 0)
 
 
-def test_a_folder_is_tried_without_a_trace_and_what_killed_tries_left_goes(tmp_path):
+def test_check_writable_leaves_no_file_and_removes_those_of_killed_checks(tmp_path):
     (tmp_path / f".writable.{'0' * 16}.part").touch()
     check_writable(tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -128,7 +128,7 @@ def test_a_folder_of_a_killed_writer_goes_away(tmp_path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["features.npy"]
 
 
-def test_what_a_living_writer_has_begun_is_left_to_it(tmp_path):
+def test_the_part_of_a_running_writer_is_not_removed(tmp_path):
     with whole_file(tmp_path / "a.txt") as first:
         first.write(b"first")
         remove_parts(tmp_path)

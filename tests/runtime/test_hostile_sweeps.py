@@ -158,7 +158,7 @@ def test_a_damaged_sweep_is_refused(sweep, content, capsys):
 
 
 @pytest.mark.parametrize("kind", ["fifo", "device", "folder", "link"])
-def test_what_is_no_file_is_not_waited_for(sweep, kind, capsys):
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(sweep, kind, capsys):
     file = sweep / "sweep.json"
     shutil.copy(file, sweep.parent / "elsewhere.json")
     file.unlink()
@@ -264,7 +264,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("how", CHANGES)
-def test_what_a_launch_of_this_user_did_not_write_is_not_run(sweep, how, capsys):
+def test_files_that_no_launch_of_this_user_wrote_are_not_run(sweep, how, capsys):
     CHANGES[how](sweep)
     assert main(["resume", str(sweep)]) == 1
     told = capsys.readouterr()
@@ -276,7 +276,7 @@ def test_what_a_launch_of_this_user_did_not_write_is_not_run(sweep, how, capsys)
     assert not list((sweep / "logs").iterdir())
 
 
-def test_what_another_user_launched_is_not_run(sweep, capsys, monkeypatch, tmp_path):
+def test_a_sweep_of_another_user_is_not_run(sweep, capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "another home"))
     assert main(["resume", str(sweep)]) == 1
     assert "was not launched by you" in capsys.readouterr().err
@@ -298,7 +298,7 @@ def test_a_users_own_sweep_says_what_it_runs_wherever_it_has_gone(sweep, capsys,
     assert asked == [{"n_jobs": 1, "threads": 1}] * 2
 
 
-def test_what_is_trusted_is_run(sweep, monkeypatch):
+def test_a_trusted_sweep_is_run(sweep, monkeypatch):
     asked = []
     monkeypatch.setattr(
         "deepdraw.sweep.launch_local.run_jobs", lambda sweep, jobs, **limits: asked.append(jobs) or True
@@ -308,7 +308,7 @@ def test_what_is_trusted_is_run(sweep, monkeypatch):
     assert len(asked) == 1
 
 
-def test_what_was_compiled_elsewhere_is_not_run(sweep, monkeypatch):
+def test_bytecode_compiled_elsewhere_is_not_run(sweep, monkeypatch):
     """Python takes a .pyc for its source where time and size agree; it is no part of what is signed."""
     monkeypatch.setattr("deepdraw.sweep.launch_local.run_jobs", lambda *_, **__: True)
     plant(sweep, "code/__pycache__/train.cpython-311.pyc")
@@ -418,7 +418,7 @@ def test_metrics_and_logs_from_elsewhere_are_not_read(sweep, name, kind, capsys)
 
 
 @pytest.mark.parametrize("name", ["results.csv", "results.png", "cancel"])
-def test_what_is_written_replaces_a_link(sweep, name):
+def test_files_of_a_sweep_replace_links(sweep, name):
     completed(sweep)
     victim = sweep.parent / "victim"
     victim.write_text("mine")

@@ -491,7 +491,7 @@ def test_a_torn_line_after_the_rows_that_a_checkpoint_counts_is_dropped(tmp_path
     assert (tmp_path / "metrics.csv").read_bytes() == whole
 
 
-def test_a_row_that_a_checkpoint_counts_and_that_is_torn_is_told(tmp_path):
+def test_a_torn_row_that_a_checkpoint_counts_is_reported(tmp_path):
     state = csv_after(tmp_path, 0.5, 0.25).state_dict()
     path = tmp_path / "metrics.csv"
     path.write_bytes(path.read_bytes()[:-4])

@@ -106,7 +106,7 @@ def test_what_is_there_is_found_by_any_name_also_from_home(home):
         ),
     ],
 )
-def test_what_is_not_there_is_told_by_why(home, call, given, message):
+def test_a_missing_path_is_refused_with_the_reason(home, call, given, message):
     with pytest.raises(ValueError, match=r"\S") as caught:
         call(given, "key=")
     assert message.format(home=home) in str(caught.value)

@@ -48,7 +48,7 @@ def test_the_last_of_two_values_counts():
         ("root=a size=0", "size=0 is too small: give at least 1"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_in_one_line(arguments, message):
+def test_impossible_options_are_refused_in_one_line(arguments, message):
     with pytest.raises(ValueError, match=message) as refused:
         parse(Options, arguments.split())
     assert "\n" not in str(refused.value)
@@ -95,7 +95,7 @@ def test_a_command_is_named_as_the_user_called_it(monkeypatch, called):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_command_with_what_it_leaves(number, capsys):
+def test_a_signal_ends_the_command_with_the_message_for_interruption(number, capsys):
     with pytest.raises(SystemExit) as left, one_line_end("stopped: nothing was written"):
         os.kill(os.getpid(), number)
     assert left.value.code == 130

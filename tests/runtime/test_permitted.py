@@ -243,7 +243,7 @@ ENDLESS.append(ENDLESS)
     ],
     ids=lambda config: type(config).__name__,
 )
-def test_what_is_no_small_tree_of_plain_values_is_refused(config):
+def test_a_config_that_is_no_small_tree_of_plain_values_is_refused(config):
     assert refusal(config).endswith("was not read: use one that deepdraw wrote")
 
 

@@ -114,20 +114,20 @@ def test_items_are_counted_when_one_is_done_with_them(monkeypatch, capsys):
     assert first.startswith("letters  1/2") and second.startswith("letters  2/2")
 
 
-def test_the_time_that_training_takes_is_told_once_from_its_first_steps(clock):
+def test_the_training_time_is_estimated_once_from_the_first_steps(clock):
     line = forecast(clock, steps=10_000, taken=100, drawing=0.02, training=0.98)
     assert line.startswith("training takes about 2 h 46 min from here: 9,987 steps, 64 images/s, ")
     assert line.endswith("2% of it waiting for drawings\n")
 
 
-def test_a_run_that_waits_for_drawings_is_told_what_to_do(clock):
+def test_a_run_that_waits_for_drawings_suggests_more_workers(clock):
     assert forecast(clock, steps=100, taken=50, drawing=0.5, training=0.5).endswith(
         "50% of it waiting for drawings; more data.num_workers would shorten it\n"
     )
 
 
 @pytest.mark.parametrize(("steps", "told"), [(10, 0), (13, 0), (30, 1)])
-def test_a_run_that_is_over_before_it_is_measured_is_told_nothing(clock, steps, told):
+def test_a_run_too_short_to_measure_prints_no_estimate(clock, steps, told):
     assert forecast(clock, steps=steps, taken=steps, drawing=0, training=2).count("\n") == told
 
 

@@ -54,7 +54,7 @@ def test_the_config_is_resolved_returned_and_written(tmp_path):
         ("logger.wandb", {"project": "deepdraw"}),
     ],
 )
-def test_what_does_not_change_the_result_may_differ(tmp_path, key, value):
+def test_settings_that_do_not_change_the_result_may_differ(tmp_path, key, value):
     config = open_run(tmp_path, OmegaConf.create(changed(key, value)), resolved(CONFIG))
     assert OmegaConf.to_container(OmegaConf.load(tmp_path / "config.yaml")) == config
 
@@ -72,7 +72,7 @@ def test_what_does_not_change_the_result_may_differ(tmp_path, key, value):
         ("train.log_every_epoch", 1, "train.log_every_epoch: None there, 1 here"),  # begins like a free key
     ],
 )
-def test_what_changes_the_result_is_named_and_the_directory_kept(tmp_path, key, value, difference):
+def test_settings_that_change_the_result_are_named_and_the_directory_kept(tmp_path, key, value, difference):
     (tmp_path / "config.yaml").write_text("of the former run")
     with pytest.raises(ValueError, match="holds a run of another config") as refused:
         open_run(tmp_path, OmegaConf.create(changed(key, value)), resolved(CONFIG))

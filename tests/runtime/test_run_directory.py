@@ -50,7 +50,7 @@ def test_the_directory_of_a_killed_process_is_taken_over_at_once(tmp_path, train
     assert not (tmp_path / ".lock").exists()
 
 
-def test_what_killed_processes_left_half_written_is_removed(tmp_path):
+def test_parts_of_killed_processes_are_removed(tmp_path):
     kill = "import os, signal; from pathlib import Path; from deepdraw.runtime.files import whole_file\n"
     kill += "with whole_file(Path('checkpoints/last.pt')) as file: os.kill(os.getpid(), signal.SIGKILL)"
     subprocess.run([sys.executable, "-c", kill], cwd=tmp_path, check=False)

@@ -58,7 +58,7 @@ def sweep(tmp_path) -> Sweep:
     return sweep_of(tmp_path, ["optimizer.lr=1e-3", "backbone=tiny"])
 
 
-def test_what_is_written_is_read_again_wherever_the_directory_has_gone(tmp_path):
+def test_a_written_sweep_is_read_again_after_its_directory_was_moved(tmp_path):
     write_sweep(tmp_path / "a", "slurm", "val/top1", [Job(0, ["x=1"], tmp_path / "a/0", ["3_0"])], task="train.py")
     (tmp_path / "a").rename(tmp_path / "b")
     read = read_sweep(tmp_path / "b")
@@ -142,7 +142,7 @@ def test_without_slurm_a_job_is_taken_at_its_word(sweep, slurm):
     assert states(sweep)[0].state == "RUNNING"
 
 
-def test_what_an_earlier_attempt_wrote_says_nothing_of_this_one(sweep, slurm):
+def test_results_of_an_earlier_attempt_are_ignored(sweep, slurm):
     report(sweep, 0, "FAILED", error="RuntimeError: once")
     sweep.jobs[0].ids.append("8_0")
     slurm.queue = {"8_0": "PENDING"}

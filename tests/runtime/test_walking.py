@@ -90,7 +90,7 @@ def test_a_link_that_leads_nowhere_is_named(tmp_path, target):
         visible(tmp_path)
 
 
-def test_what_is_no_file_is_named(tmp_path):
+def test_a_path_that_is_no_file_is_named(tmp_path):
     os.mkfifo(put(tmp_path, "b.png") / "a.png")
     assert f"{tmp_path / 'a.png'} is no regular file" in refusal(tmp_path)
     (tmp_path / "a.png").unlink()
@@ -100,7 +100,7 @@ def test_what_is_no_file_is_named(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read all files")
-def test_what_may_not_be_read_is_named(tmp_path):
+def test_a_path_that_may_not_be_read_is_named(tmp_path):
     put(tmp_path, "sub/a.png")
     (tmp_path / "sub/a.png").chmod(0)
     assert f"{tmp_path / 'sub/a.png'} may not be read" in refusal(tmp_path)

@@ -121,7 +121,7 @@ def edited(tmp_path: Path) -> Path:
     return shutil.copy(HERE / "stub.py", tmp_path / "own/stub.py")
 
 
-def test_what_is_edited_while_jobs_wait_changes_nothing_in_them(submit, tmp_path):
+def test_edits_made_while_jobs_wait_do_not_change_them(submit, tmp_path):
     stub = edited(tmp_path)
     sweep = submit("lr=0.1", *HELD, stub=stub)
     stub.write_text(stub.read_text().replace("return -abs", "return 7 + abs"))

@@ -137,7 +137,7 @@ def wait_for_blocks(folder: Path, number: int) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_they_are_those_of_the_model(tmp_path, dtype):
+def test_cached_features_equal_those_of_the_model(tmp_path, dtype):
     model = build()
     cached = cache(tmp_path, encoder=encoding(model), dtype=dtype)
     images = torch.empty(NUM_DRAWINGS, 8, 8, dtype=torch.uint8)

@@ -176,6 +176,6 @@ def test_class_weights_weigh_what_is_rare(uneven, root, train, tmp_path):
         (["data.sampler=balanced", "freeze=all", "head=logistic"], "set data.sampler=null"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_in_one_line(train, overrides, words):
+def test_impossible_settings_are_refused_in_one_line(train, overrides, words):
     with pytest.raises(SystemExit, match=words):
         train(*overrides)
