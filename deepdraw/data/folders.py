@@ -21,6 +21,7 @@ from deepdraw.drawings import (
     fit_to_square,
     hash_text,
     is_image,
+    is_svg,
     ranges,
     read_image,
     read_svg,
@@ -72,13 +73,13 @@ class ImageFolder:
         self.block_sizes = np.diff(np.append(np.arange(0, len(files), BLOCK), len(files)))
         seen = [(file, *_size_and_time(root / file)) for file in files]
         self.fingerprint = sha256(json.dumps(seen).encode()).hexdigest()
-        pictures = [root / file for file in files if not _is_svg(file)]
+        pictures = [root / file for file in files if not is_svg(file)]
         warn_of_faults(pictures, read_image, str(root))
 
     @property
     def has_strokes(self) -> bool:
         """Whether every file is an SVG."""
-        return all(map(_is_svg, self._files))
+        return all(map(is_svg, self._files))
 
     def complexity(self) -> Complexity | None:
         """Strokes and points of all drawings where every file is an SVG, else None."""
@@ -95,7 +96,7 @@ class ImageFolder:
         """
         blocks = np.asarray(blocks)
         positions = ranges(blocks * BLOCK, self.block_sizes[blocks])[rows]
-        drawn = np.array([_is_svg(self._files[position]) for position in positions], bool)
+        drawn = np.array([is_svg(self._files[position]) for position in positions], bool)
         for i in np.flatnonzero(~drawn):
             images[i] = fit_to_square(read_image(self._root / self._files[positions[i]]), rasterizer)
         if drawn.any():
@@ -156,7 +157,7 @@ def _images(folder: Path) -> Found:
     """The images of a class, sorted by name, and how many other files there are."""
     if nested := [entry for entry in visible(folder) if entry.is_dir()]:
         raise ValueError(f"{nested[0]} is a folder within a class: put images right into {folder}")
-    refusal = f"is neither PNG, JPG nor SVG, nor {', '.join(DRAWING_SUFFIXES[3:-1])}: convert it or take it away"
+    refusal = f"is neither PNG, JPG nor SVG, nor {', '.join(DRAWING_SUFFIXES[3:-2])}: convert it or take it away"
     found = walk(folder, DRAWING_SUFFIXES, refuse=lambda _: refusal)
     if not found.files:
         raise ValueError(f"{folder} holds no image: put PNG, JPG or SVG files there or remove the folder")
@@ -166,13 +167,9 @@ def _images(folder: Path) -> Found:
 def _size_and_time(path: Path) -> tuple[int, int]:
     """The size in bytes and the modification time of a file. Its first bytes are checked."""
     fix = "fetch it anew or take it away"
-    with open_regular(path, largest=LARGEST["SVG" if _is_svg(path.name) else "image"], fix=fix) as file:
+    with open_regular(path, largest=LARGEST["SVG" if is_svg(path.name) else "image"], fix=fix) as file:
         start = file.read(12)
-    if not start or not (_is_svg(path.name) or is_image(start)):
+    if not start or not (is_svg(path.name) or is_image(start)):
         raise ValueError(f"{path} {'is no image' if start else 'is empty'}: {fix}")
     status = path.stat()
     return status.st_size, status.st_mtime_ns
-
-
-def _is_svg(file: str) -> bool:
-    return file.lower().endswith(".svg")

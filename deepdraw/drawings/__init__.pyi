@@ -5,7 +5,7 @@ from .image_check import ImageCheck, warn_of_faults
 from .image_headers import JPEG_SIGNATURE, NO_IMAGE, PNG_SIGNATURE, check_size, image_size, is_image
 from .images import blank, decode, draw_image, fit_to_square, gray_image, read_image, trace_drawing
 from .ink import Fault, find_fault, is_light_on_dark
-from .kinds import DRAWING_SUFFIXES, IMAGE_SUFFIXES, reason_not_read, word_of
+from .kinds import DRAWING_SUFFIXES, IMAGE_SUFFIXES, is_svg, reason_not_read, word_of
 from .packed import Complexity, Drawings, hash_text, mix, ranges
 from .raster import Images, Polarity, Rasterizer
 from .simplification import simplify
@@ -48,6 +48,7 @@ __all__ = [
     "is_image",
     "is_light_on_dark",
     "is_stroke",
+    "is_svg",
     "mix",
     "nothing",
     "own_word",

@@ -21,6 +21,7 @@ from deepdraw.drawings.image_headers import (
     image_size,
     other_kind,
 )
+from deepdraw.drawings.kinds import is_svg
 from deepdraw.drawings.packed import Drawings
 from deepdraw.drawings.raster import Rasterizer
 from deepdraw.drawings.svg import read_svg
@@ -43,7 +44,7 @@ def draw_image(source: str | Path | bytes | Image | NDArray[Any], rasterizer: Ra
 
     Raises ValueError, naming the file, if it is missing, of another format, cut short, empty, or has too many pixels.
     """
-    if isinstance(source, str | Path) and Path(source).suffix.lower() == ".svg":
+    if isinstance(source, str | Path) and is_svg(str(source)):
         return rasterizer(Drawings.pack([read_svg(Path(source))], [0], [0]))[0]
     return fit_to_square(gray_image(source), rasterizer)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 IMAGE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".ico", ".tif", ".tiff", ".pbm", ".pgm", ".ppm", ".pnm"),
 )
-DRAWING_SUFFIXES = (*IMAGE_SUFFIXES, ".svg")  # one drawing a file
+SVG_SUFFIXES = (".svg", ".svgz")
+DRAWING_SUFFIXES = (*IMAGE_SUFFIXES, *SVG_SUFFIXES)  # one drawing a file
 OTHER_IMAGES = {".avif", ".heic", ".heif", ".jp2", ".jxl", ".pdf", ".eps", ".ai", ".psd", ".tga", ".xcf"}
 ARCHIVES = {".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".xz", ".zip", ".zst"}
 CONSOLE = re.compile(r"^full_(simplified|raw|binary|numpy_bitmap)_|^sketchrnn_")  # folders of the bucket
@@ -22,6 +23,11 @@ def word_of(path: Path) -> str:
     """
     suffixes = "".join(path.suffixes[-2:]) if path.suffix.lower() == ".gz" else path.suffix
     return CONSOLE.sub("", path.name.removesuffix(suffixes)).removesuffix(".full")  # sketch-rnn's cat.full.npz
+
+
+def is_svg(name: str) -> bool:
+    """Whether a file of this name is an SVG file, or a gzip of one."""
+    return name.lower().endswith(SVG_SUFFIXES)
 
 
 def reason_not_read(path: Path) -> str | None:

@@ -54,8 +54,7 @@ def _rows(file: BinaryIO, path: Path) -> Iterator[dict[str, Any]]:
     fix = "save it anew as CSV in UTF-8, or leave it out"
     try:
         if "drawing" not in (rows.fieldnames or ()):
-            names = ", ".join(rows.fieldnames or ())
-            raise ValueError(f"{path} has no column named drawing in its first line ({names:.80}): name its column so")
+            raise ValueError(f"{path} has no column named drawing in its first line: name the one with the strokes so")
         yield from rows
     except (csv.Error, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no CSV of drawings, after line {rows.line_num} ({error}): {fix}") from error

@@ -21,12 +21,11 @@ from numpy.typing import NDArray
 
 from deepdraw.drawings.sketch import Broken, Sketch, hash_strokes, one_line
 from deepdraw.drawings.strokes import parse_strokes
-from deepdraw.runtime import MB, NO_ARRAY
+from deepdraw.runtime import MB, NO_ARRAY, read_npy_header
 
 SPLITS = {"train.npy": "train", "valid.npy": "val", "test.npy": "test"}
 LARGEST = 512 * MB  # unpacked bytes of one split; 70,000 drawings of an official file have some 30 MB
 MOST_POINTS = 1 << 20  # of one drawing
-LARGEST_HEADER = 10_000
 DAMAGED = (*NO_ARRAY, zipfile.BadZipFile, zlib.error, struct.error)
 FIX = "give train, valid and test as sketch-rnn writes them, arrays (dx, dy, pen), or leave it out"
 
@@ -89,15 +88,16 @@ def _sketch(steps: NDArray[Any], word: str, split: str) -> Sketch:
 def _read_member(content: bytes) -> Iterator[NDArray[Any]]:
     """The arrays in a member of the npz, as numpy writes an array of objects, or one array [N, n, 3]."""
     file = io.BytesIO(content)
-    version = np.lib.format.read_magic(file)
-    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, is_fortran, dtype = header(file, max_header_size=LARGEST_HEADER)
+    shape, is_fortran, dtype = read_npy_header(file, with_objects=True)
     if not dtype.hasobject:
         if is_fortran or dtype.kind not in "iuf" or len(shape) != 3 or shape[2] != 3:
             raise ValueError(f"an array {dtype} {list(shape)[:4]}")
         yield from np.frombuffer(content, dtype, offset=file.tell()).reshape(shape)
         return
-    found = _unpickled(file)
+    try:
+        found = _unpickled(file)
+    except (AttributeError, LookupError, TypeError) as error:
+        raise ValueError(f"its pickle is damaged ({error})") from error
     if not isinstance(found, _Made) or not found.state or not isinstance(found.state[-1], list):
         raise ValueError("its pickle holds no array of arrays")
     if shape != (len(found.state[-1]),):

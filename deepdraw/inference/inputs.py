@@ -25,6 +25,7 @@ from deepdraw.drawings import (
     fit_to_square,
     gray_image,
     is_stroke,
+    is_svg,
     parse_strokes,
     read_sketches,
 )
@@ -89,7 +90,7 @@ def draw(
 
 
 def _draw_image(source: Any, rasterizer: Rasterizer, check: ImageCheck | None, name: str) -> NDArray[np.uint8]:
-    if isinstance(source, str | Path) and Path(source).suffix.lower() == ".svg":
+    if isinstance(source, str | Path) and is_svg(str(source)):
         return draw_image(source, rasterizer)
     image = gray_image(source)
     if check:

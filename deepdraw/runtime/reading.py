@@ -243,10 +243,11 @@ def _read_array(archive: Any, member: Any, dtype: Any, dims: int) -> NDArray[Any
     return array.reshape(shape)
 
 
-def read_npy_header(file: Any) -> tuple[tuple[int, ...], bool, Any]:
+def read_npy_header(file: Any, *, with_objects: bool = False) -> tuple[tuple[int, ...], bool, Any]:
     """Read the header of an npy file: shape, whether it is in Fortran order, and dtype.
 
-    Raises ValueError for a header that numpy does not write, or another exception of `NO_ARRAY`.
+    Raises ValueError for a header that numpy does not write and, unless `with_objects` is set, for an array of objects,
+    or another exception of `NO_ARRAY`.
     """
     import ast
 
@@ -262,6 +263,6 @@ def read_npy_header(file: Any) -> tuple[tuple[int, ...], bool, Any]:
     shape, dtype = header["shape"], np.lib.format.descr_to_dtype(header["descr"])
     if not isinstance(shape, tuple) or not all(type(size) is int and 0 <= size < 2**48 for size in shape):
         raise ValueError("an array has no such shape as numpy writes")
-    if dtype.hasobject:
+    if dtype.hasobject and not with_objects:
         raise ValueError("an array holds objects")
     return shape, bool(header["fortran_order"]), dtype

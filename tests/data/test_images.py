@@ -100,7 +100,9 @@ def test_an_array_is_not_changed(scribble):
 def test_an_svg_file_is_drawn_as_its_strokes_are(tmp_path):
     strokes = [[[0, 0], [255, 100]], [[9, 9], [100, 9], [50, 70]]]
     lines = "".join(f'<polyline points="{" ".join(f"{x},{y}" for x, y in stroke)}"/>' for stroke in strokes)
-    (tmp_path / "x.SVG").write_text(f'<svg xmlns="http://www.w3.org/2000/svg">{lines}</svg>')
+    (tmp_path / "x.SVG").write_text(
+        f'<svg xmlns="http://www.w3.org/2000/svg"><g fill="none" stroke="black">{lines}</g></svg>'
+    )
     for rasterizer in (RASTERIZER, Rasterizer(32, 3.0, polarity="white_on_black")):
         drawn = rasterizer(Drawings.pack([strokes], [0], [0]))[0]
         assert np.array_equal(draw_image(tmp_path / "x.SVG", rasterizer), drawn)

@@ -120,7 +120,7 @@ def test_kaggles_csv_is_read_with_and_without_words(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"path,label\na.png,cat\n", r"no column named drawing in its first line \(path, label\)"),
+        (b"path,label\na.png,cat\n", "no column named drawing in its first line: name"),
         (b"", "no column named drawing"),
         (b"drawing\n\xff\xfe\n", "is no CSV of drawings, after line 1"),
         (b'drawing\n"' + b"1\n" * 3_000_000, "is no CSV of drawings"),

@@ -1,5 +1,6 @@
 """An SVG file becomes the strokes that Quick, Draw! would have stored of it."""
 
+import gzip
 import signal
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +15,7 @@ from deepdraw.drawings.svg import read_svg
 from deepdraw.runtime.reading import LARGEST
 
 START = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 400 400">'
+PEN = 'fill="none" stroke="black"'
 LINE = '<path d="M0 0 L9 7" stroke="black"/>'
 
 
@@ -104,7 +106,9 @@ def test_what_does_not_show_on_white_paper_is_no_stroke(strokes_of, unseen):
 def test_lines_become_what_the_official_simplification_makes_of_them(tmp_path_factory, drawing):
     path = tmp_path_factory.mktemp("svg") / "x.svg"
     lines = [" ".join(f"{x!r},{y!r}" for x, y in stroke) for stroke in drawing]
-    path.write_text(START.replace('viewBox="0 0 400 400"', "") + "".join(f'<polyline points="{p}"/>' for p in lines))
+    path.write_text(
+        START.replace('viewBox="0 0 400 400"', "") + "".join(f'<polyline points="{p}" {PEN}/>' for p in lines)
+    )
     with path.open("a") as file:
         file.write("</svg>")
     for found, expected in zip(read_svg(path), simplify(drawing), strict=True):
@@ -114,7 +118,7 @@ def test_lines_become_what_the_official_simplification_makes_of_them(tmp_path_fa
 
 def test_a_drawing_that_is_simplified_already_stays_as_it_is(strokes_of):
     drawing = [[[0, 0], [1, 1], [2, 0], [255, 30]], [[7, 90], [7, 91]]]
-    lines = "".join(f'<polyline points="{" ".join(f"{x},{y}" for x, y in stroke)}"/>' for stroke in drawing)
+    lines = "".join(f'<polyline {PEN} points="{" ".join(f"{x},{y}" for x, y in stroke)}"/>' for stroke in drawing)
     assert strokes_of(lines) == drawing
     assert strokes_of(f'<g transform="scale(2)">{lines}</g>') != drawing
 
@@ -143,7 +147,6 @@ LAUGHS = '<!DOCTYPE svg [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]>'
         (f"{LAUGHS}{START}{LINE}</svg>".encode(), "declares entities"),
         (f'<?xml version="1.0" encoding="utf-16"?>{LAUGHS}{START}{LINE}</svg>'.encode("utf-16"), "declares entities"),
         (b'<!DOCTYPE svg [<!ENTITY % a SYSTEM "file:///etc/passwd"> %a;]><svg/>', "declares entities"),
-        (f'{START}<g id="a">{LINE}</g><use href="#a"/></svg>'.encode(), "has a <use>, which is not followed"),
         (
             f'{START}<path d="M0 0 L1e308 1e308 L-1e308 3"/></svg>'.encode(),
             "has a coordinate that is no number",
@@ -220,3 +223,85 @@ def test_any_path_data_gives_strokes_or_a_value_error(tmp_path_factory, data, tr
         assert str(error).startswith(str(path))
     else:
         assert all(len(stroke) and stroke.dtype == np.uint8 for stroke in strokes)
+
+
+def test_a_gzip_is_read_whatever_its_name(tmp_path):
+    content = gzip.compress(f"{START}{LINE}</svg>".encode())
+    for name in ("x.svgz", "x.svg"):
+        (tmp_path / name).write_bytes(content)
+        assert [stroke.tolist() for stroke in read_svg(tmp_path / name)] == [[[0, 0], [255, 198]]]
+    bomb = gzip.compress(START.encode() + LINE.encode() + b" " * 50_000_000 + b"</svg>")
+    for damaged, message in (
+        (content[:-9], "cut short"),
+        (content[:20] + b"??" + content[22:], "gzip"),
+        (bomb, "unpacked"),
+    ):
+        (tmp_path / "x.svgz").write_bytes(damaged)
+        with pytest.raises(ValueError, match=rf"x\.svgz .*{message}"):
+            read_svg(tmp_path / "x.svgz")
+
+
+def test_entities_of_the_file_itself_are_followed(tmp_path):
+    entities = '<!ENTITY ink "fill:none;stroke:#000000;"><!ENTITY ns "http://ns.example.com/i/">'
+    (tmp_path / "x.svg").write_text(
+        f'<!DOCTYPE svg [{entities}]><svg xmlns="http://www.w3.org/2000/svg" xmlns:i="&ns;" viewBox="0 0 40 40">'
+        '<path i:x="1" style="&ink;" d="M0 0 L9 7"/></svg>'
+    )
+    assert [stroke.tolist() for stroke in read_svg(tmp_path / "x.svg")] == [[[0, 0], [255, 198]]]
+
+
+@pytest.mark.parametrize(
+    ("declared", "body", "message"),
+    [
+        ('<!ENTITY a "&b;"><!ENTITY b "x">', "&a;", "entities that hold entities"),
+        ('<!ENTITY a SYSTEM "file:///etc/passwd">', "&a;", "entities outside of it"),
+        (f'<!ENTITY a "{"x" * 9_000}">', "&a;" * 9_000, "entities that make it too large"),
+        (f'<!ENTITY a "{"x" * 90_000}">', "&a;", "entities that make it too large"),
+    ],
+    ids=["nested", "outside", "many", "long"],
+)
+def test_entities_that_could_grow_or_are_elsewhere_are_refused(tmp_path, declared, body, message):
+    (tmp_path / "x.svg").write_text(f"<!DOCTYPE svg [{declared}]>{START}{LINE}<desc>{body}</desc></svg>")
+    with pytest.raises(ValueError, match=rf"x\.svg declares {message}.*save it as plain SVG"):
+        read_svg(tmp_path / "x.svg")
+
+
+def test_use_that_refers_to_itself_ends(strokes_of):
+    assert strokes_of(f'<g id="a">{LINE}<use href="#a"/></g>') == [[[0, 0], [255, 198]]]
+    nested = "".join(f'<g id="g{i}">{f"""<use href="#g{i + 1}"/>""" * 9}</g>' for i in range(9))
+    with pytest.raises(ValueError, match="has more than 10,000 elements: simplify it"):
+        strokes_of(f"<defs>{nested}</defs><use href='#g0'/>{LINE}")
+
+
+@pytest.mark.parametrize(
+    ("extra", "kind"),
+    [
+        ("<text>cat</text>", "text"),
+        ('<image href="x.png" width="9" height="9"/>', "a raster image"),
+        ('<g mask="url(#m)"><path d="M0 0h9"/></g>', "a mask"),
+        ('<pattern id="p"/><circle r="9" fill="url(#p)"/>', "a pattern"),
+        ('<linearGradient id="p"><stop/></linearGradient><circle r="9" fill="url(#p)"/>', "a gradient"),
+    ],
+)
+def test_what_strokes_cannot_show_is_told_once(strokes_of, caplog, monkeypatch, extra, kind):
+    monkeypatch.setattr("deepdraw.drawings.svg._told", set())
+    for _ in range(2):
+        strokes_of(LINE + extra)
+    (record,) = caplog.records
+    assert f"x.svg has {kind}, which strokes cannot show" in record.message
+
+
+def test_a_file_of_text_alone_is_refused(strokes_of):
+    with pytest.raises(ValueError, match=r"has no strokes: .* in ink, and it has only text"):
+        strokes_of("<text>cat</text>")
+
+
+def test_strokes_of_one_color_that_cross_or_touch_stay_whole(strokes_of):
+    """Ink does not hide ink: a drawing in broad lines has the same strokes as one in fine lines."""
+    cross = '<path d="M0 0L255 255"/><path d="M255 0L0 255"/><path d="M3 0L255 250"/><path d="M9 9H20"/>'
+    broad, fine = (
+        strokes_of(f'{paper}<g fill="none" stroke="black" stroke-width="{width}">{cross}</g>')
+        for width, paper in ((20, '<circle r="2" cx="200" cy="20" fill="white"/>'), (1, ""))
+    )
+    assert broad == fine
+    assert len(fine) == 4

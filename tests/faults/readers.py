@@ -44,6 +44,10 @@ RASTERIZER = Rasterizer(16, 1.0)
 SVG = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 40 40"><style>.a{fill:none;stroke:red}</style>
 <g transform="translate(3 4) rotate(20)"><path class="a" d="M1 2L30 4C1 2 3 4 5 6A9 9 0 0 1 20 20z"/>
 <polyline points="1,2 3,4 5.5 6e1" style="stroke:blue"/><rect x="1" y="2" width="9" height="5" rx="2"/></g></svg>"""
+CSV = """word,key_id,recognized,drawing
+cat,5,True,"[[[0, 255], [3, 4]]]"
+cat,6,False,"[[[0.5, 300], [3, 4.5], [0, 9]]]"
+"""
 CONFIG = "seed: 0\nbackbone:\n  _target_: deepdraw.models.backbones.base.TimmBackbone\n  name: tiny\ndata:\n  root: x\n"
 
 
@@ -93,6 +97,18 @@ def drawings(number: int = 30) -> Drawings:
 def binary(folder: Path) -> list[Path]:
     record = struct.pack("<Q2sbIH", 7, b"DE", 1, 0, 2) + 2 * (struct.pack("<H", 3) + bytes(range(6)))
     return written("cat.bin", 3 * record)(folder)
+
+
+def bitmaps(folder: Path) -> list[Path]:
+    np.save(folder / "cat.npy", np.random.default_rng(0).integers(0, 256, (3, 784), np.uint8))
+    return [folder / "cat.npy"]
+
+
+def sketch_rnn(folder: Path) -> list[Path]:
+    steps = np.empty(3, object)
+    steps[:] = [np.random.default_rng(i).integers(0, 2, (5 + i, 3), np.int16) for i in range(3)]
+    np.savez(folder / "cat.npz", train=steps, valid=steps[:1], test=steps[:1])
+    return [folder / "cat.npz"]
 
 
 def shards(folder: Path) -> list[Path]:
@@ -289,7 +305,10 @@ READERS = {
         ndjson, lambda folder: list(sketches(folder / "cat.ndjson")), {".ndjson": one_line_of_json}, share=4
     ),
     "bin": Reader(binary, lambda folder: list(sketches(folder / "cat.bin")), share=4),
-    "svg": Reader(written("x.svg", SVG), lambda folder: draw_image(folder / "x.svg", RASTERIZER), share=2),
+    "csv": Reader(written("cat.csv", CSV), lambda folder: list(sketches(folder / "cat.csv"))),
+    "npy": Reader(bitmaps, lambda folder: list(sketches(folder / "cat.npy"))),
+    "sketch-rnn": Reader(sketch_rnn, lambda folder: list(sketches(folder / "cat.npz")), {".npz": change_member}),
+    "svg": Reader(written("x.svg", SVG), lambda folder: draw_image(folder / "x.svg", RASTERIZER), share=0.5),
     "png": Reader(pictures(("PNG", "L"), ("PNG", "RGBA"), ("PNG", "P")), draw_all, share=2),
     "jpeg": Reader(pictures(("JPEG", "L"), ("JPEG", "RGB")), draw_all, share=2),
     "other images": Reader(pictures(*((form, "RGB") for form in ("BMP", "GIF", "TIFF", "WEBP", "PPM"))), draw_all),

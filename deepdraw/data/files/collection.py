@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.progress import track
 
 from deepdraw.data.files.layout import Entry
-from deepdraw.drawings import SUFFIXES, Broken, Drawings, Sketch, read_image, read_sketches, read_svg
+from deepdraw.drawings import SUFFIXES, Broken, Drawings, Sketch, is_svg, read_image, read_sketches, read_svg
 from deepdraw.runtime import LARGEST, read_bytes, shown, suffix_among
 
 NONE = -1  # in place of the number of strokes, or of a bitmap, that a drawing has not
@@ -100,12 +100,12 @@ class _Part:
 def _read(path: Path) -> _Part:
     if suffix_among(path.name, SUFFIXES):
         return _read_many(path)
-    is_svg = path.suffix.lower() == ".svg"
-    encoded = read_bytes(path, largest=LARGEST["SVG" if is_svg else "image"], fix="fetch it anew or take it away")
+    largest = LARGEST["SVG" if is_svg(path.name) else "image"]
+    encoded = read_bytes(path, largest=largest, fix="fetch it anew or take it away")
     if not encoded:
         raise ValueError(f"{path} is empty: fetch it anew or take it away")
     content = np.array([_hash(encoded)], np.uint64)
-    if not is_svg:
+    if not is_svg(path.name):
         read_image(path)  # now, and not in the middle of training
         return _Part(content, [""], [""])
     return _Part(content, [""], [""], Drawings.pack([read_svg(path)], [0], [0]))
