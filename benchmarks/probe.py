@@ -26,7 +26,7 @@ from deepdraw.models.backbones import TimmBackbone
 from deepdraw.models.freezing import everything, freeze
 from deepdraw.runtime import Precision, cell, find_device, keep_freed_memory
 from deepdraw.training import Recipe, State, cosine, train_step
-from deepdraw.training.heads import Grid, Standardized, features_of, linear_head, origin, regress, train_grid
+from deepdraw.training.heads import Grid, Standardized, features_of, linear_head, regress, train_grid, zero_start
 
 ADAMW = partial(torch.optim.AdamW, fused=True)
 SCHEDULE = partial(cosine, warmup=0.05)
@@ -221,7 +221,7 @@ def optima(
 ) -> dict[str, dict[str, float]]:
     """Logistic regression at the strength that is best on validation: deepdraw's, and scikit-learn's at the same."""
     features = Standardized(kept["train"], device)
-    optimum, found = origin(features, num_classes), []
+    optimum, found = zero_start(features, num_classes), []
     for c in cs:
         optimum = regress(features, optimum, c, max_steps=1000)
         found.append((c, features.fold(optimum.weight, optimum.bias)))

@@ -11,7 +11,7 @@ from deepdraw.compare.order import Objective, best_first, choose_metric, classes
 from deepdraw.compare.paired import Difference, NotComparable, common, difference, holm
 from deepdraw.compare.runs import Run, command, differing, read_run, short_names
 from deepdraw.evaluation import Predictions, lower_is_better
-from deepdraw.report import NONE, Described, title
+from deepdraw.report import NO_DESCRIPTIONS, Described, title
 
 _OTHER_METRICS = ("harmonic", "seen", "unseen", "top1", "top5", "mean_class_accuracy", "loss", "ece")
 _ENDINGS = (*_OTHER_METRICS, "top10", "map3", "macro_f1", "loss_scaled", "ece_scaled", "aurc", "temperature")
@@ -188,7 +188,7 @@ def _share_right(run: Run, metric: str, depth: int) -> float | None:
     return None if "shot_" in metric else run.metrics.get(f"{_prefix(metric)}top{depth}")
 
 
-def _prefix(metric: str, described: Described = NONE) -> str:
+def _prefix(metric: str, described: Described = NO_DESCRIPTIONS) -> str:
     """The protocol ahead of the metric's own name: "text_" of text_top1."""
     for name in sorted((*_ENDINGS, *described), key=len, reverse=True):
         if metric == name or metric.endswith(f"_{name}"):

@@ -73,9 +73,9 @@ def losses_by_temperature(logits: Tensor, labels: Tensor) -> Tensor:
     """
     steps = torch.arange(_STEPS, device=logits.device, dtype=logits.dtype) / _STEPS
     octave = 2 ** (steps + _FIRST_OCTAVE)
-    behind = logits - logits.amax(dim=1, keepdim=True)
-    true = behind.gather(1, labels[:, None])[:, 0]
-    powers = (octave[:, None, None] * behind.clamp(min=-40 * 2**-_FIRST_OCTAVE)).exp_()
+    relative = logits - logits.amax(dim=1, keepdim=True)
+    true = relative.gather(1, labels[:, None])[:, 0]
+    powers = (octave[:, None, None] * relative.clamp(min=-40 * 2**-_FIRST_OCTAVE)).exp_()
     losses = []
     for number in range(_NUM_OCTAVES):
         if number > 0:

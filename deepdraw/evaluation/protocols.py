@@ -1,4 +1,4 @@
-"""The ways to turn a model and a split into numbers; each config of `conf/protocol` names one, or one of `shots`."""
+"""The protocols of conf/protocol by which a model is evaluated on a split; those of `fewshot` are the others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from deepdraw.models import cosine_logits, text_classifier
 
 @dataclass(frozen=True)
 class Head:
-    """The trained head. Raises ValueError where the split is not of the classes that it was trained on."""
+    """The trained head. Raises ValueError unless the split has the classes that it was trained on."""
 
     def __call__(self, task: Task) -> Evaluation:
         if task.loader.classes != list(task.classes):
@@ -37,24 +37,24 @@ class Text:
     prompts: str | Sequence[str]
 
     def __call__(self, task: Task) -> Evaluation:
-        asked = task.loader.classes
-        weights = text_classifier(task.model.backbone.encode_text, asked, self.prompts)
-        met = set(asked) & set(task.classes)
-        if task.trained and met and not task.generalized:
+        classes = task.loader.classes
+        weights = text_classifier(task.model.backbone.encode_text, classes, self.prompts)
+        common = set(classes) & set(task.classes)
+        if task.trained and common and not task.generalized:
             raise ValueError(
-                f"the encoder was trained on {min(met)!r} and {len(met) - 1} more of these classes, so this would not "
-                "be zero-shot: use protocol=classifier, or split=zeroshot"
+                f"the encoder was trained on {min(common)!r} and {len(common) - 1} more of these classes, so this "
+                "would not be zero-shot: use protocol=classifier, or split=zeroshot"
             )
 
         def logits(features: Tensor) -> Tensor:
-            return cosine_logits(features, weights, scale=100.0)  # where CLIP's authors clip it
+            return cosine_logits(features, weights, scale=100.0)  # the limit that CLIP's authors set
 
-        found = classify(task, "text", logits, title="reading against prompts")
-        metrics = dict(found.metrics)
+        evaluation = classify(task, "text", logits, title="reading against prompts")
+        metrics = dict(evaluation.metrics)
         if task.generalized:
-            metrics |= by_kind(found.confusion, len(task.classes))
+            metrics |= by_kind(evaluation.confusion, len(task.classes))
         shared = {name: metrics.pop(name) for name in ("chance", "images_per_second")}
-        return replace(found, metrics={f"text_{name}": value for name, value in metrics.items()} | shared)
+        return replace(evaluation, metrics={f"text_{name}": value for name, value in metrics.items()} | shared)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""One evaluation of a checkpoint on a split, from its config to what was found."""
+"""One evaluation of a checkpoint on a split: from its config to the metrics and predictions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Session:
     """A checkpoint, a split and a protocol; nothing is computed before `versions` is asked for.
 
     trained: the classifier of the checkpoint; directory: its run's; name: of the split, in results; split: what is
-    evaluated. Raises ValueError, in one line, for a config that cannot be meant here.
+    evaluated. Raises ValueError, in one line, for an impossible config.
     """
 
     def __init__(self, config: DictConfig) -> None:
@@ -56,22 +56,22 @@ class Session:
         source = self.trained.source()
         self.name = result_name(config.split, source)
         self.split: Split = open_split(config.split, source, self.trained.classes)
-        seen_is_asked = config.split == "train"
-        self._seen = None if seen_is_asked else seen_drawings(source, self.trained.classes, config.seen_per_class)
+        is_training_split = config.split == "train"
+        self._seen = None if is_training_split else seen_drawings(source, self.trained.classes, config.seen_per_class)
 
     @property
     def is_trial(self) -> bool:
-        """Whether a part of the split is scored only, so that the results must not pass for those of all."""
+        """Whether only a part of the split is scored. The results of a trial have a name of their own."""
         return self.config.limit_batches is not None
 
     @property
     def result_name(self) -> str:
-        """What the results are filed under: the split's name, of a trial with a suffix of its own."""
+        """The name of the result files: that of the split, with a suffix for a trial."""
         return f"{self.name}{TRIAL}" if self.is_trial else self.name
 
     @property
     def title(self) -> str:
-        """What is evaluated, for a table."""
+        """The title of the table of metrics: checkpoint, split, numbers of drawings and classes."""
         number = int(self.split.block_sizes.sum())
         drawings = f"{number:,} drawings of {len(self.split.classes)} classes"
         if self.is_trial:
@@ -85,25 +85,25 @@ class Session:
         return plain
 
     @property
-    def keeps_features(self) -> bool:
-        """Whether features are kept on disk: those of a frozen backbone, for whole splits."""
+    def caches_features(self) -> bool:
+        """Whether features are cached on disk: those of a frozen backbone, for whole splits."""
         config = self.config
-        computes_anew = config.interpolate is not None or config.limit_batches is not None
-        return self.trained.frozen and self._caching.dir is not None and not computes_anew
+        is_computed_again = config.interpolate is not None or config.limit_batches is not None
+        return self.trained.frozen and self._caching.dir is not None and not is_computed_again
 
     def versions(self) -> Iterator[tuple[float | None, Evaluation]]:
-        """What the protocol found: (None, of the trained weights), or with `interpolate` a pair for each alpha.
+        """Pairs of alpha and evaluation: (None, that of the trained weights), or with `interpolate` one for each alpha.
 
         Alpha is the share of the trained weights, 0 to 1; the rest are the pretrained ones.
         """
         trained = self.trained
         if self.config.interpolate is None:
-            found = self._evaluate()
-            if self.keeps_features:
-                del found.metrics["images_per_second"]  # of reading what was computed before
+            evaluation = self._evaluate()
+            if self.caches_features:
+                del evaluation.metrics["images_per_second"]  # it would be the speed of reading the cache
             if self.is_trial:
-                found.metrics["drawings"] = len(found.predictions)
-            yield None, found
+                evaluation.metrics["drawings"] = len(evaluation.predictions)
+            yield None, evaluation
             return
         weights = {name: tensor.clone() for name, tensor in trained.model.state_dict().items()}
         started = ModelPlan.of(trained.config).build(len(trained.classes)).to(trained.precision.device)
@@ -113,7 +113,7 @@ class Session:
             yield alpha, self._evaluate()
 
     def _evaluate(self) -> Evaluation:
-        """What the protocol finds with the weights that the model has now."""
+        """The evaluation by the protocol, with the weights that the model has now."""
         trained, config, seen = self.trained, self.config, self._seen
         encoder = Encoder(
             trained.model,
@@ -135,11 +135,11 @@ class Session:
             temperature=None if config.interpolate else trained.temperature,
             limit_batches=config.limit_batches,
         )
-        found: Evaluation = self._protocol(task)
-        prefix = "" if found.protocol == "classifier" else f"{found.protocol}_"
-        for name, value in compute_metrics(self.own_metrics, found.predictions).items():
-            found.metrics[prefix + name] = value
-        return found
+        evaluation: Evaluation = self._protocol(task)
+        prefix = "" if evaluation.protocol == "classifier" else f"{evaluation.protocol}_"
+        for name, value in compute_metrics(self.own_metrics, evaluation.predictions).items():
+            evaluation.metrics[prefix + name] = value
+        return evaluation
 
     def _load(self, name: str, split: Split, encoder: Encoder) -> Epochs:
         data, device = self.config.data, self.trained.precision.device
@@ -147,6 +147,6 @@ class Session:
         if isinstance(split, Joined):
             first, second = (self._load(*part, encoder) for part in (("test", split.first), ("zeroshot", split.second)))
             return JoinedLoader(first, second)
-        if self.keeps_features:
+        if self.caches_features:
             return FeatureLoader(cached_features(name, split, encoder, self._caching), split, **loading)
         return Loader(split, self.trained.rasterizer, num_workers=data.num_workers, **loading)

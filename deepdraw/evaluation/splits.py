@@ -25,13 +25,14 @@ def open_split(name: str, source: Source, classes: Sequence[str]) -> Split:
     """
     if name == GENERALIZED:
         return Joined(
-            _with_training_labels(_filled(source, "test"), classes), _unseen(_filled(source, "zeroshot"), classes)
+            _with_training_labels(_non_empty(source, "test"), classes),
+            _check_unseen(_non_empty(source, "zeroshot"), classes),
         )
     if name == "zeroshot":
-        return _unseen(_filled(source, name), classes)
+        return _check_unseen(_non_empty(source, name), classes)
     if is_path(name, source):
         return _with_training_labels(open_folder(Path(name)), classes)
-    return _with_training_labels(_filled(source, name), classes)
+    return _with_training_labels(_non_empty(source, name), classes)
 
 
 def is_path(name: str, source: Source) -> bool:
@@ -62,7 +63,7 @@ def seen_drawings(source: Source, classes: Sequence[str], per_class: int) -> Spl
 
 
 def redraw(split: Split, rasterizer: Rasterizer) -> Callable[[NDArray[np.int64], int], NDArray[np.uint8]]:
-    """What draws those at positions [n] of a split's stored order into uint8 [n, size, size], as `rasterizer` would."""
+    """A function of positions [n] in a split's stored order that draws them: uint8 [n, size, size]."""
 
     def draw(positions: NDArray[np.int64], size: int) -> NDArray[np.uint8]:
         width = max(0.5, rasterizer.line_width * size / rasterizer.size)
@@ -76,7 +77,7 @@ def redraw(split: Split, rasterizer: Rasterizer) -> Callable[[NDArray[np.int64],
     return draw
 
 
-def _filled(source: Source, name: str) -> Split:
+def _non_empty(source: Source, name: str) -> Split:
     split = source.split(name)
     if not split.block_sizes.sum():
         raise ValueError(f"split {name} holds no drawing: choose another, or set data.root to data that have some")
@@ -104,10 +105,11 @@ def _nearly(names: Sequence[str], classes: Sequence[str]) -> dict[str, str]:
     return {name: of_form[fold_name(name)] for name in names if fold_name(name) in of_form}
 
 
-def _unseen(split: Split, classes: Sequence[str]) -> Split:
-    if met := sorted(_nearly(split.classes, classes)):
+def _check_unseen(split: Split, classes: Sequence[str]) -> Split:
+    if common := sorted(_nearly(split.classes, classes)):
         raise ValueError(
-            f"{len(met)} of the {len(split.classes)} classes of split zeroshot were trained on, such as {met[0]!r}, so "
-            "this would not be zero-shot: use split=test, or set data.root to shards that hold these classes out"
+            f"{len(common)} of the {len(split.classes)} classes of split zeroshot were trained on, such as "
+            f"{common[0]!r}, so this would not be zero-shot: use split=test, or set data.root to shards that hold "
+            "these classes out"
         )
     return split

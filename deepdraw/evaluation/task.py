@@ -1,4 +1,4 @@
-"""What a protocol is given: a classifier, and the drawings to score."""
+"""The input of a protocol: a classifier, and the drawings to score."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from deepdraw.data import Epochs
 from deepdraw.drawings import Complexity
-from deepdraw.features import Encode, Labelled, gather
+from deepdraw.features import Encode, LabeledFeatures, gather_features
 from deepdraw.models import Classifier
 from deepdraw.runtime import Precision
 
@@ -20,8 +20,8 @@ from deepdraw.runtime import Precision
 class Task:
     """A classifier in eval mode and a split.
 
-    encode: the model's backbone and all before it; loader: the drawings to score, in stored order, or features kept
-    of them; classes: those that the head was trained on; seen: opens drawings of these classes to learn from, None
+    encode: images to features; loader: the drawings to score, in stored order, or their cached features;
+    classes: those that the head was trained on; seen: opens drawings of these classes to learn from, None
     where there are none; trained: whether the backbone was trained on them, too; complexity: of the drawings to
     score; labels: theirs, int64 [N], where they are known before anything is drawn; temperature: of the head's logits,
     where it is known; limit_batches: score the first so many batches.
@@ -46,15 +46,17 @@ class Task:
         return self.loader.classes[: len(known)] == known and len(self.loader.classes) > len(known)
 
     def features(self, images: Tensor) -> Tensor:
-        """float32 [B, D] of images [B, S, S], or features kept of them as they are."""
+        """float32 [B, D] of images [B, S, S], or cached features unchanged."""
         return images if images.ndim == 2 else self.encode(images)
 
-    def labelled(self) -> Labelled:
+    def query_features(self) -> LabeledFeatures:
         """The features of all drawings to score."""
-        return gather(self.features, self.loader, self.precision, title="features", limit_batches=self.limit_batches)
+        return gather_features(
+            self.features, self.loader, self.precision, title="features", limit_batches=self.limit_batches
+        )
 
-    def seen_labelled(self) -> Labelled | None:
+    def seen_features(self) -> LabeledFeatures | None:
         """The features of the drawings to learn from, where there are any."""
         if self.seen is None:
             return None
-        return gather(self.features, self.seen(), self.precision, title="features of classes trained on")
+        return gather_features(self.features, self.seen(), self.precision, title="features of classes trained on")

@@ -1,7 +1,7 @@
 from .cache import FeatureOptions, cached_features
 from .encoder import Encoder
 from .loader import FeatureLoader
-from .passes import Encode, Labelled, gather, outputs
+from .passes import Encode, LabeledFeatures, gather_features, outputs
 from .store import Features
 
 __all__ = [
@@ -10,8 +10,8 @@ __all__ = [
     "FeatureLoader",
     "FeatureOptions",
     "Features",
-    "Labelled",
+    "LabeledFeatures",
     "cached_features",
-    "gather",
+    "gather_features",
     "outputs",
 ]

@@ -78,7 +78,7 @@ def cached_features(
         seed=seed,
     )
     lock = Lock(store.folder.with_name(f"{store.folder.name}.lock"))
-    said = -math.inf
+    last_message = -math.inf
     while (features := store.open()) is None:
         with disk_errors(lock.path):
             check_writable(lock.path.parent)
@@ -88,8 +88,8 @@ def cached_features(
                 store.discard_damaged()
                 if not os.path.lexists(store.folder):
                     _compute(store, loader, encoder, lock)
-        elif time.monotonic() - said > LINE_EVERY:
-            said = time.monotonic()
+        elif time.monotonic() - last_message > LINE_EVERY:
+            last_message = time.monotonic()
             print(f"waiting for {lock.owner}: {store.num_written():,} of {store.num_blocks:,} blocks of {store.folder}")
         else:
             time.sleep(POLL)

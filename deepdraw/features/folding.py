@@ -41,21 +41,21 @@ def _pairs(network: nn.Module, images: Tensor) -> list[tuple[str, nn.BatchNorm2d
     outputs: dict[int, tuple[nn.Conv2d, Tensor]] = {}  # keeps the tensors alive, so that their ids stay unique
     pairs, hooks = [], []
 
-    def made(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def remember_output(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         assert isinstance(module, nn.Conv2d)
         outputs[id(output)] = module, output
 
     for path, module in network.named_modules():
         if isinstance(module, nn.Conv2d):
-            hooks.append(module.register_forward_hook(made))
+            hooks.append(module.register_forward_hook(remember_output))
         elif isinstance(module, nn.BatchNorm2d) and module.track_running_stats:
 
-            def read(norm: nn.Module, inputs: tuple[Tensor, ...], path: str = path) -> None:
+            def remember_pair(norm: nn.Module, inputs: tuple[Tensor, ...], path: str = path) -> None:
                 if id(inputs[0]) in outputs:
                     assert isinstance(norm, nn.BatchNorm2d)
                     pairs.append((path, norm, outputs[id(inputs[0])][0]))
 
-            hooks.append(module.register_forward_pre_hook(read))
+            hooks.append(module.register_forward_pre_hook(remember_pair))
     network(images)
     for hook in hooks:
         hook.remove()

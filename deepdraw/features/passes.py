@@ -17,7 +17,7 @@ Computed = TypeVar("Computed")
 Encode = Callable[[Tensor], Tensor]  # uint8 images [B, S, S] to features float32 [B, D]
 
 
-class Labelled(NamedTuple):
+class LabeledFeatures(NamedTuple):
     """features: float32 [N, D]; labels, key_ids: int64 [N]; images_per_second: of the pass that made them."""
 
     features: Tensor
@@ -51,9 +51,9 @@ def outputs(
         yield batch, computed
 
 
-def gather(
+def gather_features(
     encode: Encode, loader: Epochs, precision: Precision, *, title: str, limit_batches: int | None = None
-) -> Labelled:
+) -> LabeledFeatures:
     """All features of a split, in memory."""
     start = time.perf_counter()
     batches = [
@@ -63,4 +63,4 @@ def gather(
     features, labels, key_ids = (torch.cat(tensors) for tensors in zip(*batches, strict=True))
     if not features.isfinite().all():
         raise ValueError("features hold NaN or infinity: check the encoder's weights or use precision=fp32")
-    return Labelled(features, labels, key_ids, len(labels) / (time.perf_counter() - start))
+    return LabeledFeatures(features, labels, key_ids, len(labels) / (time.perf_counter() - start))

@@ -78,14 +78,14 @@ def draw(
             if isinstance(drawing, list | tuple) or (isinstance(drawing, Mapping) and {"x", "y"} <= drawing.keys()):
                 strokes[index] = strokes_of(drawing)
             else:
-                images[index] = _draw_image(_checked(drawing), rasterizer, check, f"drawing {first + index}")
+                images[index] = _draw_image(_check_image(drawing), rasterizer, check, f"drawing {first + index}")
         except ValueError as error:
             if isinstance(drawing, str | Path):
                 raise
             raise ValueError(f"drawing {first + index}: {error}") from error
     if strokes:
-        none = np.zeros(len(strokes), np.uint64)
-        images[list(strokes)] = rasterizer(Drawings.pack(list(strokes.values()), none, none))
+        zeros = np.zeros(len(strokes), np.uint64)
+        images[list(strokes)] = rasterizer(Drawings.pack(list(strokes.values()), zeros, zeros))
     return images
 
 
@@ -109,7 +109,7 @@ def strokes_of(drawing: Any) -> list[NDArray[np.uint8]]:
     return strokes
 
 
-def _checked(image: Any) -> Any:
+def _check_image(image: Any) -> Any:
     """The same image. Raises ValueError if it has none of the forms of an image."""
     if isinstance(image, np.ndarray) and is_stroke(image):
         raise ValueError(f"an array {image.shape} is no image: for a drawing of that one stroke, give it in a list")

@@ -114,7 +114,7 @@ def predict(recognizer: Recognizer, inputs: Inputs, output: Path | None, top: in
 
     top, named = min(top, len(recognizer.classes)), iter(inputs.named)
     bar = Bar("predicting", -(-inputs.number // batch_size), batch_size, console=Console(stderr=True))
-    with _opened(output) as file, bar, StopSignal() as stop:
+    with _open_output(output) as file, bar, StopSignal() as stop:
         as_json = output is not None and output.suffix == ".jsonl"
         file.write("" if as_json else _header(inputs.column, top))
         while batch := list(islice(named, batch_size)):
@@ -128,7 +128,7 @@ def predict(recognizer: Recognizer, inputs: Inputs, output: Path | None, top: in
 
 
 @contextmanager
-def _opened(output: Path | None) -> Iterator[TextIO]:
+def _open_output(output: Path | None) -> Iterator[TextIO]:
     """stdout, or a file that gets its final name when it is complete."""
     if output is None:
         yield sys.stdout

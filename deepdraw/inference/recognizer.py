@@ -71,28 +71,28 @@ class Recognizer:
 
     def logits(self, drawings: Any, batch_size: int = 64) -> NDArray[np.float32]:
         """Logits float32 [N, C], without the temperature."""
-        return self._computed(self.trained.model, len(self.classes), drawings, batch_size)
+        return self._run(self.trained.model, len(self.classes), drawings, batch_size)
 
     def features(self, drawings: Any, batch_size: int = 64) -> NDArray[np.float32]:
         """The backbone's features float32 [N, D]."""
         model = self.trained.model
-        return self._computed(model.features, model.backbone.num_features, drawings, batch_size)
+        return self._run(model.features, model.backbone.num_features, drawings, batch_size)
 
     def images(self, drawings: Any) -> NDArray[np.uint8]:
         """The images uint8 [N, size, size] in which the network sees the drawings."""
         return draw(listed(drawings), self.trained.rasterizer, check=self._check)
 
     @torch.inference_mode()
-    def _computed(
+    def _run(
         self, compute: Callable[[Tensor], Tensor], width: int, drawings: Any, batch_size: int
     ) -> NDArray[np.float32]:
         """The outputs of `compute` for the images of the drawings, float32 [N, width]."""
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size} computes nothing: give at least 1")
-        precision, all_of_them = self.trained.precision, listed(drawings)
-        computed = np.empty((len(all_of_them), width), np.float32)
-        for start in range(0, len(all_of_them), batch_size):
-            images = draw(all_of_them[start : start + batch_size], self.trained.rasterizer, start, self._check)
+        precision, items = self.trained.precision, listed(drawings)
+        computed = np.empty((len(items), width), np.float32)
+        for start in range(0, len(items), batch_size):
+            images = draw(items[start : start + batch_size], self.trained.rasterizer, start, self._check)
             with precision.autocast():
                 outputs = compute(torch.from_numpy(images).to(precision.device))
             computed[start : start + batch_size] = outputs.float().cpu().numpy()

@@ -21,8 +21,8 @@ from deepdraw.runtime import Precision, best_checkpoint, find_device
 from deepdraw.training import load_checkpoint
 
 POLICIES = "deepdraw.models.freezing."
-DRAWS = "deepdraw.data.doodles.open_doodles"  # which writes where there is nothing yet
-DRAWN_FROM_STROKES = (DRAWS, "deepdraw.data.Shards")
+DOODLES = "deepdraw.data.doodles.open_doodles"  # which draws and writes them if there are none
+DRAWN_FROM_STROKES = (DOODLES, "deepdraw.data.Shards")
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +87,8 @@ def rebuild(
         config.backbone.pretrained = pretrained
     if root is not None:
         config.data.root = config.data.source.root = str(root)
-    on = find_device(device)
-    computing = Precision(precision, on)  # type: ignore[arg-type]  # which refuses other names
+    chosen_device = find_device(device)
+    chosen_precision = Precision(precision, chosen_device)  # type: ignore[arg-type]  # which refuses other names
     try:
         check_arguments("render", Rasterizer, checkpoint["config"]["render"])
         rasterizer = Rasterizer(**{"images": _images(config), **config.render})
@@ -103,9 +103,9 @@ def rebuild(
         path=path,
         config=config,
         classes=list(checkpoint["classes"]),
-        model=model.to(on).eval(),
+        model=model.to(chosen_device).eval(),
         rasterizer=rasterizer,
-        precision=computing,
+        precision=chosen_precision,
         # a last.pt tells of the best weights, which are not its own
         temperature=None if "optimizer" in checkpoint else best.get("val/temperature"),
         frozen=frozen,
@@ -159,5 +159,5 @@ def _check_only_read(source: DictConfig) -> None:
         raise ValueError(
             f"a checkpoint has nothing fetched: if you trust the address {root[:200]!r}, give data.root=..."
         )
-    if source._target_ == DRAWS and not (Path(str(root)) / "index.json").exists():
+    if source._target_ == DOODLES and not (Path(str(root)) / "index.json").exists():
         raise ValueError(f"the doodles are not in {root} any more: give data.root=... to say where to draw them anew")

@@ -1,9 +1,9 @@
 from .data import plot_data, print_classes
-from .tables import NONE, Described, Line, lines, print_table, title
+from .tables import NO_DESCRIPTIONS, Described, Line, lines, print_table, title
 from .write import write_evaluation, write_session, write_training
 
 __all__ = [
-    "NONE",
+    "NO_DESCRIPTIONS",
     "Described",
     "Line",
     "lines",

@@ -27,7 +27,7 @@ class Image:
 
     uri: str
     title: str
-    about: str
+    description: str
     width: int
     height: int
 

@@ -41,7 +41,7 @@ def write_pictures(evaluation: Evaluation, draw: Draw, folder: Path) -> dict[str
     for name, picture in _pictures(evaluation, draw):
         if picture is not None:
             paths[name] = folder / f"{name}.png"
-            replace(picture, about=f"{picture.about} Protocol: {evaluation.protocol}.").save(paths[name])
+            replace(picture, description=f"{picture.description} Protocol: {evaluation.protocol}.").save(paths[name])
     return paths
 
 

@@ -50,7 +50,9 @@ def mistakes(predictions: Predictions, draw: Draw) -> Picture | None:
     images = draw(worst, tile_size(num_columns))
     names = predictions.classes
     tiles = [
-        _reading(image, names[predictions.predicted[i]], names[predictions.labels[i]], predictions.confidences[i])
+        _prediction_tile(
+            image, names[predictions.predicted[i]], names[predictions.labels[i]], predictions.confidences[i]
+        )
         for image, i in zip(images, worst, strict=True)
     ]
     i = worst[0]
@@ -112,7 +114,10 @@ def plot_sheet(
     if len(wrong):
         parts[f"Most confident mistakes, of {len(wrong):,} among {len(images):,} drawings"] = worst
     tiles_of = {
-        heading: [_reading(images[i], class_names[predicted[i]], class_names[labels[i]], confidences[i]) for i in shown]
+        heading: [
+            _prediction_tile(images[i], class_names[predicted[i]], class_names[labels[i]], confidences[i])
+            for i in shown
+        ]
         for heading, shown in parts.items()
     }
     sheet(tiles_of, 8, ". ".join(parts) + ".").save(out)
@@ -170,8 +175,8 @@ def _stacked(pages: Sequence[Image]) -> Image:
 def _resized(image: NDArray[np.uint8], size: int) -> Image:
     from PIL.Image import fromarray
 
-    how = cv2.INTER_AREA if len(image) > size else cv2.INTER_CUBIC
-    return fromarray(cv2.resize(image, (size, size), interpolation=how))
+    interpolation = cv2.INTER_AREA if len(image) > size else cv2.INTER_CUBIC
+    return fromarray(cv2.resize(image, (size, size), interpolation=interpolation))
 
 
 def _write(pen: ImageDraw, middle: int, top: int, text: str, color: str, width: int) -> None:
@@ -191,7 +196,7 @@ def _font(size: int, bold: bool = False) -> FreeTypeFont:
     return ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans{'-Bold' if bold else ''}.ttf", size)
 
 
-def _reading(image: NDArray[np.uint8], prediction: str, truth: str, confidence: float) -> Tile:
+def _prediction_tile(image: NDArray[np.uint8], prediction: str, truth: str, confidence: float) -> Tile:
     right = prediction == truth
     note = f"{100 * confidence:.0f} %" + ("" if right else f", is {truth}")
     return Tile(image, BLUE if right else VERMILION, prediction, note)

@@ -28,7 +28,7 @@ class Picture:
 
     image: Image
     title: str
-    about: str
+    description: str
 
     def save(self, path: Path) -> None:
         """Write a PNG of 128 colors, a third of the size that all colors take, with title and text inside."""
@@ -37,7 +37,7 @@ class Picture:
 
         text = PngInfo()
         text.add_itxt("Title", shown(self.title))
-        text.add_itxt("Description", shown(self.about))
+        text.add_itxt("Description", shown(self.description))
         few = self.image.convert("RGB").quantize(_NUM_COLORS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
         with whole_file(path) as file:
             few.save(file, format="PNG", pnginfo=text, dpi=(DPI, DPI))

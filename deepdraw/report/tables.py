@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 Described = Mapping[str, Description]  # by name, how the metrics of conf/metric are shown
-NONE: Described = {}
+NO_DESCRIPTIONS: Described = {}
 GROUPS = ("accuracy", "own metrics", "calibration", "accuracy by complexity", "speed")
 
 _TITLES = {  # of metrics, which a protocol's name may precede: text_map3
@@ -53,7 +53,7 @@ class Line:
     interval: str
 
 
-def lines(metrics: Mapping[str, float], described: Described = NONE) -> list[Line]:
+def lines(metrics: Mapping[str, float], described: Described = NO_DESCRIPTIONS) -> list[Line]:
     """The lines of a table of `metrics`: group by group, protocol by protocol, the most telling first.
 
     Keys may carry a split ("test/top1"). Accuracies and calibration errors (0..1) are in percent. `..._low` and
@@ -95,7 +95,7 @@ def _own_line(name: str, value: float, described: Described) -> Line | None:
     return Line("own metrics", title(name, described), shown, "")
 
 
-def title(name: str, described: Described = NONE) -> str:
+def title(name: str, described: Described = NO_DESCRIPTIONS) -> str:
     """What a reader calls the metric `name`: "top-1", "text MAP@3", "prototype 5-shot top-1"."""
     for key in sorted(described, key=len, reverse=True):
         if name == key or name.endswith(f"_{key}"):
@@ -110,7 +110,7 @@ def title(name: str, described: Described = NONE) -> str:
 
 
 def print_table(
-    title: str, metrics: Mapping[str, float], console: Console | None = None, described: Described = NONE
+    title: str, metrics: Mapping[str, float], console: Console | None = None, described: Described = NO_DESCRIPTIONS
 ) -> None:
     """Print one metric per line, a rule between groups; `lines` says which keys are understood."""
     from rich.table import Table

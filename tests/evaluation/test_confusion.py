@@ -16,7 +16,7 @@ def test_classes_that_are_confused_stand_side_by_side():
 
 def test_the_most_frequent_mistake_is_named_with_its_counts():
     confusion = np.array([[8, 2, 0], [5, 5, 0], [0, 1, 9]])
-    assert "dog is read as cat: 5 of 10" in worst_pairs(confusion, ["cat", "dog", "fish"]).about
+    assert "dog is read as cat: 5 of 10" in worst_pairs(confusion, ["cat", "dog", "fish"]).description
 
 
 def test_without_mistakes_there_are_no_pairs():
@@ -25,7 +25,7 @@ def test_without_mistakes_there_are_no_pairs():
 
 def test_classes_without_drawings_have_no_accuracy():
     confusion = np.array([[3, 1, 0], [0, 0, 0], [0, 0, 5]])
-    about = class_accuracies(confusion, ["cat", "dog", "fish"]).about
+    about = class_accuracies(confusion, ["cat", "dog", "fish"]).description
     assert "each of 2 classes, 87.5 %" in about
     assert "dog" not in about
 

@@ -31,6 +31,6 @@ def test_families_of_classes_lie_together():
 def test_classes_without_drawings_are_left_out(made_up, scribble):
     evaluation = made_up(num_classes=20, per_class=4)
     evaluation.prototypes[3:5] = np.nan
-    assert "18 classes" in feature_map(evaluation.prototypes, evaluation.predictions, scribble).about
+    assert "18 classes" in feature_map(evaluation.prototypes, evaluation.predictions, scribble).description
     evaluation.prototypes[7:] = np.nan
     assert feature_map(evaluation.prototypes, evaluation.predictions, scribble) is None

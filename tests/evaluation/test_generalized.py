@@ -18,7 +18,7 @@ from deepdraw.evaluation.fewshot.generalized import (
     margins,
     stacking,
 )
-from deepdraw.evaluation.fewshot.methods import Comparison, plain, unit
+from deepdraw.evaluation.fewshot.methods import Comparison, unit_length, without_learning
 from deepdraw.evaluation.fewshot.scorers import prototypes
 
 
@@ -111,13 +111,13 @@ def test_kinds_of_a_confusion_matrix_are_means_over_their_classes_that_were_aske
 
 def test_the_offset_raises_classes_of_few_drawings_to_those_of_many():
     # a mean of one drawing is further from others of its class than a mean of twenty
-    one, ten = (choose_offset(*clusters(), plain(prototypes), shots=shots, seed=0) for shots in (1, 10))
+    one, ten = (choose_offset(*clusters(), without_learning(prototypes), shots=shots, seed=0) for shots in (1, 10))
     assert one > ten
     assert one > 0.05
 
 
 def test_the_offset_is_chosen_alike_for_one_seed():
-    first, again = (choose_offset(*clusters(), plain(prototypes), shots=1, seed=3) for _ in range(2))
+    first, again = (choose_offset(*clusters(), without_learning(prototypes), shots=1, seed=3) for _ in range(2))
     assert first == again
 
 
@@ -156,10 +156,10 @@ def test_each_class_is_held_back_once_and_what_is_asked_was_neither_learned_from
 def test_calibration_brings_the_harmonic_mean_up():
     features, labels = clusters(num_classes=20)
     seen, unseen = labels < 15, labels >= 15
-    offset = choose_offset(features[seen], labels[seen], plain(prototypes), shots=1, seed=0)
+    offset = choose_offset(features[seen], labels[seen], without_learning(prototypes), shots=1, seed=0)
     learned = seen & (torch.arange(len(labels)) < 400)
     known = learned | (unseen & (torch.arange(len(labels)) < 20))
-    scores = prototypes(unit(features[~known]), unit(features[known]), labels[known], 20)
+    scores = prototypes(unit_length(features[~known]), unit_length(features[known]), labels[known], 20)
     accuracies = margins(scores, labels[~known], 15).accuracies(np.array([0.0, offset]))
     before, after = harmonic_mean(*accuracies)
     assert after > before + 0.02

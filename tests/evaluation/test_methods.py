@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from deepdraw.evaluation.fewshot.methods import NearestNeighbors, Prototypes, TipAdapter, plain, unit
+from deepdraw.evaluation.fewshot.methods import NearestNeighbors, Prototypes, TipAdapter, unit_length, without_learning
 from deepdraw.evaluation.fewshot.scorers import neighbors, prototypes, tip_adapter
 from deepdraw.evaluation.fewshot.whitening import fit_whitening
 from deepdraw.models.prompts import text_classifier
@@ -52,10 +52,10 @@ def test_whitened_is_by_the_likelihoods_of_what_seen_classes_teach():
 
 def test_the_others_compare_features_of_unit_length_and_learn_nothing():
     for other in (SEEN, SEEN[:0]):
-        space, scorer = plain(prototypes)(other, LABELS[: len(other)])
-        assert torch.equal(space(7 * QUERIES), unit(7 * QUERIES))
+        space, scorer = without_learning(prototypes)(other, LABELS[: len(other)])
+        assert torch.equal(space(7 * QUERIES), unit_length(7 * QUERIES))
         assert scorer is prototypes
-    assert torch.allclose(unit(QUERIES.half()).norm(dim=1), torch.ones(6))
+    assert torch.allclose(unit_length(QUERIES.half()).norm(dim=1), torch.ones(6))
 
 
 def test_nearest_neighbors_vote_with_their_k_and_temperature():

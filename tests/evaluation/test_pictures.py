@@ -37,7 +37,7 @@ def test_the_reliability_diagram_names_the_calibration_error():
 
 def test_the_stacking_curve_names_the_offset_chosen_and_the_best(made_up):
     stacking = made_up(num_classes=9, per_class=4).stacking
-    about = charts.stacking(stacking).about
+    about = charts.stacking(stacking).description
     assert f"offset {stacking.chosen}" in about
     assert f"would give {100 * stacking.harmonic_means.max():.1f} %" in about
 

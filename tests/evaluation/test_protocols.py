@@ -225,7 +225,7 @@ def test_few_shots_come_from_the_features_of_the_whole_split(loader, task):
     reader = model()
     asked = task(reader, "zeroshot")
     images, labels = everything(loader("zeroshot"))
-    features = asked.labelled()
+    features = asked.query_features()
     torch.testing.assert_close(features.features, reader.features(images))
     assert torch.equal(features.labels, labels)
     assert FEW_SHOT(asked).metrics["prototype_5shot_top1"] > 0.9  # a hexagon is no line

@@ -57,7 +57,7 @@ def test_a_class_never_read_rightly_shows_the_drawing_that_came_nearest(scribble
     predictions = answers([0, 1, 1], [0, 0, 0], [0.6, 0.8, 0.9])
     predictions.ranks[1] = 2
     assert most_typical(predictions).tolist() == [0, 2]
-    assert "1 classes were never read rightly" in typical(predictions, scribble).about
+    assert "1 classes were never read rightly" in typical(predictions, scribble).description
 
 
 def test_mistakes_are_shown_the_most_confident_first():
@@ -69,7 +69,7 @@ def test_mistakes_are_shown_the_most_confident_first():
 
     picture = mistakes(answers([0, 1, 2, 0], [1, 1, 0, 2], [0.5, 0.9, 0.7, 0.6]), draw)
     assert asked == [2, 3, 0]
-    assert "fish, read as cat with a probability of 70 %" in picture.about
+    assert "fish, read as cat with a probability of 70 %" in picture.description
 
 
 def test_without_mistakes_there_is_no_sheet_of_them(scribble):

@@ -18,7 +18,7 @@ from deepdraw.data.interfaces import Batch
 from deepdraw.drawings.packed import Complexity
 from deepdraw.evaluation.evaluation import Evaluation
 from deepdraw.evaluation.fewshot.generalized import harmonic_mean
-from deepdraw.evaluation.fewshot.methods import Comparison, NearestNeighbors, Prototypes, TipAdapter, unit
+from deepdraw.evaluation.fewshot.methods import Comparison, NearestNeighbors, Prototypes, TipAdapter, unit_length
 from deepdraw.evaluation.fewshot.protocol import FewShot
 from deepdraw.evaluation.fewshot.scorers import neighbors, over_tries, prototypes, support_sets
 from deepdraw.evaluation.task import Task
@@ -103,7 +103,7 @@ def test_results_on_new_classes_are_those_over_random_support_sets():
     votes = partial(neighbors, k=5, temperature=0.07)
     for name, scorer in (("prototype", prototypes), ("knn", votes)):
         for shots in (1, 5):
-            mean, error = over_tries(unit(loader.features), loader.labels, scorer, shots=shots, tries=3, seed=0)
+            mean, error = over_tries(unit_length(loader.features), loader.labels, scorer, shots=shots, tries=3, seed=0)
             assert found.metrics[f"{name}_{shots}shot_top1"] == mean
             assert found.metrics[f"{name}_{shots}shot_stderr"] == error
     assert not [name for name in found.metrics if "whitened" in name]  # nothing seen is there
@@ -125,7 +125,7 @@ def test_the_pictures_show_the_first_method_with_most_shots_in_the_first_try():
     found = ask(PROTOTYPES, loader, complexity=Complexity(strokes, strokes))
     support = next(support_sets(loader.labels, 5, 1, 0)).flatten()
     assert set(found.positions.tolist()) == set(range(100)) - set(support.tolist())
-    chosen = unit(loader.features)
+    chosen = unit_length(loader.features)
     scores = prototypes(chosen, chosen[support], loader.labels[support], 5)[found.positions]
     assert (found.predictions.predicted == scores.argmax(dim=1).numpy()).all()
     assert (found.predictions.labels == loader.labels.numpy()[found.positions]).all()
@@ -155,7 +155,7 @@ def test_on_classes_trained_on_neighbors_are_looked_for_among_drawings_to_learn_
 
 def test_on_classes_trained_on_prototypes_are_means_of_drawings_to_learn_from():
     loader, learn = Features(SEEN), Features(SEEN, seed=1)
-    scores = prototypes(unit(loader.features), unit(learn.features), learn.labels, 8)
+    scores = prototypes(unit_length(loader.features), unit_length(learn.features), learn.labels, 8)
     found = ask(PROTOTYPES, loader, learn=learn)
     assert found.metrics["prototype_top1"] == pytest.approx(accuracy_score(loader.labels, scores.argmax(dim=1)))
     assert found.protocol == "whitened"
@@ -185,7 +185,7 @@ def test_both_kinds_of_classes_give_seen_unseen_and_harmonic_accuracy_without_an
 def test_both_kinds_by_prototypes_equal_a_naive_reading():
     loader, learn = Features(SEEN + NEW), Features(SEEN, seed=1)
     found = ask({"prototype": Prototypes(whiten=False, shrinkage=0.3)}, loader, learn=learn, shots=(2,))
-    features, known = unit(loader.features).double().numpy(), unit(learn.features).double().numpy()
+    features, known = unit_length(loader.features).double().numpy(), unit_length(learn.features).double().numpy()
     labels = loader.labels.numpy()
     new = np.flatnonzero(labels >= 8)
     seen, unseen = [], []
@@ -242,7 +242,7 @@ class Watched:
             self.overlaps.append(set(queries[:, 0].tolist()) & set(support[:, 0].tolist()))
             return prototypes(queries, support, labels, num_classes)
 
-        return {"watched": lambda features, labels: Comparison(unit, scorer)}
+        return {"watched": lambda features, labels: Comparison(unit_length, scorer)}
 
 
 def test_drawings_to_learn_from_are_never_asked_about_on_classes_trained_on():
@@ -273,7 +273,7 @@ def test_classes_trained_on_need_drawings_to_learn_from(classes):
 
 @pytest.mark.parametrize("classes", [NEW, SEEN + NEW])
 def test_a_new_class_of_too_few_drawings_is_named_before_anything_is_computed(classes, monkeypatch):
-    for unread in ("labelled", "seen_labelled"):
+    for unread in ("query_features", "seen_features"):
         monkeypatch.delattr(Task, unread)
     labels = np.repeat(np.arange(len(classes)), 6)[:-1]
     with pytest.raises(ValueError, match=r"^class 'new 4' has 5 drawings, but 5-shot needs at least 6: "):

@@ -8,7 +8,7 @@ import torch
 from sklearn.covariance import shrunk_covariance
 from torch import Tensor
 
-from deepdraw.evaluation.fewshot.methods import unit
+from deepdraw.evaluation.fewshot.methods import unit_length
 from deepdraw.evaluation.fewshot.scorers import over_tries, prototypes
 from deepdraw.evaluation.fewshot.whitening import Whitening, class_means, fit_whitening, tempered
 
@@ -93,7 +93,7 @@ def test_new_classes_are_told_apart_better_once_whitened():
     whitening = fit_whitening(*drawings(60, apart=0.5), shrinkage=0.1)
     features, labels = drawings(20, seed=1, apart=0.5)
     options = {"shots": 5, "tries": 5, "seed": 0}
-    plain, _ = over_tries(unit(features), labels, prototypes, **options)
+    plain, _ = over_tries(unit_length(features), labels, prototypes, **options)
     whitened, _ = over_tries(whitening(features), labels, whitening.log_likelihoods, **options)
     assert whitened > plain + 0.05
 

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from deepdraw.features.store import Features
 from deepdraw.training.heads import logistic
-from deepdraw.training.heads.logistic import Standardized, origin, regress
+from deepdraw.training.heads.logistic import Standardized, regress, zero_start
 
 CPU = torch.device("cpu")
 NUM_CLASSES = 5
@@ -39,7 +39,7 @@ def test_it_finds_the_optimum_of_scikit_learn(c, monkeypatch):
     features, labels = drawings(300, seed=0)
     unseen, true = drawings(400, seed=1)
     standardized = Standardized(kept(features, labels), CPU)
-    found = regress(standardized, origin(standardized, NUM_CLASSES), c, max_steps=1000)
+    found = regress(standardized, zero_start(standardized, NUM_CLASSES), c, max_steps=1000)
     head = standardized.fold(found.weight, found.bias)
     ours = unseen.astype(np.float32) @ head["weight"].numpy().T + head["bias"].numpy()
 
@@ -54,7 +54,7 @@ def test_it_finds_the_optimum_of_scikit_learn(c, monkeypatch):
 
 def test_where_the_search_starts_changes_its_length_and_not_its_end():
     standardized = Standardized(kept(*drawings(300, seed=0)), CPU)
-    far = regress(standardized, origin(standardized, NUM_CLASSES), 0.1, max_steps=1000)
+    far = regress(standardized, zero_start(standardized, NUM_CLASSES), 0.1, max_steps=1000)
     near = regress(standardized, far, 0.1, max_steps=1000)
     assert near.steps < far.steps / 4
     torch.testing.assert_close(near.weight, far.weight, atol=1e-3, rtol=1e-3)

@@ -1,8 +1,8 @@
-"""Classes seen and unseen told apart from each other, too: generalized few-shot recognition, with calibrated stacking.
+"""Generalized few-shot recognition, among seen and unseen classes together, with calibrated stacking.
 
-A classifier that learned from many drawings of some classes and few of others prefers the first. One offset on the
-scores of unseen classes mends that (Chao et al., 2016, arXiv 1605.04253). It is chosen on seen classes alone, of which
-some play the unseen ones.
+A classifier that learned from many drawings of some classes and few of others prefers the former. Adding one offset to
+the scores of unseen classes corrects this (Chao et al., 2016, arXiv 1605.04253). The offset is chosen on seen classes
+alone, some of which are treated as unseen.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from torch import Tensor
 from deepdraw.evaluation.evaluation import Stacking
 from deepdraw.evaluation.fewshot.methods import Fit
 
-FOLDS = 5  # of seen classes, each of which plays the unseen ones once: 55 are to 220 as 70 are to 275
-OFFSETS = 401  # points of a curve
+FOLDS = 5  # of seen classes; each is treated as unseen once: 55 of 275, about as 70 of 345
+OFFSETS = 401  # offsets of a curve
 
 
 class Margins(NamedTuple):
@@ -67,8 +67,8 @@ def stacking(found: Margins, chosen: float) -> Stacking:
 def choose_offset(seen: Tensor, labels: Tensor, fit: Fit, *, shots: int, seed: int) -> float:
     """The offset of the best harmonic mean over folds of the seen classes alone: features [N, D], labels [N].
 
-    In each fold some classes play the unseen ones: of them `shots` drawings are known. One half of the other classes'
-    drawings is learned from, the other half are the queries.
+    In each fold some classes are treated as unseen: `shots` drawings of each are their support. One half of
+    the drawings of the other classes is learned from, the other half are the queries.
     """
     num_classes = int(labels.max()) + 1
     rng = np.random.default_rng([seed, shots])

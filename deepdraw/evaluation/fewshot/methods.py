@@ -1,4 +1,4 @@
-"""The ways to tell classes from labeled drawings: what each learns from classes seen before, and how it compares."""
+"""Few-shot methods: what each one learns from drawings of seen classes, and how it scores queries."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from deepdraw.models import text_classifier
 
 
 class Comparison(NamedTuple):
-    """space: features [N, D] as the encoder gives them to those that are compared; scorer: compares them."""
+    """space: transforms features [N, D] of the encoder before they are compared; scorer: scores them, see `Scorer`."""
 
     space: Callable[[Tensor], Tensor]
     scorer: Scorer
 
 
-# from features [N, D] of drawings of seen classes and their labels [N]
+# Takes features [N, D] and labels [N] of drawings of seen classes, from which a method may learn.
 Fit = Callable[[Tensor, Tensor], Comparison]
 
 
-def plain(scorer: Scorer) -> Fit:
-    """Features of unit length, as they are: nothing is learned from seen classes."""
-    return lambda features, labels: Comparison(unit, scorer)
+def without_learning(scorer: Scorer) -> Fit:
+    """Compare features of unit length. Nothing is learned from seen classes."""
+    return lambda features, labels: Comparison(unit_length, scorer)
 
 
-def unit(features: Tensor) -> Tensor:
+def unit_length(features: Tensor) -> Tensor:
     """Features [N, D] of unit length."""
     return F.normalize(features.float(), dim=-1)
 
 
 @dataclass(frozen=True)
 class Prototypes:
-    """The nearest class mean, by the cosine, and where drawings of seen classes are there, `whitened` by their spread.
+    """The nearest class mean by cosine; with drawings of seen classes also after whitening by their covariance.
 
-    shrinkage: of that spread's covariance, in (0, 1].
+    whiten: whether to add the method `whitened`; shrinkage: of the covariance, in (0, 1].
     """
 
     whiten: bool
@@ -49,12 +49,12 @@ class Prototypes:
 
     @property
     def needs_seen(self) -> bool:
-        """Whether there is a spread to learn."""
+        """Whether the covariance of seen classes is learned."""
         return self.whiten
 
     def fits(self, task: Task) -> dict[str, Fit]:
-        """`prototype`, and `whitened` ahead of it."""
-        fits = {"prototype": plain(prototypes)}
+        """The method `prototype`, preceded by `whitened` where it can be learned."""
+        fits = {"prototype": without_learning(prototypes)}
         if self.whiten and task.seen is not None:
             fits = {"whitened": self._whitened, **fits}
         return fits
@@ -66,7 +66,7 @@ class Prototypes:
 
 @dataclass(frozen=True)
 class NearestNeighbors:
-    """A vote of the `k` nearest drawings, weighed at `temperature`."""
+    """A vote of the `k` nearest drawings; see `neighbors` for the weights."""
 
     k: int
     temperature: float
@@ -77,13 +77,13 @@ class NearestNeighbors:
             raise ValueError(f"knn with k={self.k} and temperature={self.temperature}: both must be above 0")
 
     def fits(self, task: Task) -> dict[str, Fit]:
-        """`knn`."""
-        return {"knn": plain(partial(neighbors, k=self.k, temperature=self.temperature))}
+        """The method `knn`."""
+        return {"knn": without_learning(partial(neighbors, k=self.k, temperature=self.temperature))}
 
 
 @dataclass(frozen=True)
 class TipAdapter:
-    """Prompts and labeled drawings together, of an encoder with a text tower."""
+    """Tip-Adapter: prompts and labeled drawings together. The encoder needs a text tower."""
 
     alpha: float
     beta: float
@@ -91,6 +91,6 @@ class TipAdapter:
     needs_seen = False
 
     def fits(self, task: Task) -> dict[str, Fit]:
-        """`tip`. Raises ValueError without a text tower."""
+        """The method `tip`. Raises ValueError without a text tower."""
         text = text_classifier(task.model.backbone.encode_text, task.loader.classes, self.prompts)
-        return {"tip": plain(partial(tip_adapter, text=text, alpha=self.alpha, beta=self.beta))}
+        return {"tip": without_learning(partial(tip_adapter, text=text, alpha=self.alpha, beta=self.beta))}

@@ -1,4 +1,4 @@
-"""Classes told from labeled drawings of each, without any training: prototypes, nearest neighbors, Tip-Adapter."""
+"""Scores of queries by labeled drawings of each class, without training: prototypes, nearest neighbors, Tip-Adapter."""
 
 from __future__ import annotations
 

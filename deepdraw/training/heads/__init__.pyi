@@ -1,6 +1,6 @@
 from .grid import Grid, GridSearch, train_grid
 from .linear_heads import features_of, linear_head
-from .logistic import LogisticRegression, Standardized, origin, regress
+from .logistic import LogisticRegression, Standardized, regress, zero_start
 
 __all__ = [
     "Grid",
@@ -9,7 +9,7 @@ __all__ = [
     "Standardized",
     "features_of",
     "linear_head",
-    "origin",
     "regress",
     "train_grid",
+    "zero_start",
 ]

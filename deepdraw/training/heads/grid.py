@@ -45,8 +45,7 @@ class Grid:
         head: the initial weights of every head, on the device of the features.
         lrs, weight_decays: smaller rates come first. Biases have no decay.
         poolings: keys of `HALVES`: which half of the features each head sees; None: all features. There are K heads,
-        one
-            for each pooling, rate and decay.
+            one for each pooling, rate and decay.
         algorithm: an optimizer of torch. It gets one parameter group for each weight and one for each bias.
         schedule: the schedule of the learning rates over `total_steps`, as in `optim.py`.
     """
@@ -64,9 +63,11 @@ class Grid:
         kinds: Sequence[str | None] = [None] if poolings is None else poolings
         settings = list(product(kinds, sorted(set(lrs)), sorted(set(weight_decays))))
         halves = torch.tensor([HALVES[pooling or "cls+mean"] for pooling, _, _ in settings])
-        of_second = torch.arange(head.in_features) >= head.in_features // 2
-        self._seen = halves[:, None, of_second.long()].to(head.weight)  # [K, 1, D]: 1 where a head sees a feature
-        self.weight = (head.weight.detach() * self._seen).requires_grad_()  # [K, C, D]
+        in_second_half = torch.arange(head.in_features) >= head.in_features // 2
+        self._feature_mask = halves[:, None, in_second_half.long()].to(
+            head.weight
+        )  # [K, 1, D]: 1 where a head sees a feature
+        self.weight = (head.weight.detach() * self._feature_mask).requires_grad_()  # [K, C, D]
         self.bias = head.bias.detach().repeat(len(settings), 1).requires_grad_()  # [K, C]
         self.best_weight, self.best_bias = self.weight.detach().clone(), self.bias.detach().clone()
         self.rows: list[Row] = [
@@ -96,7 +97,7 @@ class Grid:
         """Make one step of every head. The gradient of each head is clipped to the norm `clip_grad` separately."""
         losses = cross_entropies(self.logits(features), labels, label_smoothing).mean(dim=0)
         weight_gradient, bias_gradient = torch.autograd.grad(losses.sum(), (self.weight, self.bias))
-        weight_gradient *= self._seen
+        weight_gradient *= self._feature_mask
         if clip_grad is not None:
             norms = torch.hypot(torch.linalg.vector_norm(weight_gradient, dim=(1, 2)), bias_gradient.norm(dim=1))
             shares = (clip_grad / (norms + 1e-6)).clamp(max=1)  # the same formula as in clip_grad_norm_

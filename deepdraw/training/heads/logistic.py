@@ -37,14 +37,14 @@ class Standardized:
     a drawing. Raises ValueError if a feature is not finite.
     """
 
-    def __init__(self, kept: Features, device: torch.device) -> None:
-        features = kept.features.flatten(0, -2)
-        labels = kept.labels.repeat(len(features) // len(kept.labels))
+    def __init__(self, stored: Features, device: torch.device) -> None:
+        features = stored.features.flatten(0, -2)
+        labels = stored.labels.repeat(len(features) // len(stored.labels))
         self.num_drawings, self.num_features = features.shape
-        self._kept = kept
+        self._stored = stored
         self._chunks = [
-            (part.to(device), of_part.to(device))
-            for part, of_part in zip(features.split(CHUNK), labels.split(CHUNK), strict=True)
+            (part.to(device), part_labels.to(device))
+            for part, part_labels in zip(features.split(CHUNK), labels.split(CHUNK), strict=True)
         ]
         self.mean = torch.stack([part.double().sum(dim=0) for part, _ in self._read()]).sum(dim=0) / self.num_drawings
         squares = [(part.double() - self.mean).square().sum(dim=0) for part, _ in self._read()]
@@ -62,7 +62,7 @@ class Standardized:
     def _read(self) -> Iterator[tuple[Tensor, Tensor]]:
         for number, chunk in enumerate(self._chunks):
             if number % RELEASE_EVERY == 0:
-                self._kept.release_pages()
+                self._stored.release_pages()
             yield chunk
 
     def fold(self, weight: Tensor, bias: Tensor) -> dict[str, Tensor]:
@@ -80,7 +80,7 @@ class Optimum:
     steps: int
 
 
-def origin(features: Standardized, num_classes: int) -> Optimum:
+def zero_start(features: Standardized, num_classes: int) -> Optimum:
     """Zeros, where the first search starts."""
     weight = torch.zeros(num_classes, features.num_features, dtype=torch.float64, device=features.mean.device)
     return Optimum(weight, weight.new_zeros(num_classes), 0)
@@ -165,7 +165,7 @@ class LogisticRegression:
             return
         head = linear_head(state.model)
         features = Standardized(all_features(training), device)
-        optimum = origin(features, len(training.train.classes))
+        optimum = zero_start(features, len(training.train.classes))
         rows: list[Row] = state.fitter.get("rows", [])
         heads: list[dict[str, Tensor]] = state.fitter.get("heads", [])
         if state.fitter:
