@@ -53,30 +53,7 @@ def cached_features(
     continues from the last complete block. Raises ValueError if they cannot be written, or a feature is too large for
     `options.dtype`.
     """
-    assert options.dir is not None
-    key = {**encoder.key(split), "dtype": options.dtype}
-    if augment is not None:
-        assert options.views is not None
-        key["augment"] = {"class": type(augment).__name__, **vars(augment), "views": options.views, "seed": seed}
-    digest = blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=8).hexdigest()
-    store = FeatureStore(
-        Path(options.dir) / f"{name}-{digest}",
-        num_drawings=int(split.block_sizes.sum()),
-        num_features=encoder.model.backbone.num_features,
-        views=None if augment is None else options.views,
-        dtype=DTYPES[options.dtype],
-        metadata=json.dumps(key, indent=1),
-    )
-    loader = Loader(
-        split,
-        encoder.rasterizer,
-        batch_size=BLOCK,
-        shuffle=False,
-        device=encoder.precision.device,
-        augment=augment,
-        num_workers=encoder.num_workers,
-        seed=seed,
-    )
+    store = _open_store(name, split, encoder, options, augment, seed)
     lock = Lock(store.folder.with_name(f"{store.folder.name}.lock"))
     last_message = -math.inf
     while (features := store.open()) is None:
@@ -87,7 +64,7 @@ def cached_features(
             with lock:
                 store.discard_damaged()
                 if not os.path.lexists(store.folder):
-                    _compute(store, loader, encoder, lock)
+                    _compute(store, _open_loader(split, encoder, augment, seed), encoder, lock)
         elif time.monotonic() - last_message > LINE_EVERY:
             last_message = time.monotonic()
             print(f"waiting for {lock.owner}: {store.num_written():,} of {store.num_blocks:,} blocks of {store.folder}")
@@ -96,6 +73,40 @@ def cached_features(
     with suppress(OSError):  # the folder may be read-only
         lock.clear()  # a process that was killed after it had written everything may have left its lock
     return features
+
+
+def _open_store(
+    name: str, split: Split, encoder: Encoder, options: FeatureOptions, augment: Augmentation | None, seed: int
+) -> FeatureStore:
+    """The place of these features on disk, named by a hash of all that they depend on."""
+    assert options.dir is not None
+    key = {**encoder.key(split), "dtype": options.dtype}
+    if augment is not None:
+        assert options.views is not None
+        key["augment"] = {"class": type(augment).__name__, **vars(augment), "views": options.views, "seed": seed}
+    digest = blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=8).hexdigest()
+    return FeatureStore(
+        Path(options.dir) / f"{name}-{digest}",
+        num_drawings=int(split.block_sizes.sum()),
+        num_features=encoder.model.backbone.num_features,
+        views=None if augment is None else options.views,
+        dtype=DTYPES[options.dtype],
+        metadata=json.dumps(key, indent=1),
+    )
+
+
+def _open_loader(split: Split, encoder: Encoder, augment: Augmentation | None, seed: int) -> Loader:
+    """The drawings of a split in stored order, in batches of a block."""
+    return Loader(
+        split,
+        encoder.rasterizer,
+        batch_size=BLOCK,
+        shuffle=False,
+        device=encoder.precision.device,
+        augment=augment,
+        num_workers=encoder.num_workers,
+        seed=seed,
+    )
 
 
 @torch.inference_mode()

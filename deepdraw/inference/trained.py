@@ -82,11 +82,7 @@ def rebuild(
     path = best_checkpoint(path)
     checkpoint = load_checkpoint(path)
     check_config(checkpoint["config"], path, trust)
-    config = _sections(checkpoint["config"], path)
-    if config.backbone.get("pretrained") and pretrained is not None:
-        config.backbone.pretrained = pretrained
-    if root is not None:
-        config.data.root = config.data.source.root = str(root)
+    config = _with_places(_sections(checkpoint["config"], path), pretrained, root)
     chosen_device = find_device(device)
     chosen_precision = Precision(precision, chosen_device)  # type: ignore[arg-type]  # which refuses other names
     try:
@@ -111,6 +107,15 @@ def rebuild(
         frozen=frozen,
         root_given=root is not None,
     )
+
+
+def _with_places(config: DictConfig, pretrained: str | None, root: str | None) -> DictConfig:
+    """The config with the places of pretrained weights and data that the command gave, where it gave any."""
+    if config.backbone.get("pretrained") and pretrained is not None:
+        config.backbone.pretrained = pretrained
+    if root is not None:
+        config.data.root = config.data.source.root = str(root)
+    return config
 
 
 def _is_frozen(checkpoint: Mapping[str, Any], config: DictConfig, backbone: Backbone) -> bool:

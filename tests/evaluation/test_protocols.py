@@ -20,7 +20,7 @@ from deepdraw.evaluation.fewshot.methods import NearestNeighbors, Prototypes
 from deepdraw.evaluation.fewshot.protocol import FewShot
 from deepdraw.evaluation.protocols import Auto, Head, Text
 from deepdraw.evaluation.task import Task
-from deepdraw.features.passes import gather, outputs
+from deepdraw.features.passes import gather_features, outputs
 from deepdraw.models.backbones.base import Backbone, LayerGroup
 from deepdraw.models.classifier import Classifier
 from deepdraw.models.prompts import prompts
@@ -238,7 +238,7 @@ def test_features_kept_of_drawings_are_taken_as_they_are(loader, task):
 
 
 def test_features_may_be_gathered_of_the_first_batches_only(loader):
-    assert len(gather(model().features, loader("test"), FP32, title="", limit_batches=2).features) == 32
+    assert len(gather_features(model().features, loader("test"), FP32, title="", limit_batches=2).features) == 32
 
 
 def test_a_limit_looks_at_the_first_batches_only(loader):

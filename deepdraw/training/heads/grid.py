@@ -64,9 +64,8 @@ class Grid:
         settings = list(product(kinds, sorted(set(lrs)), sorted(set(weight_decays))))
         halves = torch.tensor([HALVES[pooling or "cls+mean"] for pooling, _, _ in settings])
         in_second_half = torch.arange(head.in_features) >= head.in_features // 2
-        self._feature_mask = halves[:, None, in_second_half.long()].to(
-            head.weight
-        )  # [K, 1, D]: 1 where a head sees a feature
+        # [K, 1, D]: 1 where a head sees a feature
+        self._feature_mask = halves[:, None, in_second_half.long()].to(head.weight)
         self.weight = (head.weight.detach() * self._feature_mask).requires_grad_()  # [K, C, D]
         self.bias = head.bias.detach().repeat(len(settings), 1).requires_grad_()  # [K, C]
         self.best_weight, self.best_bias = self.weight.detach().clone(), self.bias.detach().clone()
