@@ -26,7 +26,7 @@ PathLike = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class Run:
-    """A finished training in its directory. It stands for its path: `deepdraw.load(run)` takes it as it is."""
+    """A finished training in its directory. It can be used as a path: `deepdraw.load(run)`."""
 
     directory: Path
 
@@ -40,7 +40,7 @@ class Run:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What `summary.json` says: metrics, sizes, seed, device, versions and git commit."""
+        """The content of `summary.json`: metrics, sizes, seed, device, versions and git commit."""
         return read_summary(self.directory)
 
     @property
@@ -109,7 +109,7 @@ def evaluate(run_or_ckpt: PathLike, split: str = "test", overrides: Sequence[str
 def load(
     run_or_ckpt: PathLike, *, device: str = "auto", precision: str = "auto", trust: Collection[str] = ()
 ) -> Recognizer:
-    """A trained classifier, to be asked about drawings: `deepdraw.load(run).predict("cat.png")`.
+    """Load a trained classifier: `deepdraw.load(run).predict("cat.png")`.
 
     Args:
         run_or_ckpt: a Run, a run directory (its best.pt is meant), or a checkpoint of train.py, which says by itself

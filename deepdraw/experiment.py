@@ -125,7 +125,7 @@ class Data:
     def show(self, out: Path) -> None:
         """Print the drawings of each class, and draw a sheet of what the network will see into the PNG `out`.
 
-        Shards are left out: the command that prepared them told of their classes.
+        Shards are left out, because the command that prepared them has printed their classes.
         """
         if isinstance(self.source, Shards):
             return
@@ -157,7 +157,7 @@ class Data:
         )
 
     def _order(self, name: str) -> dict[str, Any]:
-        """How the drawings of a split are ordered."""
+        """The order of a split, as arguments of its loader: shuffled and sampled for train, stored order for others."""
         return {"shuffle": True, "sampler": self.sampler} if name == "train" else {"shuffle": False}
 
     def _augment(self, name: str) -> Augmentation | None:
@@ -257,7 +257,7 @@ class Experiment:
 
     @property
     def objective(self) -> float:
-        """What a sweep compares: the best top-1 on validation."""
+        """The objective of a sweep: the best top-1 on validation."""
         return self.state.best["val/top1"]
 
     def _start(self, config: DictConfig, saved: Mapping[str, Any] | None) -> State:
@@ -308,7 +308,7 @@ class Experiment:
         return Encoder(self.model, self.config["backbone"], data.rasterizer, self.precision, data.num_workers)
 
     def _metadata(self) -> dict[str, Any]:
-        """What a checkpoint holds beside the weights."""
+        """The content of a checkpoint beside weights and state."""
         backbone = self.model.backbone
         preprocessing = {**self.config["render"], "mean": list(backbone.mean), "std": list(backbone.std)}
         frozen = not will_train(self.model) & set(backbone.parameters())

@@ -1,4 +1,4 @@
-"""What a config may say: the classes it may name by role, the types of its values, and the objects made from it."""
+"""Checks configs (the classes that each place may name, the types of values) and makes objects from them."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""What the config of a checkpoint may hold: plain values, and in each place the classes that `conf/` offers there.
+"""Checks the config of a checkpoint: plain values, and in each place only the classes that `conf/` offers there.
 
 A checkpoint may come from a stranger, so its config is checked before anything that it names is imported or built.
 """

@@ -19,7 +19,7 @@ SCHEDULES = (
 
 @dataclass(frozen=True)
 class Role:
-    """What may stand in one place of a config.
+    """The `_target_`s and arguments that one place of a config may have.
 
     targets: the classes and functions that `conf/` offers there.
     keys: Hydra's own keys, beside `_target_`, that its YAML files use.

@@ -1,4 +1,4 @@
-"""The result of a protocol on a split: metrics, and what pictures and comparisons are made of."""
+"""The result of a protocol on a split: metrics, predictions, and the data of pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How sure the numbers are: bootstrap intervals of one model, and whether two models differ by more than luck."""
+"""Bootstrap confidence intervals of the metrics of one model, and McNemar's test of whether two models differ."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def intervals(counts: Counts, resamples: int = 1000, seed: int = 0) -> dict[str,
     """95 % bootstrap intervals `<name>_low` and `<name>_high`, in 0..1, of the accuracies and macro F1.
 
     The percentile bootstrap (Efron and Tibshirani, 1993): the split's drawings are drawn anew with replacement,
-    `resamples` times. All that these metrics know of a drawing is the cell of a table that it was counted in,
-    so the counts of the cells are drawn instead, from the multinomial distribution: the same in law, and the
-    cost is that of the cells that are not empty.
+    `resamples` times. These metrics depend only on the counts of ranks and of the cells of the confusion
+    matrix, so the counts are drawn from the multinomial distribution instead. The distribution is the same, and the
+    cost grows with the number of cells that are not empty.
     """
     rng = np.random.default_rng(seed)
     ranks = counts.ranks

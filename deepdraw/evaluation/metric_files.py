@@ -1,4 +1,4 @@
-"""summary.json, evaluations/<split>.json and metrics.json, as whoever reads a run finds them."""
+"""summary.json, evaluations/<split>.json and metrics.json, read and checked."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FIX = "delete it, and train or evaluate the run again"
 
 
 class Facts(TypedDict, total=False):
-    """What a summary says beside metrics, of which any may be absent."""
+    """The facts in a summary beside the metrics. Any of them may be absent."""
 
     parameters: int
     trainable_parameters: int
@@ -44,7 +44,7 @@ class Description:
 
 
 def read_summary(run: Path) -> dict[str, Any]:
-    """What `summary.json` says: facts, and metrics by keys with a slash. Nothing where there is no such file.
+    """The content of `summary.json`: facts, and metrics by keys with a slash. Empty if there is no such file.
 
     Raises ValueError, naming the file and what to do, for one that is damaged or says anything else.
     """

@@ -1,4 +1,4 @@
-"""What is counted of predictions, once, and the metrics that are made of these counts."""
+"""Counts of predictions (ranks, confusion, calibration) and the metrics that are computed from them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from deepdraw.evaluation.calibration import Reliability, calibration_error, confidence_sums
 from deepdraw.evaluation.predictions import Predictions
 
-_NUM_RANKS = 10  # ranks told apart, from the winner down; all deeper ones share a last column
+_NUM_RANKS = 10  # ranks that are counted separately; all lower ones share a last column
 
 
 def chance(num_classes: int) -> float:
@@ -46,7 +46,7 @@ def class_metrics(
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """What metrics, bootstrap intervals, the confusion matrix and the reliability curve are all made of.
+    """The counts behind metrics, bootstrap intervals, the confusion matrix and the reliability curve.
 
     ranks: int64 [11], how often the true label came first, ..., tenth or later; confusion: int64 [C, C], rows true,
     columns predicted; confidences: float64 [3, bins + 1], see `confidence_sums`.

@@ -115,7 +115,7 @@ class Predictions:
 
 
 def _fault(classes: list[str], columns: dict[str, NDArray[Any]]) -> str | None:
-    """What keeps columns of the right types from being a table; None where nothing does."""
+    """Why columns of the right types are no table of predictions; None if they are one."""
     if len({len(column) for column in columns.values()}) > 1:
         return "its columns differ in length"
     if not len(columns["labels"]):

@@ -23,7 +23,7 @@ from deepdraw.runtime import check_folders, check_writable, keep_freed_memory
 
 
 class Session:
-    """A checkpoint, a split and a protocol; nothing is computed before `versions` is asked for.
+    """A checkpoint, a split and a protocol; nothing is computed before `versions` is iterated.
 
     trained: the classifier of the checkpoint; directory: its run's; name: of the split, in results; split: what is
     evaluated. Raises ValueError, in one line, for an impossible config.

@@ -43,7 +43,7 @@ def is_path(name: str, source: Source) -> bool:
 
 
 def result_name(name: str, source: Source) -> str:
-    """What the results of split `name` are called: a folder's last two names, for "test" alone is a split's."""
+    """The name of the results of split `name`: of a folder its last two parts, because "test" alone is a split."""
     return "-".join(Path(expand_home(name)).resolve().parts[-2:]) if is_path(name, source) else name
 
 
@@ -89,7 +89,7 @@ def _with_training_labels(split: Split, classes: Sequence[str]) -> Split:
         return split
     if set(map(normal_name, classes)) & set(map(normal_name, split.classes)):
         return Relabeled(split, classes)
-    if near := _nearly(split.classes, classes):
+    if near := _equal_classes(split.classes, classes):
         (own, trained), *others = near.items()
         raise ValueError(
             f"{len(near)} of the {len(split.classes)} classes of this split are nearly ones that were trained on, such "
@@ -99,14 +99,14 @@ def _with_training_labels(split: Split, classes: Sequence[str]) -> Split:
     return split
 
 
-def _nearly(names: Sequence[str], classes: Sequence[str]) -> dict[str, str]:
-    """Those of `names` that are one of the classes but for case, separators or Unicode form, and which."""
+def _equal_classes(names: Sequence[str], classes: Sequence[str]) -> dict[str, str]:
+    """The names that equal a class except for case, separators or Unicode form, each with that class."""
     of_form = {fold_name(name): name for name in classes}
     return {name: of_form[fold_name(name)] for name in names if fold_name(name) in of_form}
 
 
 def _check_unseen(split: Split, classes: Sequence[str]) -> Split:
-    if common := sorted(_nearly(split.classes, classes)):
+    if common := sorted(_equal_classes(split.classes, classes)):
         raise ValueError(
             f"{len(common)} of the {len(split.classes)} classes of split zeroshot were trained on, such as "
             f"{common[0]!r}, so this would not be zero-shot: use split=test, or set data.root to shards that hold "

@@ -23,7 +23,7 @@ class Guess(NamedTuple):
 
 
 class Recognizer:
-    """What `deepdraw.load` returns.
+    """A trained classifier for drawings of any form, as `deepdraw.load` returns it.
 
     Its methods take one drawing or many. A drawing is the path of an image (PNG, JPG, SVG), a PIL image, an array
     [H, W], [H, W, 3] or [H, W, 4] (uint8, uint16, or float in 0..1), or a list of strokes; a path that ends in .ndjson,

@@ -153,7 +153,7 @@ def _sections(config: dict[str, Any], path: Path) -> DictConfig:
 
 
 def _images(config: DictConfig) -> str:
-    """How a network reads images whose checkpoint does not say it: as deepdraw 0.1 and 0.2 trained it on them."""
+    """How images are read for a checkpoint that does not say so: as deepdraw 0.1 and 0.2 did in training."""
     return "drawing" if config.data.source._target_ in DRAWN_FROM_STROKES else "canvas"
 
 

@@ -1,4 +1,4 @@
-"""Where the metrics of a run go: metrics.csv, W&B, TensorBoard."""
+"""Loggers of metrics: metrics.csv, W&B, TensorBoard."""
 
 import lazy_loader
 

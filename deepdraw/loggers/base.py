@@ -29,7 +29,7 @@ class Logger(Protocol):
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """What `load_state_dict` needs to go on after the last row."""
+        """The state that `load_state_dict` needs to continue after the last row."""
         ...
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""How sure a classifier may be, which drawings it finds hard, and what an offset trades between seen and unseen."""
+"""Charts of an evaluation: reliability, risk and coverage, accuracy by complexity, and calibrated stacking."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How training went: loss, accuracy and learning rates over steps, from a run's metrics.csv."""
+"""Training curves: loss, accuracy and learning rates over steps, from a run's metrics.csv."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training will see: how many drawings of each class, and a sheet of them, before the first step."""
+"""The training data before the first step: a table of the drawings of each class, and a sheet of them."""
 
 from __future__ import annotations
 

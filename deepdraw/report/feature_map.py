@@ -1,4 +1,4 @@
-"""Where classes lie in feature space: a drawing of each on a map where neighbors are alike."""
+"""The feature map: a typical drawing of each class, placed by t-SNE of the mean features of the classes."""
 
 from __future__ import annotations
 

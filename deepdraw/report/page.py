@@ -125,7 +125,7 @@ def _headline(found: list[Line]) -> Line:
 
 
 def _facts(summary: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, str]:
-    """What was trained, how large it is, how long and on what."""
+    """The facts of the run: encoder, data, sizes, steps, seed, device and commit."""
     backbone, data = (group if isinstance(group := config.get(name), dict) else {} for name in ("backbone", "data"))
     facts = {
         "encoder": backbone.get("name") or backbone.get("_target_"),

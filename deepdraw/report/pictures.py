@@ -30,7 +30,7 @@ ORDER = (  # of the pictures in the report
 
 
 def write_pictures(evaluation: Evaluation, draw: Draw, folder: Path) -> dict[str, Path]:
-    """Write those of `ORDER` that `evaluation` has the numbers for; returns their paths by name.
+    """Write the pictures of `ORDER` for which `evaluation` has the numbers. Returns their paths by name.
 
     draw: positions int64 [n] in the split, and a size, to uint8 [n, size, size]. Pictures of an earlier
     evaluation in `folder` are deleted.

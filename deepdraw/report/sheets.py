@@ -65,7 +65,7 @@ def mistakes(predictions: Predictions, draw: Draw) -> Picture | None:
 
 
 def typical(predictions: Predictions, draw: Draw) -> Picture:
-    """Of each class the drawing read rightly with most confidence; where none is, the one that came nearest."""
+    """One drawing of each class: the correct one of highest confidence, else that of the best rank."""
     num_columns = 15 if len(predictions.classes) > 60 else 10
     chosen = most_typical(predictions)
     tiles = [
@@ -84,8 +84,8 @@ def most_typical(predictions: Predictions) -> NDArray[np.int64]:
 
     Where none is right, it is the one with the best rank of the true class.
     """
-    doubt = predictions.ranks - np.where(predictions.right, predictions.confidences, 0.0)
-    order = np.lexsort((doubt, predictions.labels))
+    uncertainty = predictions.ranks - np.where(predictions.right, predictions.confidences, 0.0)
+    order = np.lexsort((uncertainty, predictions.labels))
     _, first = np.unique(predictions.labels[order], return_index=True)
     return order[first]
 

@@ -1,4 +1,4 @@
-"""How pictures look and are kept: colors, axes, and PNG files that say what they show."""
+"""The style of pictures: colors, axes, and PNG files with a title and a description."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Picture:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of `width` by `height` inches, which no window will ever show."""
+    """An empty figure of `width` by `height` inches, which is shown in no window."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained")

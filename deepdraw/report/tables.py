@@ -54,7 +54,7 @@ class Line:
 
 
 def lines(metrics: Mapping[str, float], described: Described = NO_DESCRIPTIONS) -> list[Line]:
-    """The lines of a table of `metrics`: group by group, protocol by protocol, the most telling first.
+    """The lines of a table of `metrics`: by group, protocol and importance.
 
     Keys may carry a split ("test/top1"). Accuracies and calibration errors (0..1) are in percent. `..._low` and
     `..._high` become the interval of the metric they belong to, `..._stderr` stands beside its value. Metrics of
@@ -71,7 +71,7 @@ def lines(metrics: Mapping[str, float], described: Described = NO_DESCRIPTIONS) 
 
 
 def _place(name: str) -> tuple[int, ...]:
-    """Where a metric stands in its group: by protocol, shots, metric, and the least that was drawn."""
+    """The sort key of a metric in its group: protocol, shots, metric, and the lower bound of strokes or points."""
     shots = _SHOTS.match(name)
     method = shots[1] if shots else name.partition("_")[0]
     metrics = [metric for metric in _TITLES if name == metric or name.endswith(f"_{metric}")]
@@ -96,7 +96,7 @@ def _own_line(name: str, value: float, described: Described) -> Line | None:
 
 
 def title(name: str, described: Described = NO_DESCRIPTIONS) -> str:
-    """What a reader calls the metric `name`: "top-1", "text MAP@3", "prototype 5-shot top-1"."""
+    """The title of the metric `name` for readers: "top-1", "text MAP@3", "prototype 5-shot top-1"."""
     for key in sorted(described, key=len, reverse=True):
         if name == key or name.endswith(f"_{key}"):
             return f"{_words(name.removesuffix(key))} {described[key].title}".strip()

@@ -37,8 +37,8 @@ def write_training(
 ) -> dict[str, Path]:
     """Write `summary.json`, the predictions on the test split, `plots/` and `report.html` into `run`.
 
-    drawings: images uint8 [N, S, S], labels [N] and logits [N, C], to be looked at; metrics_csv: what curves are drawn
-    of, None for none. Returns the pictures' paths.
+    drawings: images uint8 [N, S, S], labels [N] and logits [N, C], to be looked at; metrics_csv: the
+    source of the training curves; None for no curves. Returns the pictures' paths.
     """
     pictures = {"plots/drawings": run / "plots/drawings.png"}
     with results_writer(run):
@@ -55,7 +55,7 @@ def write_training(
 
 
 def write_session(session: Session, versions: Mapping[float | None, Evaluation]) -> dict[str, float]:
-    """Print what an evaluation found and write it into the directory of its run.
+    """Print the results of an evaluation and write them into the directory of its run.
 
     versions: as `Session.versions` yields them; pictures and page are of the trained weights alone. Returns the metrics
     under the names they have in `<run>/evaluations/<split>.json`.
@@ -82,7 +82,7 @@ def write_session(session: Session, versions: Mapping[float | None, Evaluation])
 
 
 def write_evaluation(run: Path, name: str, found: Evaluation, draw: Draw | None) -> dict[str, Path]:
-    """Write what was found on split `name` into `<run>/evaluations/` and, unless it is a trial, `<run>/report.html`.
+    """Write the evaluation of split `name` into `<run>/evaluations/` and, unless it is a trial, `<run>/report.html`.
 
     draw: positions in the stored order of the split, int64 [n], and a size to uint8 [n, size, size]; None for no
     pictures. Returns the pictures' paths.

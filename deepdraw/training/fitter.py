@@ -21,7 +21,7 @@ Validate = Callable[[], dict[str, float]]  # the metrics of `State.eval_model` o
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """What a fitter gets: the state to change, the batches for training and validation, and where to save.
+    """The input of a fitter: the state to change, the batches for training and validation, and where to save.
 
     directory: the run directory, for tables that the fitter writes; class_weights: float32 [C] on the device, how much
     each class weighs in the loss, or None where all weigh the same.

@@ -1,4 +1,4 @@
-"""How long and how a model is trained: the keys of `train` in the config."""
+"""The recipe of a training: the keys of `train` in the config."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Classes told from labeled drawings of each, without training."""
+"""Few-shot evaluation: classification by labeled drawings of each class, without training."""
 
 import lazy_loader
 

@@ -22,7 +22,7 @@ OFFSETS = 401  # offsets of a curve
 
 
 class Margins(NamedTuple):
-    """How far unseen classes are ahead of seen ones, for each of N queries.
+    """The margin of unseen classes over seen ones, for each of N queries.
 
     leads: the best score of an unseen class less the best of a seen one; right: whether the better of those of its own
     kind, seen or unseen, is the true class; labels: [N]; num_seen: labels below it are of seen classes.
@@ -49,7 +49,7 @@ class Margins(NamedTuple):
 
 
 def margins(scores: Tensor, labels: Tensor, num_seen: int) -> Margins:
-    """Those of scores [N, C], in which the first `num_seen` classes are the seen ones."""
+    """The margins of scores [N, C], in which the first `num_seen` classes are the seen ones."""
     seen, unseen = scores[:, :num_seen].max(dim=1), scores[:, num_seen:].max(dim=1)
     own = torch.where(labels < num_seen, seen.indices, unseen.indices + num_seen)
     leads = (unseen.values - seen.values).double().cpu().numpy()
@@ -106,7 +106,7 @@ def by_kind(confusion: NDArray[np.int64], num_seen: int) -> dict[str, float]:
 
 
 def harmonic_mean(seen: NDArray[np.float64], unseen: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of two accuracies; 0 where both are 0."""
+    """The harmonic mean of two accuracies; 0 where both are 0."""
     return 2 * seen * unseen / np.maximum(seen + unseen, 1e-12)
 
 

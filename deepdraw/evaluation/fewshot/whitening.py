@@ -1,4 +1,4 @@
-"""What other classes teach about telling classes apart: the spread of features within a class and between classes."""
+"""Whitening: the covariance of features within and between seen classes, as a metric for unseen classes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Whitening:
         return F.normalize((tempered(features) - self.mean) @ self.matrix, dim=-1) @ self.axes
 
     def log_likelihoods(self, queries: Tensor, support: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-        """How likely each query [N, K] is in each class, of which the drawings of `support` [M, K] are known: [N, C].
+        """The log-likelihood [N, C] of each query [N, K] under each class, given a support [M, K].
 
         The mean of n drawings is drawn towards that of all classes as far as n and `between` ask for, so classes of
         few and of many drawings may stand side by side.

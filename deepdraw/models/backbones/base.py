@@ -34,9 +34,9 @@ class LayerGroup:
 class Backbone(nn.Module, ABC):
     """An image encoder: normalized images [B, 3, H, W] to features [B, num_features].
 
-    A subclass owes `name`, `num_features`, `image_size` and `forward`; all else has a default. Its constructor builds
-    the architecture with random weights and reads nothing, so that impossible options are refused before any
-    download; `load_pretrained` then brings the pretrained weights, where there are any.
+    A subclass must define `name`, `num_features`, `image_size` and `forward`; all else has a default. Its constructor
+    builds the architecture with random weights and reads nothing, so that impossible options are refused before any
+    download; `load_pretrained` then loads the pretrained weights, if there are any.
 
     Attributes:
         name: the architecture, as its library calls it.
@@ -81,7 +81,7 @@ class Backbone(nn.Module, ABC):
         """
 
     def layer_groups(self) -> list[LayerGroup]:
-        """What lies below block 0, each block in turn, and what lies above the last (in a ResNet: nothing).
+        """The layers below block 0, each block in turn, and the layers above the last block (in a ResNet: none).
 
         Every parameter is in exactly one group. By default the whole encoder is block 0; `group_layers` makes the
         groups of an encoder by the names of its parameters.

@@ -1,4 +1,4 @@
-"""What grid search and logistic regression share: checks, the table of all heads, and saving the best one."""
+"""Shared by grid search and logistic regression: checks, the table of all heads, and saving the best one."""
 
 from __future__ import annotations
 
