@@ -13,12 +13,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from matplotlib.axes import Axes
 from omegaconf import OmegaConf
 from rich.console import Console
 
 from deepdraw.sweep.backends import states
 from deepdraw.sweep.claim import claim
 from deepdraw.sweep.job import find_objective
+from deepdraw.sweep.plot import plot_comparison
 from deepdraw.sweep.record import Job, Sweep, read_sweep, write_sweep
 from deepdraw.sweep.submission import check_direction, find_better
 from deepdraw.sweep.table import job_line, print_failures, print_table, ranked, write_results
@@ -272,6 +274,17 @@ def test_of_a_metric_of_ones_own_the_best_comes_first_as_the_metric_says(mixed, 
     with write_results(again, states(again)).open(newline="") as file:
         assert [int(row["job"]) for row in csv.DictReader(file)] == order
     assert [job.number for job in ranked(again, states(again))] == order
+
+
+@pytest.mark.parametrize(("objective", "better", "best"), [("val/doubt", True, "b"), ("val/doubt", None, "c")])
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_picture_has_the_best_bar_on_top(tmp_path, monkeypatch, objective, better, best, number):
+    drawn, barh = [], Axes.barh
+    monkeypatch.setattr(Axes, "barh", lambda axes, names, *more, **how: drawn.append(names) or barh(axes, names, *more))
+    keys, settings = (["freeze"], ["seed", "freeze"])[number - 1], [["a"], ["b"], ["c"]]
+    settings = [["1", *setting][-number:] for setting in settings]
+    plot_comparison(keys, settings, [0.2, 0.1, 0.3], objective, tmp_path / "x.png", is_lower_better=better)
+    assert drawn[0][-1] == best  # bars are drawn from below
 
 
 class Doubt:
