@@ -249,6 +249,27 @@ def test_a_folder_of_images_is_a_split_too(trained, evaluate, folder, polygon_ro
     assert answers.labels.tolist() == by_folder
 
 
+def test_paths_are_taken_as_they_are_typed(trained, evaluate, folder, monkeypatch):
+    path = folder("square", "octagon").rename(trained.parent / "sketches à main (1), v=2")
+    run = trained.rename(trained.parent / "run, lr=0.1 (é)")
+    evaluate(run, f"split={path}")
+    name = f"{path.parent.name}-{path.name}"
+    assert f"{name}/top1" in found(run, name)
+    monkeypatch.setenv("HOME", str(path.parent))
+    assert refusal(evaluate, run, "split=~/sketches à main (1), v=3").endswith(f"did you mean {path}?")
+    (path / "square").rename(path / "Square")
+    (path / "octagon").rename(path / "OCTAGON")
+    assert "such as 'OCTAGON' for 'octagon'" in refusal(evaluate, run, "split=~/sketches à main (1), v=2")
+
+
+def test_shards_of_other_classes_are_never_to_be_removed(trained, evaluate, tmp_path):
+    drawings = Drawings.pack([[np.array([[0, 0], [255, 255]])]] * 4, [0, 0, 1, 1], np.arange(4))
+    write_shards(tmp_path / "other", {"test": (["square", "star"], drawings)}, metadata={})
+    message = refusal(evaluate, trained / "checkpoints/best.pt", f"data.root={tmp_path / 'other'}")
+    assert message.startswith("error: 'star' is not among the 3 known classes: rename, or choose a split of known")
+    assert not any(word in message for word in ("remove", "delete", "leave out", "take away"))
+
+
 def test_a_folder_of_one_unknown_class_is_refused_with_the_nearest(trained, evaluate, folder):
     message = refusal(evaluate, trained / "checkpoints/best.pt", f"split='{folder('square', 'octogon')}'")
     assert message.startswith("error: 'octogon' (did you mean 'octagon'?) is not among the 3 known classes")

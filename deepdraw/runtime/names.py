@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-MIN_SIMILARITY = 0.6  # share of the characters that a suggestion has in common with what was written, in order
+MIN_SIMILARITY = 0.65  # share of the characters that a suggestion has in common with what was written, in order
 # Unicode categories that are left out of a comparison: dashes, underscores, spaces, and characters that are not shown.
 SEPARATORS = {"Pd", "Pc", "Zs", "Zl", "Zp", "Cc", "Cf"}
 
