@@ -84,12 +84,14 @@ class Way:
     def _photographed(self, pixels: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.uint8]:
         if self.blur:
             pixels = np.asarray(cv2.GaussianBlur(pixels, (0, 0), self.blur), np.float32)
-        y, x = np.mgrid[-1 : 1 : self.side * 1j, -1 : 1 : self.side * 1j]
-        slope = rng.uniform(-1, 1, 2)
-        fading = slope[0] * x + slope[1] * y
-        fading = 0.6 * (fading - fading.min()) / np.ptp(fading) + 0.2 * (x * x + y * y)
-        pixels = pixels * (1 - self.light * fading[..., None])
-        pixels = pixels + rng.normal(0, self.noise, pixels.shape[:2])[..., None]
+        if self.light:
+            y, x = np.mgrid[-1 : 1 : self.side * 1j, -1 : 1 : self.side * 1j]
+            slope = rng.uniform(-1, 1, 2)
+            fading = slope[0] * x + slope[1] * y
+            fading = 0.6 * (fading - fading.min()) / np.ptp(fading) + 0.2 * (x * x + y * y)
+            pixels = pixels * (1 - self.light * fading[..., None])
+        if self.noise:
+            pixels = pixels + rng.normal(0, self.noise, pixels.shape[:2])[..., None]
         image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
         if self.jpeg is not None:
             file = io.BytesIO()

@@ -1,12 +1,13 @@
 """Turns drawings of any form into images as the network saw them in training.
 
-A drawing is an image (a path, a PIL image, an array) or a list of strokes, in any form of `deepdraw.drawings.strokes`.
+A drawing is an image (a path, a PIL image, an array, a tensor) or a list of strokes, in any form of `parse_strokes`.
 An array [n, 2] is a stroke of n points; lists are strokes as Quick, Draw! writes them, [[x, ...], [y, ...]] or, with
 times, [[x, ...], [y, ...], [t, ...]]. A list of pairs could not be distinguished from these, so it must be an array.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepdraw.drawings import (
+    DRAWING_SUFFIXES,
     SUFFIXES,
     Broken,
     Drawings,
@@ -27,18 +29,59 @@ from deepdraw.drawings import (
     is_stroke,
     is_svg,
     parse_strokes,
+    read_image,
     read_sketches,
+    read_svg,
+    reason_not_read,
 )
-from deepdraw.runtime import suffix_among
+from deepdraw.inference.arrays import is_tensor, one_image, split_images
+from deepdraw.runtime import suffix_among, walk
+
+log = logging.getLogger(__name__)
 
 
 def listed(drawings: Any) -> list[Any]:
-    """The given drawings as a list: one drawing, a list or tuple of drawings, or a file of drawings."""
+    """The given drawings as a list: one drawing, a list or tuple of drawings, or what stands for many.
+
+    Those are a file of drawings, a folder of images and SVG files, and an array or tensor (see `split_images`).
+    """
+    if isinstance(drawings, str | Path) and Path(drawings).expanduser().is_dir():
+        return list(image_files(Path(drawings).expanduser()))
     if isinstance(drawings, str | Path) and suffix_among(str(drawings), SUFFIXES):
         return [drawing_of(sketch) for sketch in sketches(Path(drawings))]
     if isinstance(drawings, list | tuple) and not any(map(is_stroke, drawings)):
         return list(drawings)
+    if is_tensor(drawings) or (isinstance(drawings, np.ndarray) and not is_stroke(drawings)):
+        return list(split_images(drawings))
     return [drawings]
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The images and SVG files in a folder and below it, in the order of their paths.
+
+    Raises ValueError, in one line, where there is none, and for a file that may hold drawings but is not taken.
+    """
+    found = walk(folder, DRAWING_SUFFIXES, refuse=_reason_not_taken)
+    log.info("%s: %s", folder, found)
+    if not found.files:
+        forms = ", ".join((*DRAWING_SUFFIXES, *SUFFIXES))
+        raise ValueError(f"{folder} holds no drawing: give a file or folder of {forms}")
+    return found.files
+
+
+def _reason_not_taken(path: Path) -> str | None:
+    """Why a file among images may not be left out; None where it may."""
+    if suffix_among(path.name, SUFFIXES):
+        return "may hold many drawings, so it is not taken as one among images: give it alone, as input=FILE"
+    return reason_not_read(path)
+
+
+def check_file(path: Path) -> None:
+    """Read an image or SVG file. Raises ValueError, naming it, where it cannot be read."""
+    if path.suffix.lower() == ".svg":
+        read_svg(path)
+    else:
+        read_image(path)
 
 
 def sketches(path: Path) -> Iterator[Sketch]:
@@ -110,12 +153,14 @@ def strokes_of(drawing: Any) -> list[NDArray[np.uint8]]:
 
 
 def _check_image(image: Any) -> Any:
-    """The same image. Raises ValueError if it has none of the forms of an image."""
+    """The same image, a tensor as an array. Raises ValueError if it has none of the forms of an image."""
+    if is_tensor(image) or (isinstance(image, np.ndarray) and image.ndim == 3):
+        return one_image(image)
     if isinstance(image, np.ndarray) and is_stroke(image):
         raise ValueError(f"an array {image.shape} is no image: for a drawing of that one stroke, give it in a list")
     of_pillow = any(kind.__module__.partition(".")[0] == "PIL" for kind in type(image).__mro__)
     if not of_pillow and not isinstance(image, str | Path | bytes | np.ndarray):
         raise ValueError(
-            f"{type(image).__name__} is no form of a drawing: give strokes, a path, a PIL image or an array"
+            f"{type(image).__name__} is no form of a drawing: give strokes, a path, a PIL image, an array or a tensor"
         )
     return image

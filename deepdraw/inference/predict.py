@@ -8,7 +8,6 @@ if __name__ == "__main__":
 import csv
 import io
 import json
-import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,14 +28,10 @@ from deepdraw.runtime import (
     open_growing,
     run_command,
     suffix_among,
-    walk,
 )
 
 if TYPE_CHECKING:
-    from deepdraw.drawings import Rasterizer
     from deepdraw.inference.recognizer import Guess, Recognizer
-
-log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -68,26 +63,22 @@ class Inputs:
     named: Iterable[tuple[str, Any]]
 
 
-def open_inputs(path: Path, rasterizer: Rasterizer) -> Inputs:
+def open_inputs(path: Path) -> Inputs:
     """The drawings of an image, of all images in a folder and below it, or of a file of drawings.
 
     All drawings are read once to check them. Raises ValueError, in one line, if one is broken or there is none.
     """
-    from deepdraw.drawings import DRAWING_SUFFIXES, SUFFIXES, draw_image
-    from deepdraw.inference.inputs import drawing_of, sketches
+    from deepdraw.drawings import DRAWING_SUFFIXES, SUFFIXES
+    from deepdraw.inference.inputs import check_file, drawing_of, image_files, sketches
 
     path = existing_path(path, "input=")
     if suffix_among(path.name, SUFFIXES) and not path.is_dir():
         number = sum(1 for _ in sketches(path))
         inputs = Inputs("key_id", number, ((str(sketch.key_id), drawing_of(sketch)) for sketch in sketches(path)))
     else:
-        files = [path]
-        if path.is_dir():
-            found = walk(path, DRAWING_SUFFIXES, refuse=_reason_not_taken)
-            log.info("%s: %s", path, found)
-            files = found.files
+        files = image_files(path) if path.is_dir() else [path]
         with ThreadPoolExecutor() as threads:
-            for _ in threads.map(lambda file: draw_image(file, rasterizer), files):
+            for _ in threads.map(check_file, files):
                 pass
         inputs = Inputs("file", len(files), ((str(file), file) for file in files))
     if not inputs.number:
@@ -95,15 +86,6 @@ def open_inputs(path: Path, rasterizer: Rasterizer) -> Inputs:
             f"input={path} holds no drawing: give a file or folder of {', '.join((*DRAWING_SUFFIXES, *SUFFIXES))}"
         )
     return inputs
-
-
-def _reason_not_taken(path: Path) -> str | None:
-    """Why a file among images may not be left out; None where it may."""
-    from deepdraw.drawings import SUFFIXES, reason_not_read
-
-    if suffix_among(path.name, SUFFIXES):
-        return "may hold many drawings, so it is not taken as one among images: give it alone, as input=FILE"
-    return reason_not_read(path)
 
 
 def predict(recognizer: Recognizer, inputs: Inputs, output: Path | None, top: int, batch_size: int) -> None:
@@ -185,7 +167,7 @@ def run(options: Options) -> None:
     from deepdraw.inference.trained import rebuild
 
     trained = rebuild(options.ckpt, device=options.device, precision=options.precision, trust=options.trusted)
-    inputs = open_inputs(Path(options.input), trained.rasterizer)
+    inputs = open_inputs(Path(options.input))
     output = Path(options.output) if options.output else None
     try:
         predict(Recognizer(trained), inputs, output, options.top, options.batch_size)

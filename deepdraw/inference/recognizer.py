@@ -26,9 +26,10 @@ class Recognizer:
     """A trained classifier for drawings of any form, as `deepdraw.load` returns it.
 
     Its methods take one drawing or many. A drawing is the path of an image (PNG, JPG, SVG), a PIL image, an array
-    [H, W], [H, W, 3] or [H, W, 4] (uint8, uint16, or float in 0..1), or a list of strokes; a path that ends in .ndjson,
-    .bin, .csv (Kaggle), .npz (sketch-rnn) or .npy (bitmaps) stands for all drawings of that file. Images are taken to
-    be dark on light.
+    [H, W], [H, W, 3] or [H, W, 4] (bool, uint8, uint16, or floats in 0..1 or 0..255), or a list of strokes. For many
+    drawings stand a folder of images, a file that ends in .ndjson, .bin, .csv (Kaggle), .npz (sketch-rnn) or .npy
+    (bitmaps), and an array or tensor [N, H, W], [N, C, H, W] or, arrays only, [N, H, W, C]. Images are taken to be
+    dark on light; one that is light on dark, or blank, is told of once.
 
     A stroke is an array [n, 2] of points, y downwards, lists as Quick, Draw! writes them, [[x, ...], [y, ...]] or
     [[x, ...], [y, ...], [t, ...]], or a record {"x": [...], "y": [...]}. Strokes of whole numbers in 0..255 without
