@@ -15,6 +15,8 @@ from deepdraw.data.shards import Shards
 from deepdraw.data.tars import FOLDERS, ImageTars, has_tars
 from deepdraw.drawings import (
     DRAWING_SUFFIXES,
+    IMAGE_SUFFIXES,
+    SUFFIXES,
     Complexity,
     Drawings,
     Rasterizer,
@@ -25,15 +27,17 @@ from deepdraw.drawings import (
     ranges,
     read_image,
     read_svg,
+    reason_not_read,
     warn_of_faults,
 )
-from deepdraw.runtime import LARGEST, Found, existing_folder, open_regular, visible, walk
+from deepdraw.runtime import LARGEST, Found, existing_folder, open_regular, suffix_among, visible, walk
 
 if TYPE_CHECKING:
     from deepdraw.data.interfaces import Split
 
 log = logging.getLogger(__name__)
 
+TABLES = (".csv", ".csv.gz")  # of strokes, or of labels
 BLOCK = 16  # images; small, so that shuffling blocks mixes the classes, which are stored one after another
 
 
@@ -62,9 +66,9 @@ class ImageFolder:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self.classes = _class_folders(root)
+        self.classes, beside = _class_folders(root)
         found = {name: _images(root / name) for name in self.classes}
-        log.info("%s: %s", root, sum(found.values(), Found()))
+        log.info("%s: %s", root, sum(found.values(), beside))
         of_class = {name: [file.name for file in images.files] for name, images in found.items()}
         self.labels = np.repeat(np.arange(len(of_class)), [len(names) for names in of_class.values()])
         self._files = files = [f"{name}/{file}" for name, names in of_class.items() for file in names]
@@ -141,23 +145,30 @@ def _names(source: Shards | ImageTars) -> dict[str, str]:
     return names if isinstance(source, Shards) else {FOLDERS[split]: split for split in names} | names
 
 
-def _class_folders(root: Path) -> list[str]:
-    """The names of the class folders under `root`, sorted."""
+def _class_folders(root: Path) -> tuple[list[str], Found]:
+    """The names of the class folders under `root`, sorted, and how many other files are left out."""
     layout = f"lay images out as {root / '<class>' / '<name>.png'} (or .jpg, .svg)"
-    entries = visible(root)
-    folders = [entry.name for entry in entries if entry.is_dir()]
+    folders = [entry.name for entry in visible(root) if entry.is_dir()]
     if not folders:
         raise ValueError(f"{root} has no class folders: {layout}")
-    if stray := [entry.name for entry in entries if not entry.is_dir()]:
-        raise ValueError(f"{root / stray[0]} lies in no class folder: {layout}, and take other files away")
-    return folders
+    beside = walk(root, DRAWING_SUFFIXES, deeper=False, refuse=_reason_not_beside)
+    if beside.files:
+        raise ValueError(f"{beside.files[0]} lies in no class folder: {layout}")
+    return folders, beside
+
+
+def _reason_not_beside(path: Path) -> str | None:
+    """Why a file may not lie beside the class folders; None for one that holds no drawings, or is a table of labels."""
+    if suffix_among(path.name, SUFFIXES) and not suffix_among(path.name, TABLES):
+        return "holds strokes and lies in no class folder: train on it with data=folder, or take it away"
+    return reason_not_read(path)
 
 
 def _images(folder: Path) -> Found:
     """The images of a class, sorted by name, and how many other files there are."""
     if nested := [entry for entry in visible(folder) if entry.is_dir()]:
         raise ValueError(f"{nested[0]} is a folder within a class: put images right into {folder}")
-    refusal = f"is neither PNG, JPG nor SVG, nor {', '.join(DRAWING_SUFFIXES[3:-2])}: convert it or take it away"
+    refusal = f"is neither PNG, JPG nor SVG, nor {', '.join(IMAGE_SUFFIXES[3:])}: convert it or take it away"
     found = walk(folder, DRAWING_SUFFIXES, refuse=lambda _: refusal)
     if not found.files:
         raise ValueError(f"{folder} holds no image: put PNG, JPG or SVG files there or remove the folder")

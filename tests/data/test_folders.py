@@ -136,11 +136,13 @@ def test_images_of_every_form_are_read_alike_and_counted(tmp_path, caplog):
         (tmp_path / "cat").mkdir(exist_ok=True)
         Image.fromarray(pixels).convert("L").save(tmp_path / f"cat/{number}.{suffix}", lossless=True)
     put(tmp_path, {"cat/._0.png": b"\0\5\x16\7", "__MACOSX/cat/._0.png": b"x", ".ipynb_checkpoints/x.png": b"x"})
+    put(tmp_path, {"README.txt": b"x", "labels.csv": b"path,label"})
     with caplog.at_level("INFO"):
         split = open_folder(tmp_path)
     assert split.classes == ["cat"]
     assert (np.abs(read_all(split)[0].astype(int) - 200) <= 1).all()
-    assert "7 files (1 .bmp, 1 .gif, 1 .pgm, 1 .png, 1 .tif, 1 .tiff, 1 .webp), 1 left out" in caplog.text
+    assert "7 files (1 .bmp, 1 .gif, 1 .pgm, 1 .png, 1 .tif, 1 .tiff, 1 .webp), 5 left" in caplog.text
+    assert "5 left out (3 hidden or of the system, 1 .csv, 1 .txt)" in caplog.text
 
 
 def test_links_are_followed_and_one_that_leads_nowhere_is_named(tmp_path):
@@ -162,6 +164,8 @@ def test_links_are_followed_and_one_that_leads_nowhere_is_named(tmp_path):
         ({"a.png": gray(200)}, ["has no class folders", "<class>/<name>.png"]),
         ({}, ["has no class folders", "<class>/<name>.png"]),
         ({"a.png": gray(200), "b/a.png": gray(200)}, ["a.png lies in no class folder", "<class>/<name>.png"]),
+        ({"a.ndjson": b"{}", "b/a.png": gray(200)}, ["a.ndjson holds strokes and lies in no class folder"]),
+        ({"a.zip": b"x", "b/a.png": gray(200)}, ["a.zip is an archive: unpack it"]),
         ({"a/1.png": gray(200), "b/.hidden": b""}, ["/b holds no image"]),
         ({"a/1.png": gray(200), "a/notes.txt": b"x"}, ["a/notes.txt is neither PNG, JPG nor SVG"]),
         ({"a/b/1.png": gray(200)}, ["a/b is a folder within a class"]),
