@@ -198,6 +198,11 @@ def test_a_missing_folder_is_told_of(tmp_path):
     assert "is no folder: check the path" in error(Folder, tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize("shares", [{"val": 0}, {"test": 0}, {"val": 0.5, "test": 0.5}, {"val": -0.1}])
+def test_shares_that_leave_a_split_empty_are_refused(tmp_path, shares):
+    assert "must be shares above 0" in error(Folder, put(tmp_path, mixed()), **shares)
+
+
 def test_copies_are_counted_where_folders_put_them_into_two_splits_or_classes(tmp_path, caplog):
     put(tmp_path, {f"train/{k}": v for k, v in mixed("ab").items()})
     put(tmp_path, {f"test/{k}": v for k, v in mixed("ab", first=20).items()})

@@ -17,7 +17,7 @@ from deepdraw.data.files.store import open_collection
 from deepdraw.data.files.table import table_layout
 from deepdraw.data.shard_index import MOST_CLASSES
 from deepdraw.drawings import mix, warn_of_faults
-from deepdraw.runtime import did_you_mean, existing_file, existing_folder, normal_name
+from deepdraw.runtime import did_you_mean, existing_file, existing_folder, normal_name, shown
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,9 @@ class FileSource:
 
     def __init__(self, place: Path, layout: Layout, unseen: Sequence[str], val: float, test: float, seed: int) -> None:
         if not (val > 0 and test > 0 and val + test < 1):
-            raise ValueError(f"data.val={val} and data.test={test} must be shares above 0 that leave some to train")
+            raise ValueError(
+                f"data.source.val={val} and data.source.test={test} must be shares above 0 that leave some to train"
+            )
         self._place = place
         self._collection = collection = open_collection(layout.entries, place)
         names, numbers = _labels(collection)
@@ -45,7 +47,7 @@ class FileSource:
         is_seen = splits != ZEROSHOT
         splits[is_seen] = complete(splits[is_seen], collection.content[is_seen], numbers[is_seen], seed, val, test)
         self._splits = splits
-        print(_summary(place, layout, collection, int((splits == ZEROSHOT).sum())))
+        print(shown(_summary(place, layout, collection, int((splits == ZEROSHOT).sum()))))
         self._key_ids = _key_ids(collection.content)
         self._check_classes()
         self._tell_copies()
@@ -113,7 +115,7 @@ class FileSource:
                 plural = {"split": "splits", "class": "classes"}[what]
                 log.warning(
                     "%s: %d drawings are in several %s, such as %s and %s: keep one of each",
-                    self._place, len(doubtful), plural, files[0], files[-1],
+                    shown(self._place), len(doubtful), plural, shown(files[0]), shown(files[-1]),
                 )  # fmt: skip
 
 
