@@ -17,6 +17,7 @@ from deepdraw.drawings import (
     DRAWING_SUFFIXES,
     IMAGE_SUFFIXES,
     SUFFIXES,
+    TABLE_SUFFIXES,
     Complexity,
     Drawings,
     Rasterizer,
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TABLES = (".csv", ".csv.gz")  # of strokes, or of labels
 BLOCK = 16  # images; small, so that shuffling blocks mixes the classes, which are stored one after another
 
 
@@ -159,7 +159,7 @@ def _class_folders(root: Path) -> tuple[list[str], Found]:
 
 def _reason_not_beside(path: Path) -> str | None:
     """Why a file may not lie beside the class folders; None for one that holds no drawings, or is a table of labels."""
-    if suffix_among(path.name, SUFFIXES) and not suffix_among(path.name, TABLES):
+    if suffix_among(path.name, SUFFIXES) and not suffix_among(path.name, TABLE_SUFFIXES):
         return "holds strokes and lies in no class folder: train on it with data=folder, or take it away"
     return reason_not_read(path)
 

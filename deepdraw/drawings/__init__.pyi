@@ -1,8 +1,8 @@
 from .augment import Augment, Augmentation, AugmentingRasterizer, ImageAugmentation, nothing, place_image
 from .bulk import NOT_SAID, Bulk, read_bulk
-from .files import SUFFIXES, Broken, Sketch, own_word, read_sketches
+from .files import SUFFIXES, TABLE_SUFFIXES, Broken, Sketch, own_word, read_sketches
 from .image_check import ImageCheck, warn_of_faults
-from .image_headers import JPEG_SIGNATURE, NO_IMAGE, PNG_SIGNATURE, check_size, image_size, is_image
+from .image_headers import JPEG_SIGNATURE, NO_IMAGE, PNG_SIGNATURE, check_size, image_size, is_image, other_kind
 from .images import blank, decode, draw_image, fit_to_square, gray_image, read_image, trace_drawing
 from .ink import Fault, find_fault, is_light_on_dark
 from .kinds import DRAWING_SUFFIXES, IMAGE_SUFFIXES, is_svg, reason_not_read, word_of
@@ -22,6 +22,7 @@ __all__ = [
     "NO_IMAGE",
     "PNG_SIGNATURE",
     "SUFFIXES",
+    "TABLE_SUFFIXES",
     "Augment",
     "Augmentation",
     "AugmentingRasterizer",
@@ -51,6 +52,7 @@ __all__ = [
     "is_svg",
     "mix",
     "nothing",
+    "other_kind",
     "own_word",
     "parse_strokes",
     "place_image",

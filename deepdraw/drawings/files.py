@@ -14,10 +14,11 @@ from deepdraw.drawings.sketch import Broken, Sketch
 from deepdraw.drawings.sketch_rnn import read_sketch_rnn
 from deepdraw.runtime import open_unpacked, suffix_among
 
-__all__ = ["SUFFIXES", "Broken", "Sketch", "own_word", "read_sketches"]
+__all__ = ["SUFFIXES", "TABLE_SUFFIXES", "Broken", "Sketch", "own_word", "read_sketches"]
 
 SUFFIXES = (".ndjson", ".ndjson.gz", ".bin", ".bin.gz", ".csv", ".csv.gz", ".npz", ".npy")
-WITH_WORDS = (".ndjson", ".ndjson.gz", ".csv", ".csv.gz")  # forms in which a drawing may name its word
+TABLE_SUFFIXES = (".csv", ".csv.gz")  # of drawings; many another table is called so too
+WITH_WORDS = (".ndjson", ".ndjson.gz", *TABLE_SUFFIXES)  # forms in which a drawing may name its word
 LOOKED_AT = 100  # drawings at most, for one that is not broken
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from deepdraw.drawings import (
     DRAWING_SUFFIXES,
     SUFFIXES,
+    TABLE_SUFFIXES,
     Broken,
     Drawings,
     ImageCheck,
@@ -71,9 +72,9 @@ def image_files(folder: Path) -> list[Path]:
 
 def _reason_not_taken(path: Path) -> str | None:
     """Why a file among images may not be left out; None where it may."""
-    if suffix_among(path.name, SUFFIXES):
+    if suffix_among(path.name, SUFFIXES) and not suffix_among(path.name, TABLE_SUFFIXES):
         return "may hold many drawings, so it is not taken as one among images: give it alone, as input=FILE"
-    return reason_not_read(path)
+    return None if suffix_among(path.name, TABLE_SUFFIXES) else reason_not_read(path)
 
 
 def check_file(path: Path) -> None:

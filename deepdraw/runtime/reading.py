@@ -76,7 +76,7 @@ def open_unpacked(path: Path, *, fix: str = "fetch it anew or leave it out") -> 
     Raises ValueError, naming the file, as `open_regular` does, and for a gzip that is damaged or cut short.
     """
     with open_regular(path, fix=fix) as file:
-        if not is_gzip(file.read(10)):
+        if not _is_gzip(file.read(10)):
             file.seek(0)
             yield file
             return
@@ -88,7 +88,7 @@ def open_unpacked(path: Path, *, fix: str = "fetch it anew or leave it out") -> 
             raise ValueError(f"{path} is a gzip that is damaged or cut short: {fix}") from error
 
 
-def is_gzip(start: bytes) -> bool:
+def _is_gzip(start: bytes) -> bool:
     """Whether these first 10 bytes of a file begin a gzip. No drawing of a .bin file begins so."""
     return start.startswith(b"\x1f\x8b\x08") and len(start) > 8 and not start[3] & 0xE0 and start[8] in (0, 2, 4)
 

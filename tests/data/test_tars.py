@@ -1,3 +1,4 @@
+import bz2
 import functools
 import gzip
 import http.server
@@ -293,6 +294,7 @@ def labels_of(root: Path, members: list[tuple[str, bytes]]) -> dict[int, str]:
         ["a.photo.png", "a.cls", "b.png", "b.label.cls"],
         ["a.png", "a.cls", "b.png", "b.cls", "a.mask.png", "a.png.json", "b.fine.cls", "b.txt"],
         ["a.png", "a.cls", "b.png", "b.cls", "._a.png", "./._b.cls", "__MACOSX/._a.png", ".DS_Store"],
+        ["home/.local/a.png", "home/.local/a.cls", "../b.png", "../b.cls"],
         ["v1.0/a.png", "v1.0/a.cls", "v1.1/a.png", "v1.1/a.cls"],
     ],
 )
@@ -348,7 +350,9 @@ def test_a_packed_tar_is_refused_by_name(tmp_path):
     assert "data 1.tar.gz is packed" in error(tmp_path)
     (tmp_path / "train/data 1.tar.gz").unlink()
     path.write_bytes(packed)
-    assert "data-00000.tar is a gzip of a tar: unpack it" in error(tmp_path)
+    assert "data-00000.tar is a gzip file and no tar: unpack it" in error(tmp_path)
+    path.write_bytes(bz2.compress(b"x"))
+    assert "data-00000.tar is a bzip2, xz or zstd file and no tar: unpack it" in error(tmp_path)
     (tmp_path / "train/b.tar.zst").touch()
     assert "b.tar.zst is an archive: unpack it" in error(tmp_path)
 

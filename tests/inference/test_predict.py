@@ -116,11 +116,12 @@ def test_images_of_all_forms_are_taken_and_what_is_left_is_told(best, folder, ca
         Image.fromarray(np.full((20, 30), 255, np.uint8)).save(folder / f"more.{suffix}")
     (folder / "._a.JPG").write_bytes(b"\0\5\x16\7")
     (folder / "deep/up").symlink_to("..")
+    (folder / "labels.csv").write_text("path,label")
     main([f"ckpt={best}", f"input={folder}"])
     printed = capsys.readouterr()
     assert len(table(printed.out)) == 8
-    assert "8 files (2 .png, 1 .bmp, 1 .gif, 1 .jpg, 1 .ppm, 1 .tif, 1 .webp), 3 left out" in printed.err
-    assert "(1 .txt, 1 folders that links reach again, 1 hidden or of the system)" in printed.err
+    assert "8 files (2 .png, 1 .bmp, 1 .gif, 1 .jpg, 1 .ppm, 1 .tif, 1 .webp), 4 left out" in printed.err
+    assert "(1 .csv, 1 .txt, 1 folders that links reach again, 1 hidden or of the system)" in printed.err
 
 
 @pytest.mark.parametrize(

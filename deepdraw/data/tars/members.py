@@ -9,16 +9,17 @@ size, reads headers of any length, and supports sparse members, in which few byt
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from deepdraw.runtime import is_gzip, open_regular
+from deepdraw.drawings import other_kind
+from deepdraw.runtime import open_regular
 
 BLOCK = 512  # bytes
 END = bytes(BLOCK)
 CHUNK = 1 << 20  # bytes
+BEGINNING = "its beginning"
 LONGEST_NAME = 1 << 16  # bytes of an extended header, which holds a name and other fields
 REGULAR, NAME, LONG_LINK, PAX, GLOBAL_PAX = b"0\x007", b"L", b"K", b"x", b"g"
 WITHOUT_DATA = b"123456"  # links, devices, folders, pipes
@@ -42,18 +43,17 @@ def tar_members(path: Path, fix: str) -> Iterator[Member]:
 
     Raises ValueError, naming the tar, the last member and `fix`, if it is packed, is no tar or is cut short.
     """
-    last = "its beginning"
+    last = BEGINNING
     with open_regular(path, fix=fix) as file:
-        if is_gzip(file.read(10)):
-            raise ValueError(
-                f"{path} is a gzip of a tar: unpack it, as with `gzip -dc {shlex.quote(str(path))} > NEW.tar`"
-            )
+        start = file.read(BLOCK)
         file.seek(0)
         try:
             for member in _members(file, os.fstat(file.fileno()).st_size):
                 last = member.shown
                 yield member
         except (_DamagedError, OSError) as error:
+            if last == BEGINNING and (kind := other_kind(start)):
+                raise ValueError(f"{path} is {kind} and no tar: unpack it or take it away") from error
             raise ValueError(f"{path} is no tar or is cut short (after {last}): {fix}") from error
 
 

@@ -16,6 +16,7 @@ from deepdraw.drawings import IMAGE_SUFFIXES, reason_not_read
 from deepdraw.runtime import HIDDEN, LARGEST, is_hidden, normal_name, open_regular
 
 ANEW = "delete it, then copy or download it again"
+FOLDERS_OF_SYSTEMS = {"__MACOSX", ".ipynb_checkpoints"}  # any other hidden folder may be where the tar was made
 FIELDS = "further fields of samples"
 
 
@@ -59,7 +60,7 @@ def _members(path: Path) -> tuple[dict[str, Member], dict[str, Member], Counter[
     for member in tar_members(path, ANEW):
         name = PurePosixPath(member.name)
         suffix = name.suffix.lower()
-        if any(map(is_hidden, name.parts)):
+        if is_hidden(name.name) or not FOLDERS_OF_SYSTEMS.isdisjoint(name.parts):
             left[HIDDEN] += 1
         elif suffix in IMAGE_SUFFIXES:
             _add(images, "image", member, path)
