@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from deepdraw.data.files import open_class_folders
 from deepdraw.data.shards import Shards
 from deepdraw.data.tars import FOLDERS, ImageTars, has_tars
 from deepdraw.drawings import (
@@ -46,7 +47,7 @@ def open_folder(path: Path) -> Split:
 
     - ROOT/<split> of shards (a ROOT with an index.json), or ROOT itself where it has only one split;
     - ROOT/<split> of image tars (see `deepdraw.data.tars`), or ROOT itself where it has only one split;
-    - a folder with one sub-folder of images and SVG files for each class, named as the class is.
+    - a folder with one sub-folder of images, SVG files and files of strokes for each class, named as the class is.
 
     Raises ValueError, naming file or folder and the fix, if it is none of these or has an error.
     """
@@ -122,7 +123,14 @@ def _opened(path: Path) -> Split:
     source = _source(path.parent)
     if source and (path.name in _names(source) or not path.is_dir()):
         return source.split(_names(source).get(path.name, path.name))
-    return ImageFolder(existing_folder(path))
+    folder = existing_folder(path)
+    return open_class_folders(folder) if _has_strokes(folder) else ImageFolder(folder)
+
+
+def _has_strokes(root: Path) -> bool:
+    """Whether a folder of a class in `root` holds a file of strokes."""
+    files = (file for folder in visible(root) if folder.is_dir() for file in visible(folder))
+    return any(suffix_among(file.name, SUFFIXES) for file in files)
 
 
 def _source(root: Path) -> Shards | ImageTars | None:

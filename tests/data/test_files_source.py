@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from deepdraw.data import Loader
+from deepdraw.data import Loader, open_folder
 from deepdraw.data.files import Folder, LabeledFiles, store
 from deepdraw.drawings import Augment, AugmentingRasterizer, Drawings, Rasterizer, simplify
 
@@ -323,3 +323,16 @@ def test_what_was_read_is_kept_until_a_file_or_the_code_changes(tmp_path, monkey
     monkeypatch.setattr("deepdraw.data.files.store._code", lambda: "other")
     Folder(str(root))
     assert calls == [36] * 4
+
+
+def test_a_folder_with_strokes_is_a_split_for_evaluation(tmp_path):
+    split = open_folder(put(tmp_path / "mine", mixed(number=8)))
+    assert split.classes == ["a", "b", "c"]
+    assert np.bincount(split.labels).tolist() == [8, 8, 8]
+    images, labels, _ = read_all(split, Rasterizer(32, 2.0, images="drawing"))
+    assert np.array_equal(labels, split.labels)
+    assert (images.min(axis=(1, 2)) < 128).all()
+    put(tmp_path / "mine", {f"zeroshot/{name}": content for name, content in mixed("d").items()})
+    with pytest.raises(ValueError, match="holds a folder of the split zeroshot: choose a split of it"):
+        open_folder(tmp_path / "mine")
+    assert open_folder(tmp_path / "mine/zeroshot").classes == ["d"]

@@ -145,6 +145,22 @@ class LabeledFiles(FileSource):
         super().__init__(place, table_layout(place), unseen, val, test, seed)
 
 
+def open_class_folders(root: Path) -> FileSplit:
+    """All drawings in the folders of classes in `root`, as one split for evaluation.
+
+    Raises ValueError as `Folder` does for files that cannot be read, and where `root` holds folders of splits.
+    """
+    layout = folder_layout(root)
+    if split := next((entry.split for entry in layout.entries if entry.split is not None), None):
+        raise ValueError(
+            f"{root} holds a folder of the split {split}: choose a split of it, such as split={root}/{split}"
+        )
+    collection = open_collection(layout.entries, root)
+    log.info("%s", shown(_summary(root, layout, collection, 0)))
+    names, numbers = _labels(collection)
+    return FileSplit(names, collection, np.arange(len(numbers)), numbers, _key_ids(collection.content))
+
+
 def _summary(place: Path, layout: Layout, collection: Collection, held_out: int) -> str:
     line = f"{place}: {len(collection.content):,} drawings in {layout.found}"
     if collection.num_broken:
