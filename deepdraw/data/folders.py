@@ -1,4 +1,4 @@
-"""Opens a split by its path: a folder of images with one sub-folder per class, or one of shards or image tars."""
+"""Opens a split by its path: a folder of images by class, or of shards or image tars, or a file of drawings."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from deepdraw.data.files import open_class_folders
 from deepdraw.data.shards import Shards
+from deepdraw.data.stroke_file import open_stroke_file
 from deepdraw.data.tars import FOLDERS, ImageTars, has_tars
 from deepdraw.drawings import (
     DRAWING_SUFFIXES,
@@ -47,7 +48,8 @@ def open_folder(path: Path) -> Split:
 
     - ROOT/<split> of shards (a ROOT with an index.json), or ROOT itself where it has only one split;
     - ROOT/<split> of image tars (see `deepdraw.data.tars`), or ROOT itself where it has only one split;
-    - a folder with one sub-folder of images, SVG files and files of strokes for each class, named as the class is.
+    - a folder with one sub-folder of images, SVG files and files of strokes for each class, named as the class is;
+    - a file of drawings in any form of `read_sketches`, whose words are the classes.
 
     Raises ValueError, naming file or folder and the fix, if it is none of these or has an error.
     """
@@ -118,6 +120,8 @@ class ImageFolder:
 
 
 def _opened(path: Path) -> Split:
+    if path.is_file() and suffix_among(path.name, SUFFIXES):
+        return open_stroke_file(path)
     if source := _source(path):
         return _only_split(source, path)
     source = _source(path.parent)

@@ -1,6 +1,6 @@
 from .augment import Augment, Augmentation, AugmentingRasterizer, ImageAugmentation, nothing, place_image
 from .bulk import NOT_SAID, Bulk, read_bulk
-from .files import SUFFIXES, TABLE_SUFFIXES, Broken, Sketch, own_word, read_sketches
+from .files import SUFFIXES, TABLE_SUFFIXES, Broken, Sketch, own_word, read_sketches, whole_sketches
 from .image_check import ImageCheck, warn_of_faults
 from .image_headers import JPEG_SIGNATURE, NO_IMAGE, PNG_SIGNATURE, check_size, image_size, is_image, other_kind
 from .images import blank, decode, draw_image, fit_to_square, gray_image, read_image, trace_drawing
@@ -66,5 +66,6 @@ __all__ = [
     "trace",
     "trace_drawing",
     "warn_of_faults",
+    "whole_sketches",
     "word_of",
 ]

@@ -25,7 +25,8 @@ from deepdraw.runtime import LARGEST, MB, open_unpacked, suffix_among
 CHUNK = 4 * MB  # bytes that are read at a time
 TOGETHER = 1024  # sketches that are packed at a time
 LARGEST_RECORD = LARGEST["drawing"] + 2**17 + 32  # bytes: with the stroke that makes it too large
-NOT_SAID = -1  # recognized, where the file does not say
+NOT_SAID = -1  # recognized, or the split, where the file does not say
+SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,22 +34,26 @@ class Bulk:
     """N drawings of a file, in its order.
 
     drawings: labeled 0, and unlike elsewhere with those that have no stroke; recognized: int8 [N], 1, 0, or NOT_SAID;
-    num_empty_strokes: int64 [N], strokes without a point, which were left out.
+    num_empty_strokes: int64 [N], strokes without a point, which were left out; split: int8 [N], an index into SPLITS,
+    or NOT_SAID.
     """
 
     drawings: Drawings
     recognized: NDArray[np.int8]
     num_empty_strokes: NDArray[np.int64]
+    split: NDArray[np.int8]
 
     @classmethod
     def pack(cls, sketches: Sequence[Sketch]) -> Bulk:
         """The same drawings packed."""
         key_ids = np.array([sketch.key_id for sketch in sketches], np.uint64)
         said = [NOT_SAID if sketch.recognized is None else sketch.recognized for sketch in sketches]
+        told = [NOT_SAID if sketch.split is None else SPLITS.index(sketch.split) for sketch in sketches]
         return cls(
             Drawings.pack([sketch.strokes for sketch in sketches], np.zeros(len(sketches)), key_ids),
             np.array(said, np.int8),
             np.array([sketch.num_empty_strokes for sketch in sketches], np.int64),
+            np.array(told, np.int8),
         )
 
     @classmethod
@@ -59,11 +64,13 @@ class Bulk:
             Drawings.concatenate([part.drawings for part in parts]),
             np.concatenate([part.recognized for part in parts]),
             np.concatenate([part.num_empty_strokes for part in parts]),
+            np.concatenate([part.split for part in parts]),
         )
 
     def take(self, indices: NDArray[np.integer]) -> Bulk:
         """The drawings at `indices`, in that order."""
-        return Bulk(self.drawings.take(indices), self.recognized[indices], self.num_empty_strokes[indices])
+        drawings, empty = self.drawings.take(indices), self.num_empty_strokes[indices]
+        return Bulk(drawings, self.recognized[indices], empty, self.split[indices])
 
 
 def read_bulk(path: Path, word: str | None = None) -> Iterator[Bulk | Broken]:
@@ -175,7 +182,8 @@ def _bulk(
         labels=np.zeros(num_drawings, np.uint16),
         key_ids=key_ids[:num_drawings].copy(),
     )
-    return Bulk(drawings, recognized[:num_drawings].copy(), np.zeros(num_drawings, np.int64))
+    said, empty = recognized[:num_drawings].copy(), np.zeros(num_drawings, np.int64)
+    return Bulk(drawings, said, empty, np.full(num_drawings, NOT_SAID, np.int8))
 
 
 def _with_keys(bulk: Bulk, has_key: NDArray[np.bool_]) -> Bulk:

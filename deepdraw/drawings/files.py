@@ -59,3 +59,18 @@ def read_sketches(path: Path, *, any_word: bool = False, word: str | None = None
             yield from read_bitmaps(file, path, word)
         else:
             yield from read_ndjson(file, word, any_word)
+
+
+def whole_sketches(path: Path) -> Iterator[Sketch]:
+    """The drawings of a file, of any words, one at a time, where every one is needed.
+
+    Raises ValueError, in one line, for the first drawing that is broken or has no point.
+    """
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}: correct the path")
+    for sketch in read_sketches(path, any_word=True):
+        if isinstance(sketch, Broken):
+            raise ValueError(f"{path}: drawing {sketch.number} is broken ({sketch.reason}): mend it or leave it out")
+        if not sketch.strokes and sketch.image is None:
+            raise ValueError(f"{path}: the drawing of key_id {sketch.key_id} has no point: leave it out")
+        yield sketch

@@ -41,7 +41,10 @@ class Options(CheckpointOptions):
 
     data: str = field(
         default=MISSING,
-        metadata={"help": f"{', '.join(SPLITS)} of the data of ckpt, or a folder of shards or of images by class"},
+        metadata={
+            "help": f"{', '.join(SPLITS)} of the data of ckpt, a folder of shards or of images by class, or a file of "
+            "drawings"
+        },
     )
     out: str = field(default=MISSING, metadata={"help": "directory, made anew, for features.npy and index.csv"})
     root: str | None = field(
@@ -65,11 +68,11 @@ class Options(CheckpointOptions):
 
 
 def open_data(data: str, trained: Trained) -> Split:
-    """A split of the data that the classifier was trained on, or of a folder."""
+    """A split of the data that the classifier was trained on, or of a folder or a file of drawings."""
     if data in SPLITS:
         return trained.source().split(data)
     path = Path(data)
-    if path.parent == Path() and not path.is_dir():
+    if path.parent == Path() and not path.exists():
         raise ValueError(f"data={data} is neither a split nor a folder: give one of {', '.join(SPLITS)}, or a path")
     from deepdraw.data import open_folder
 

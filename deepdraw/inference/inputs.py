@@ -8,7 +8,7 @@ times, [[x, ...], [y, ...], [t, ...]]. A list of pairs could not be distinguishe
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from deepdraw.drawings import (
     DRAWING_SUFFIXES,
     SUFFIXES,
     TABLE_SUFFIXES,
-    Broken,
     Drawings,
     ImageCheck,
     Rasterizer,
@@ -31,9 +30,9 @@ from deepdraw.drawings import (
     is_svg,
     parse_strokes,
     read_image,
-    read_sketches,
     read_svg,
     reason_not_read,
+    whole_sketches,
 )
 from deepdraw.inference.arrays import is_tensor, one_image, split_images
 from deepdraw.runtime import suffix_among, walk
@@ -49,7 +48,7 @@ def listed(drawings: Any) -> list[Any]:
     if isinstance(drawings, str | Path) and Path(drawings).expanduser().is_dir():
         return list(image_files(Path(drawings).expanduser()))
     if isinstance(drawings, str | Path) and suffix_among(str(drawings), SUFFIXES):
-        return [drawing_of(sketch) for sketch in sketches(Path(drawings))]
+        return [drawing_of(sketch) for sketch in whole_sketches(Path(drawings))]
     if isinstance(drawings, list | tuple) and not any(map(is_stroke, drawings)):
         return list(drawings)
     if is_tensor(drawings) or (isinstance(drawings, np.ndarray) and not is_stroke(drawings)):
@@ -79,25 +78,10 @@ def _reason_not_taken(path: Path) -> str | None:
 
 def check_file(path: Path) -> None:
     """Read an image or SVG file. Raises ValueError, naming it, where it cannot be read."""
-    if path.suffix.lower() == ".svg":
+    if is_svg(path.name):
         read_svg(path)
     else:
         read_image(path)
-
-
-def sketches(path: Path) -> Iterator[Sketch]:
-    """The drawings of a file of drawings, of any words, one at a time (see `deepdraw.drawings.read_sketches`).
-
-    Raises ValueError, in one line, for a drawing that is broken or has no point.
-    """
-    if not path.is_file():
-        raise ValueError(f"there is no file {path}: correct the path")
-    for sketch in read_sketches(path, any_word=True):
-        if isinstance(sketch, Broken):
-            raise ValueError(f"{path}: drawing {sketch.number} is broken ({sketch.reason}): mend it or leave it out")
-        if not sketch.strokes and sketch.image is None:
-            raise ValueError(f"{path}: the drawing of key_id {sketch.key_id} has no point: leave it out")
-        yield sketch
 
 
 def drawing_of(sketch: Sketch) -> Any:

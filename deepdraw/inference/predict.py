@@ -68,13 +68,13 @@ def open_inputs(path: Path) -> Inputs:
 
     All drawings are read once to check them. Raises ValueError, in one line, if one is broken or there is none.
     """
-    from deepdraw.drawings import DRAWING_SUFFIXES, SUFFIXES
-    from deepdraw.inference.inputs import check_file, drawing_of, image_files, sketches
+    from deepdraw.drawings import DRAWING_SUFFIXES, SUFFIXES, whole_sketches
+    from deepdraw.inference.inputs import check_file, drawing_of, image_files
 
     path = existing_path(path, "input=")
     if suffix_among(path.name, SUFFIXES) and not path.is_dir():
-        number = sum(1 for _ in sketches(path))
-        inputs = Inputs("key_id", number, ((str(sketch.key_id), drawing_of(sketch)) for sketch in sketches(path)))
+        number = sum(1 for _ in whole_sketches(path))
+        inputs = Inputs("key_id", number, ((str(sketch.key_id), drawing_of(sketch)) for sketch in whole_sketches(path)))
     else:
         files = image_files(path) if path.is_dir() else [path]
         with ThreadPoolExecutor() as threads:

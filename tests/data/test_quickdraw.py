@@ -187,7 +187,7 @@ def test_a_category_left_without_drawings_is_named(source, tmp_path, caplog, con
     if content == "unrecognized":
         caplog.clear()
         run(f"source={source}", f"root={tmp_path / 'any'}", "recognized=any")
-        assert "left" not in caplog.text
+        assert "no drawing left" not in caplog.text
 
 
 def test_two_files_of_one_category_are_refused(source):

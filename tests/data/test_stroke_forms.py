@@ -16,7 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deepdraw.data import Shards, open_folder
+from deepdraw.data.quickdraw.__main__ import Options, convert
 from deepdraw.drawings import Broken, Sketch, parse_strokes, read_sketches, simplify
+from deepdraw.runtime import parse
 
 CAT = [[[0, 255, 255], [0, 0, 200]], [[40, 200], [60, 61]], [[7], [9]]]  # as an official simplified file has it
 RAW = [[[100.25, 400.5, 380.0], [90.0, 91.5, 300.0]], [[120.5], [100.0]]]
@@ -270,3 +273,43 @@ def test_other_arrays_are_refused_in_one_line(tmp_path, array, message):
     (tmp_path / "y.npy").write_bytes((tmp_path / "y.npy").read_bytes()[:-1])
     with pytest.raises(ValueError, match=r"y\.npy is cut short"):
         list(read_sketches(tmp_path / "y.npy"))
+
+
+def prepared(root: Path, source: Path, *arguments: str) -> dict[str, list[int]]:
+    """The key ids that preparation puts into each split."""
+    convert(parse(Options, [f"root={root}", f"source={source}", *arguments]))
+    shards = Shards(str(root))
+    return {split: sorted(k for part in shards.split(split) for k in part.key_ids.tolist()) for split in shards.splits}
+
+
+def test_shards_keep_the_splits_of_sketch_rnn_where_they_are_asked_to(tmp_path):
+    (tmp_path / "source").mkdir()
+    each = [objects([steps([POINTS[0] // (k + n)]) for n in range(3)]) for k in (1, 10, 20)]
+    path = tmp_path / "source/sketchrnn_zebra.npz"
+    write_npz(path, train=each[0], valid=each[1], test=objects([*each[2], *each[0][:1]]))
+    keys = {split: [] for split in ("train", "val", "test")}
+    for sketch in read_sketches(path):
+        keys[sketch.split].append(sketch.key_id)
+    leaked = keys["test"].pop()  # it is in train, too
+    assert leaked in keys["train"]
+    found = prepared(tmp_path / "kept", tmp_path / "source", "split_rule=file")
+    assert found == {split: sorted(ids) for split, ids in keys.items()}
+    by_key = prepared(tmp_path / "by_key", tmp_path / "source")
+    assert sum(map(len, by_key.values())) == 9
+    write_csv(tmp_path / "source/yoga.csv", [{"drawing": json.dumps(CAT)}])
+    with pytest.raises(ValueError, match=r"yoga\.csv does not say the splits of its drawings"):
+        prepared(tmp_path / "none", tmp_path / "source", "split_rule=file")
+
+
+def test_a_file_of_any_form_is_a_split_of_its_words(tmp_path):
+    rows = [{"key_id": k, "word": word, "drawing": json.dumps(CAT)} for k, word in enumerate(["dog", "cat", "dog"])]
+    split = open_folder(write_csv(tmp_path / "x.csv", rows))
+    assert (split.classes, split.labels.tolist(), len(split.complexity().strokes)) == (["cat", "dog"], [1, 0, 1], 3)
+    image = np.zeros((28, 28), np.uint8)
+    image[10, 3:25] = 255
+    np.save(tmp_path / "cat.npy", np.stack([image, image.T]).reshape(2, 784))
+    split = open_folder(tmp_path / "cat.npy")
+    assert (split.classes, split.labels.tolist()) == (["cat"], [0, 0])
+    np.save(tmp_path / "blank.npy", np.zeros((1, 784), np.uint8))
+    with pytest.raises(ValueError, match=r"blank\.npy: image 1 has no ink"):
+        open_folder(tmp_path / "blank.npy")

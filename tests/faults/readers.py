@@ -23,12 +23,12 @@ from deepdraw.data.folders import open_folder
 from deepdraw.data.shard_index import index_bytes
 from deepdraw.data.shards import Shards, write_shards
 from deepdraw.data.tars.source import ImageTars
+from deepdraw.drawings.files import whole_sketches
 from deepdraw.drawings.images import draw_image
 from deepdraw.drawings.packed import Drawings
 from deepdraw.drawings.raster import Rasterizer
 from deepdraw.evaluation.predictions import Predictions
 from deepdraw.features.store import ARRAYS, BLOCK, FeatureStore, FeatureWriter
-from deepdraw.inference.inputs import sketches
 from deepdraw.loggers.base import CSVLogger
 from deepdraw.models.backbones.weights import read_weights
 from deepdraw.report.curves import read_curves
@@ -302,12 +302,12 @@ REPORT = {"state": "RUNNING", "id": "7", "pid": 12345, "host": "here", "started"
 JSON: dict[str, Mutation] = {".json": change_json}
 READERS = {
     "ndjson": Reader(
-        ndjson, lambda folder: list(sketches(folder / "cat.ndjson")), {".ndjson": one_line_of_json}, share=4
+        ndjson, lambda folder: list(whole_sketches(folder / "cat.ndjson")), {".ndjson": one_line_of_json}, share=4
     ),
-    "bin": Reader(binary, lambda folder: list(sketches(folder / "cat.bin")), share=4),
-    "csv": Reader(written("cat.csv", CSV), lambda folder: list(sketches(folder / "cat.csv"))),
-    "npy": Reader(bitmaps, lambda folder: list(sketches(folder / "cat.npy"))),
-    "sketch-rnn": Reader(sketch_rnn, lambda folder: list(sketches(folder / "cat.npz")), {".npz": change_member}),
+    "bin": Reader(binary, lambda folder: list(whole_sketches(folder / "cat.bin")), share=4),
+    "csv": Reader(written("cat.csv", CSV), lambda folder: list(whole_sketches(folder / "cat.csv"))),
+    "npy": Reader(bitmaps, lambda folder: list(whole_sketches(folder / "cat.npy"))),
+    "sketch-rnn": Reader(sketch_rnn, lambda folder: list(whole_sketches(folder / "cat.npz")), {".npz": change_member}),
     "svg": Reader(written("x.svg", SVG), lambda folder: draw_image(folder / "x.svg", RASTERIZER), share=0.5),
     "png": Reader(pictures(("PNG", "L"), ("PNG", "RGBA"), ("PNG", "P")), draw_all, share=2),
     "jpeg": Reader(pictures(("JPEG", "L"), ("JPEG", "RGB")), draw_all, share=2),

@@ -8,8 +8,8 @@ import zipfile
 import numpy as np
 import pytest
 
+from deepdraw.drawings.files import whole_sketches
 from deepdraw.evaluation.predictions import Predictions
-from deepdraw.inference.inputs import sketches
 from deepdraw.runtime.reading import read_json, read_npz, read_yaml
 from deepdraw.runtime.seals import write_sealed
 
@@ -155,4 +155,4 @@ def test_json_of_another_form_is_refused(tmp_path, text):
 )
 def test_lines_of_any_length_are_broken_and_end(tmp_path, line):
     (tmp_path / "x.ndjson").write_text(line + '\n{"drawing": [[[1], [2]]]}\n')
-    assert "drawing 1 is broken" in refusal(tmp_path / "x.ndjson", lambda path: list(sketches(path)))
+    assert "drawing 1 is broken" in refusal(tmp_path / "x.ndjson", lambda path: list(whole_sketches(path)))

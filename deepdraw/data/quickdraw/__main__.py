@@ -21,7 +21,7 @@ from rich.table import Column, Table
 from deepdraw.data.quickdraw.categories import CATEGORIES
 from deepdraw.data.quickdraw.download import download
 from deepdraw.data.quickdraw.packing import DROPPED, ODDITIES, find_files, sort_files
-from deepdraw.data.quickdraw.splits import SPLIT_RULES
+from deepdraw.data.quickdraw.splits import BY_FILE, SPLIT_RULES
 from deepdraw.data.shards import Shards, write_shards
 from deepdraw.runtime import (
     MB,
@@ -48,7 +48,7 @@ class Options:
     root: str = field(default=MISSING, metadata={"help": "directory for the shards and their index.json"})
     source: str | None = field(
         default=None,
-        metadata={"help": "directory of official files, <category>.ndjson or .bin; default: download them"},
+        metadata={"help": "directory with a file for each category (.ndjson, .bin, .csv, .npz); default: download"},
     )
     download: str | None = field(
         default=None,
@@ -65,7 +65,7 @@ class Options:
         default="original",
         metadata={
             "help": "original: train, val, test (75, 5, 20 %) of the 275 seen categories, zeroshot of the "
-            "70 unseen; quickdraw414k: at most 1,000, 100, 100 of all 345"
+            "70 unseen; quickdraw414k: at most 1,000, 100, 100 of all 345; file: those of sketch-rnn's .npz"
         },
     )
 
@@ -76,8 +76,8 @@ class Options:
             raise ValueError(f"per_class={self.per_class} keeps no drawing: give at least 1")
         if self.recognized not in ("true", "any"):
             raise ValueError(f"recognized={self.recognized} is neither true nor any")
-        if self.split_rule not in SPLIT_RULES:
-            raise ValueError(f"split_rule={self.split_rule} is none of {', '.join(SPLIT_RULES)}")
+        if self.split_rule not in (*SPLIT_RULES, BY_FILE):
+            raise ValueError(f"split_rule={self.split_rule} is none of {', '.join((*SPLIT_RULES, BY_FILE))}")
 
 
 def convert(options: Options) -> dict[str, Any]:

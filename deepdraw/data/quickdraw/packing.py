@@ -16,7 +16,7 @@ from rich.progress import track
 
 from deepdraw.data.external_sort import SortedDrawings, SortedPart, write_sorted
 from deepdraw.data.quickdraw.categories import check_category
-from deepdraw.data.quickdraw.splits import SPLIT_NAMES, SPLIT_RULES, select
+from deepdraw.data.quickdraw.splits import BY_FILE, SPLIT_NAMES, SPLIT_RULES, select, split_as_told
 from deepdraw.drawings import NOT_SAID, SUFFIXES, Broken, Bulk, Drawings, own_word, read_bulk, reason_not_read, word_of
 from deepdraw.runtime import create_file, existing_folder, walk
 
@@ -71,6 +71,11 @@ def pack_file(path: Path, *, only_recognized: bool, per_class: int | None = None
     Raises:
         ValueError: if more than 1 % of the lines are broken, naming file, count and first line.
     """
+    bulk, counts = _pack(path, only_recognized, per_class)
+    return bulk.drawings, counts
+
+
+def _pack(path: Path, only_recognized: bool, per_class: int | None) -> tuple[Bulk, Counter[str]]:
     counts: Counter[str] = Counter()
     first_broken: Broken | None = None
     parts: list[Bulk] = []
@@ -87,12 +92,12 @@ def pack_file(path: Path, *, only_recognized: bool, per_class: int | None = None
             f"{path}: {counts['broken']} of {counts['read']} lines are broken, "
             f"the first is line {first_broken.number} ({first_broken.reason}): fetch the file anew or leave it out"
         )
-    drawings = _first_of_each_key(Bulk.concatenate(parts), counts)
-    if per_class is not None and len(drawings) > per_class:
-        counts["beyond_limit"] += len(drawings) - per_class
-        drawings = drawings.take(np.flatnonzero(select(drawings.key_ids, per_class)))
-    counts["kept"] = len(drawings)
-    return drawings, counts
+    bulk = _first_of_each_key(Bulk.concatenate(parts), counts)
+    if per_class is not None and (number := len(bulk.drawings)) > per_class:
+        counts["beyond_limit"] += number - per_class
+        bulk = bulk.take(np.flatnonzero(select(bulk.drawings.key_ids, per_class)))
+    counts["kept"] = len(bulk.drawings)
+    return bulk, counts
 
 
 def _with_strokes(bulk: Bulk, only_recognized: bool, counts: Counter[str]) -> Bulk:
@@ -104,7 +109,7 @@ def _with_strokes(bulk: Bulk, only_recognized: bool, counts: Counter[str]) -> Bu
     return bulk if drawn.all() else bulk.take(np.flatnonzero(drawn))
 
 
-def _first_of_each_key(bulk: Bulk, counts: Counter[str]) -> Drawings:
+def _first_of_each_key(bulk: Bulk, counts: Counter[str]) -> Bulk:
     """The first drawing of each key id, in order. Counts the others, and what was odd with those that stay."""
     _, first = np.unique(bulk.drawings.key_ids, return_index=True)
     if len(first) < len(bulk.drawings):
@@ -113,7 +118,7 @@ def _first_of_each_key(bulk: Bulk, counts: Counter[str]) -> Drawings:
     counts["one_point_strokes"] += int((bulk.drawings.stroke_lengths == 1).sum())
     counts["empty_strokes"] += int(bulk.num_empty_strokes.sum())
     counts["without_recognized"] += int((bulk.recognized == NOT_SAID).sum())
-    return bulk.drawings
+    return bulk
 
 
 def sort_file(
@@ -123,8 +128,13 @@ def sort_file(
 
     Returns where those of each split are, and how many in each place; and what `pack_file` counted.
     """
-    drawings, counts = pack_file(path, only_recognized=only_recognized, per_class=per_class)
-    splits = SPLIT_RULES[split_rule]({name: drawings})
+    bulk, counts = _pack(path, only_recognized, per_class)
+    if split_rule == BY_FILE and (bulk.split == NOT_SAID).any():
+        raise ValueError(f"{path} does not say the splits of its drawings: choose another split_rule, or leave it out")
+    if split_rule == BY_FILE:
+        splits = split_as_told(name, bulk.drawings, bulk.split)
+    else:
+        splits = SPLIT_RULES[split_rule]({name: bulk.drawings})
     with create_file(place := scratch / path.name) as file:
         return {split: write_sorted(file, place, part) for split, (_, part) in splits.items()}, counts
 

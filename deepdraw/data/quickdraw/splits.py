@@ -88,4 +88,11 @@ def _label(parts: Sequence[Drawings]) -> Drawings:
     )
 
 
+def split_as_told(name: str, drawings: Drawings, told: NDArray[np.int8]) -> Splits:
+    """train, val and test of one category as its file says them, int8 [N]: indices into SPLITS."""
+    chosen = [(split, drawings.take(np.flatnonzero(told == place))) for place, split in enumerate(SPLITS)]
+    return {split: ((name,), part) for split, part in chosen}
+
+
+BY_FILE = "file"  # the split rule that keeps the splits which files say
 SPLIT_RULES = {"original": split_original, "quickdraw414k": split_quickdraw414k}
