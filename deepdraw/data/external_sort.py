@@ -68,7 +68,7 @@ def write_sorted(file: BinaryIO, path: Path, drawings: Drawings) -> tuple[Sorted
     hashes = order_hash(drawings.key_ids)
     order = np.argsort(hashes, kind="stable")
     drawings = drawings.take(order)
-    places = np.bincount(hashes >> np.uint64(64 - PLACE_BITS), minlength=NUM_PLACES)
+    places = np.bincount((hashes >> np.uint64(64 - PLACE_BITS)).astype(np.int64), minlength=NUM_PLACES)
     arrays = {
         "place_starts": np.concatenate([[0], np.cumsum(places)]),
         "stroke_starts": drawings.stroke_starts,
