@@ -141,3 +141,19 @@ def test_bad_options_are_refused_in_one_line(best, options, message):
 def test_a_missing_checkpoint_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"there is no checkpoint .*best.pt: correct the path"):
         rebuild(tmp_path / "best.pt")
+
+
+@pytest.mark.parametrize(
+    ("source", "images"), [("deepdraw.data.Shards", "drawing"), ("deepdraw.data.tars.ImageTars", "canvas")]
+)
+def test_a_checkpoint_that_does_not_say_how_it_reads_images_reads_them_as_it_was_trained(best, source, images):
+    content = load_checkpoint(best)
+    del content["config"]["render"]["images"]
+    content["config"]["data"]["source"]["_target_"] = source
+    torch.save(content, best)
+    assert rebuild(best).rasterizer.images == images
+
+
+def test_images_are_read_as_the_run_says(train, tmp_path):
+    run = train("render.images=canvas", "train.epochs=1", run_dir=tmp_path / "run")
+    assert rebuild(run / "checkpoints/best.pt").rasterizer.images == "canvas"
