@@ -212,8 +212,8 @@ def test_copies_are_counted_where_folders_put_them_into_two_splits_or_classes(tm
     put(tmp_path, {"train/b/copy.svg": (tmp_path / "train/a/2.svg").read_bytes()})
     Folder(str(tmp_path))
     splits, classes = (record.getMessage() for record in caplog.records)
-    assert "2 drawings are in several splits" in splits
-    assert "1 drawings are in several classes" in classes
+    assert "are in several splits (drawings: 2)" in splits
+    assert "are in several classes (drawings: 1)" in classes
 
 
 def test_renamed_and_touched_files_keep_split_key_and_fingerprint(tmp_path):

@@ -114,8 +114,8 @@ class FileSource:
                 files = [str(self._collection.entries[k].path) for k in self._collection.file[copies == doubtful[0]]]
                 plural = {"split": "splits", "class": "classes"}[what]
                 log.warning(
-                    "%s: %d drawings are in several %s, such as %s and %s: keep one of each",
-                    shown(self._place), len(doubtful), plural, shown(files[0]), shown(files[-1]),
+                    "%s: copies of one drawing are in several %s (drawings: %d), such as %s and %s: keep one of each",
+                    shown(self._place), plural, len(doubtful), shown(files[0]), shown(files[-1]),
                 )  # fmt: skip
 
 
