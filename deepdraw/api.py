@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from deepdraw.config import compose_config
 from deepdraw.evaluation import read_summary
-from deepdraw.runtime import best_checkpoint, choose_directory, hydra_config, one_line_values
+from deepdraw.runtime import (
+    best_checkpoint,
+    choose_directory,
+    expand_home,
+    hydra_config,
+    one_line_values,
+    possible_folder,
+)
 
 if TYPE_CHECKING:
     from deepdraw.inference import Recognizer
@@ -65,9 +72,10 @@ def train(
         ValueError: in one line, for bad input. KeyboardInterrupt after Ctrl-C, once a checkpoint is saved.
     """
     with one_line_values(), random_state_kept():
-        config = compose_config("train", _listed(overrides), None if config_dir is None else Path(config_dir))
+        options = None if config_dir is None else Path(expand_home(os.fspath(config_dir)))
+        config = compose_config("train", _listed(overrides), options)
         if directory is not None:
-            chosen = Path(directory).expanduser()
+            chosen = possible_folder(directory, "directory=")
         elif os.environ.get("RANK", "0") == "0":
             chosen = choose_directory(config)
         else:  # which gets that of rank 0

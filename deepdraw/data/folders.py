@@ -33,7 +33,7 @@ from deepdraw.drawings import (
     reason_not_read,
     warn_of_faults,
 )
-from deepdraw.runtime import LARGEST, Found, existing_folder, open_regular, suffix_among, visible, walk
+from deepdraw.runtime import LARGEST, Found, existing_folder, expand_home, open_regular, suffix_among, visible, walk
 
 if TYPE_CHECKING:
     from deepdraw.data.interfaces import Split
@@ -53,7 +53,7 @@ def open_folder(path: Path) -> Split:
 
     Raises ValueError, naming file or folder and the fix, if it is none of these or has an error.
     """
-    split = _opened(path.expanduser())
+    split = _opened(Path(expand_home(str(path))))
     if not split.block_sizes.sum():
         raise ValueError(f"{path} holds no drawing: choose a split that has some")
     return split

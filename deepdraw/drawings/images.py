@@ -26,7 +26,7 @@ from deepdraw.drawings.packed import Drawings
 from deepdraw.drawings.raster import Rasterizer
 from deepdraw.drawings.svg import read_svg
 from deepdraw.drawings.tracing import trace
-from deepdraw.runtime import LARGEST, read_bytes
+from deepdraw.runtime import LARGEST, expand_home, read_bytes
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -45,7 +45,7 @@ def draw_image(source: str | Path | bytes | Image | NDArray[Any], rasterizer: Ra
     Raises ValueError, naming the file, if it is missing, of another format, cut short, empty, or has too many pixels.
     """
     if isinstance(source, str | Path) and is_svg(str(source)):
-        return rasterizer(Drawings.pack([read_svg(Path(source))], [0], [0]))[0]
+        return rasterizer(Drawings.pack([read_svg(Path(expand_home(str(source))))], [0], [0]))[0]
     return fit_to_square(gray_image(source), rasterizer)
 
 
@@ -57,7 +57,7 @@ def gray_image(source: str | Path | bytes | Image | NDArray[Any]) -> NDArray[np.
     0 to 1. Raises ValueError, naming the file, as `draw_image` does.
     """
     if isinstance(source, str | Path):
-        return read_image(Path(source))
+        return read_image(Path(expand_home(str(source))))
     if isinstance(source, np.ndarray):
         return gray_of_array(source)
     if not isinstance(source, bytes):

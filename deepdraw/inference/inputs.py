@@ -35,7 +35,7 @@ from deepdraw.drawings import (
     whole_sketches,
 )
 from deepdraw.inference.arrays import is_tensor, one_image, split_images
-from deepdraw.runtime import suffix_among, walk
+from deepdraw.runtime import expand_home, suffix_among, walk
 
 log = logging.getLogger(__name__)
 
@@ -45,10 +45,11 @@ def listed(drawings: Any) -> list[Any]:
 
     Those are a file of drawings, a folder of images and SVG files, and an array or tensor (see `split_images`).
     """
-    if isinstance(drawings, str | Path) and Path(drawings).expanduser().is_dir():
-        return list(image_files(Path(drawings).expanduser()))
-    if isinstance(drawings, str | Path) and suffix_among(str(drawings), SUFFIXES):
-        return [drawing_of(sketch) for sketch in whole_sketches(Path(drawings))]
+    if isinstance(drawings, str | Path):
+        path = Path(expand_home(str(drawings)))
+        if path.is_dir():
+            return list(image_files(path))
+        return [drawing_of(sketch) for sketch in whole_sketches(path)] if suffix_among(path.name, SUFFIXES) else [path]
     if isinstance(drawings, list | tuple) and not any(map(is_stroke, drawings)):
         return list(drawings)
     if is_tensor(drawings) or (isinstance(drawings, np.ndarray) and not is_stroke(drawings)):

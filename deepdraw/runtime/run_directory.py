@@ -135,7 +135,7 @@ def choose_directory(config: DictConfig) -> Path:
 def best_checkpoint(run_or_checkpoint: str | os.PathLike[str]) -> Path:
     """The checkpoint that is meant: the `best.pt` of a run where its directory is given, else the file itself."""
     check_local(run_or_checkpoint, "ckpt=")
-    path = Path(run_or_checkpoint).expanduser()
+    path = Path(expand_home(os.fspath(run_or_checkpoint)))
     return path / "checkpoints" / "best.pt" if path.is_dir() else path
 
 

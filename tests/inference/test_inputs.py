@@ -25,6 +25,15 @@ def drawn(*strokes: np.ndarray) -> np.ndarray:
     return RASTERIZER(Drawings.pack([strokes], [0], [0]))[0]
 
 
+def test_paths_begin_at_home(tmp_path, monkeypatch):
+    Image.fromarray(np.full((8, 8), 200, np.uint8)).save(tmp_path / "cat.png")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert listed("~/cat.png") == listed("~") == [tmp_path / "cat.png"]
+    assert np.array_equal(*(draw([path], RASTERIZER) for path in ("~/cat.png", tmp_path / "cat.png")))
+    with pytest.raises(ValueError, match=r"~nobody-here/cat\.png cannot be read"):
+        draw(listed("~nobody-here/cat.png"), RASTERIZER)
+
+
 @pytest.mark.parametrize(
     "form",
     [

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deepdraw.data.files.layout import SPLIT_OF_NAME, Entry, Layout
 from deepdraw.drawings import DRAWING_SUFFIXES, SUFFIXES
-from deepdraw.runtime import LARGEST, read_text, suffix_among
+from deepdraw.runtime import LARGEST, expand_home, read_text, suffix_among
 
 NEEDS = "its first line must name the columns path and label, and split if wanted"
 
@@ -31,7 +31,7 @@ def table_layout(file: Path) -> Layout:
             raise ValueError(f"{where} has a label that cannot be printed: correct it")
         if split and split.lower() not in SPLIT_OF_NAME:
             raise ValueError(f"{where} has the split {split[:40]!r}: write train, val, test, zeroshot or nothing")
-        place = (file.parent / Path(path).expanduser()).absolute()
+        place = (file.parent / expand_home(path)).absolute()
         if not place.is_file():
             raise ValueError(f"{where} names {path[:200]}, which is no file there: paths start at {file.parent}")
         suffix = suffix_among(path, (*DRAWING_SUFFIXES, *SUFFIXES))
