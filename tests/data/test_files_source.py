@@ -180,6 +180,7 @@ def test_a_table_out_of_order_is_told_by_its_line(tmp_path, text, words):
         (mixed("a") | {"a/more/1.png": b""}, "a/more is a folder within a class"),
         (mixed("a") | {"a/x.png": encoded(strokes_of(0, 0), "png")[:-20]}, "a/x.png is no image or is cut short"),
         (mixed("a") | {"a/x.svg": b"<svg"}, "a/x.svg is broken XML"),
+        (mixed("a") | {"a/x.ndjson": b"\n"}, "a/x.ndjson holds no drawing"),
         (mixed("a") | {"a/x.ndjson": b"no\n"}, "a/x.ndjson: 1 of 1 drawings cannot be read"),
         (mixed("a") | {"a/x.zip": b"PK"}, "a/x.zip"),
         (mixed("a", 2), "leave none for the split val"),
@@ -196,6 +197,13 @@ def test_a_folder_out_of_order_is_told_by_the_name_of_what_is_wrong(tmp_path, fi
 
 def test_a_missing_folder_is_told_of(tmp_path):
     assert "is no folder: check the path" in error(Folder, tmp_path / "nowhere")
+
+
+def test_a_table_of_labels_beside_the_folders_is_left_out_and_counted(tmp_path, capsys):
+    tables = {"labels.csv": b"path,label\na/1.png,a\n", "a/notes.csv": b"who,when\n"}
+    source = Folder(str(put(tmp_path, mixed() | tables)))
+    assert sum(sizes(source).values()) == 36
+    assert "2 left out (2 tables of other files)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("shares", [{"val": 0}, {"test": 0}, {"val": 0.5, "test": 0.5}, {"val": -0.1}])

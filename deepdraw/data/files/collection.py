@@ -123,6 +123,8 @@ def _read_many(path: Path) -> _Part:
         else:
             broken.append(Broken(len(sketches) + len(broken) + 1, "it has no strokes"))
     number = len(sketches) + len(broken)
+    if not number:
+        raise ValueError(f"{path} holds no drawing: fetch it anew or take it away")
     if not sketches or len(broken) > MOST_BROKEN * number:
         first = f", the first is {broken[0].number} ({broken[0].reason})" if broken else ""
         raise ValueError(f"{path}: {len(broken)} of {number} drawings cannot be read{first}: fetch it anew")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deepdraw.drawings import DRAWING_SUFFIXES, SUFFIXES, reason_not_read
-from deepdraw.runtime import Found, suffix_among, visible, walk
+from deepdraw.drawings import DRAWING_SUFFIXES, SUFFIXES, TABLE_SUFFIXES, reason_not_read
+from deepdraw.runtime import Found, open_unpacked, suffix_among, visible, walk
 
 SPLIT_OF_NAME = {
     "train": "train",
@@ -19,6 +20,7 @@ SPLIT_OF_NAME = {
     "testing": "test",
     "zeroshot": "zeroshot",
 }
+LONGEST_HEADING = 1 << 16  # bytes of the first line of a table
 LAYOUT = "lay drawings out as {root}/<class>/<name>.png (or .jpg, .svg, .ndjson ...)"
 
 
@@ -73,8 +75,7 @@ def _add_classes(layout: Layout, folder: Path, split: str | None, but: set[str] 
     for path in entries:
         if not path.is_dir() and suffix_among(path.name, DRAWING_SUFFIXES):
             raise ValueError(f"{path} lies in no class folder: {LAYOUT.format(root=folder)}")
-    here = walk(folder, SUFFIXES, deeper=False, refuse=reason_not_read)
-    _add(layout, here, None, split)
+    _add(layout, _walk(folder, SUFFIXES, deeper=False), None, split)
     for path in entries:
         if path.is_dir() and path.name not in (but or ()):
             _add(layout, _class_files(path), path.name, split)
@@ -87,10 +88,25 @@ def _class_files(folder: Path) -> Found:
             f"{inner} is a folder within a class: put its files right into {folder}, "
             f"or give data.root={folder} if it is the folder of the classes"
         )
-    found = walk(folder, (*DRAWING_SUFFIXES, *SUFFIXES), refuse=reason_not_read)
+    found = _walk(folder, (*DRAWING_SUFFIXES, *SUFFIXES))
     if not found.files:
         raise ValueError(f"{folder} holds no drawing: put some there or remove the folder")
     return found
+
+
+def _walk(folder: Path, suffixes: Sequence[str], deeper: bool = True) -> Found:
+    """The files of drawings in a folder; tables without a column of strokes are left out, as they list other files."""
+    found = walk(folder, suffixes, deeper=deeper, refuse=reason_not_read)
+    tables = {path for path in found.files if suffix_among(path.name, TABLE_SUFFIXES) and not _has_strokes(path)}
+    taken = Counter(suffix_among(path.name, suffixes) or "" for path in found.files if path not in tables)
+    left = found.left + Counter({"tables of other files": len(tables)} if tables else {})
+    return Found([path for path in found.files if path not in tables], taken, left)
+
+
+def _has_strokes(table: Path) -> bool:
+    """Whether the first line of a CSV file names a column `drawing`."""
+    with open_unpacked(table) as file:
+        return b"drawing" in file.readline(LONGEST_HEADING).lower()
 
 
 def _add(layout: Layout, found: Found, label: str | None, split: str | None) -> None:
