@@ -25,8 +25,9 @@ def visible_lines(scene: Scene) -> list[Line]:
     """The visible parts of the outlines of all shapes, in the order of painting; in the units of the scene.
 
     A stroke is seen where it differs from the ground, which is made of paper and fills, and where nothing opaque of
-    another color is above it; so strokes in the color of the paper erase. A shape without a stroke is seen where its
-    edge differs from one of its sides. A plain rectangle that takes most of the viewport is paper and has no edge.
+    another color is above it; so strokes in the color of the paper erase, unless they lie within an area. A shape
+    without a stroke is seen where its edge differs from one of its sides. A plain rectangle that takes most of the
+    viewport is paper and has no edge.
     """
     scene = _without_full_sheets(scene)
     if not scene.shapes or _all_shows(scene):
@@ -179,19 +180,22 @@ class _Look:
         return found
 
     def _contrast(self) -> Flags:
-        """Whether an outline differs from the ground on one of its sides."""
+        """Whether an outline differs from the ground on one of its sides; if it is an eraser's, on both."""
         ground, shape = self.canvas.ground, self.shape[self.segment]
         has_stroke = np.array([one.stroke is not None for one in self.scene.shapes])[shape]
         own, alpha = self._own()
         here = ground[_index(self.places, ground.shape)].astype(np.float32)
         own = np.where((has_stroke | (alpha >= OPAQUE))[:, None], own, here)
-        differs, known = np.zeros(len(shape), np.float32), np.zeros(len(shape), bool)
+        erases = np.array([_erases(one, self.scene.paper) for one in self.scene.shapes])[shape]
+        differs, known = np.where(erases, np.float32(np.inf), np.float32(0)), np.zeros(len(shape), bool)
         normals = _normals(self.steps) * (self.half[self.shape] + BESIDE)[:, None]
         for side in (1, -1):
             beside = self.places + side * normals[self.segment]
             is_inside = ((beside >= self.low) & (beside <= self.high)).all(axis=1)
             color = ground[_index(beside, ground.shape)]
-            differs = np.where(is_inside, np.maximum(differs, np.abs(color - own).max(axis=1)), differs)
+            here_differs = np.abs(color - own).max(axis=1)
+            both = np.where(erases, np.minimum(differs, here_differs), np.maximum(differs, here_differs))
+            differs = np.where(is_inside, both, differs)
             known |= is_inside
         differs = np.where(known, differs, np.abs(here - own).max(axis=1))
         faint = np.where(has_stroke, FAINT_STROKE / np.maximum(alpha, 1e-3), np.minimum(FAINT_EDGE, 255 * alpha / 2))
@@ -244,6 +248,13 @@ class _Look:
             *inner, last_piece = pieces[1:]  # the line goes on beyond its first point
             return [np.concatenate([last_piece[2], pieces[0][2][1:]]), *(piece[2] for piece in inner)]
         return [piece[2] for piece in pieces]
+
+
+def _erases(shape: Shape, paper: tuple[float, float, float]) -> bool:
+    """Whether a shape is a stroke in the color of the paper."""
+    if not shape.stroke or shape.fill:
+        return False
+    return max(abs(own - other) for own, other in zip(shape.stroke.rgb, paper, strict=True)) <= FAINT_STROKE
 
 
 def _normals(steps: Line) -> Line:
