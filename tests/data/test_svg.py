@@ -310,7 +310,8 @@ def test_strokes_of_one_color_that_cross_or_touch_stay_whole(strokes_of):
 def test_an_eraser_leaves_no_stroke_of_its_own_but_within_an_area(strokes_of):
     eraser = '<path fill="none" stroke="white" stroke-width="20" d="{}"/>'
     ink = '<path fill="none" stroke="black" d="M0 0H300"/>'
-    assert strokes_of(ink + eraser.format("M150 -50V50")) == [[[0, 0], [119, 0]], [[136, 0], [255, 0]]]
+    first, second = strokes_of(ink + eraser.format("M150 -50V50"))
+    assert np.abs(np.subtract([first, second], [[[0, 0], [119, 0]], [[136, 0], [255, 0]]])).max() <= 1
     circle = '<circle cx="200" cy="200" r="100"/>'
     beside, across = (strokes_of(circle + eraser.format(path)) for path in ("M80 105H320M300 80V320", "M150 200H250"))
     assert all(len(stroke) > 2 for stroke in beside), "only parts of the circle"
