@@ -11,6 +11,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+AT_ONCE = 2**15  # drawings to take at once: the index of each of their points has 8 bytes, the point has 2
+
 
 @dataclass(frozen=True, eq=False)
 class Drawings:
@@ -98,6 +100,9 @@ class Drawings:
 
     def take(self, indices: NDArray[np.integer]) -> Drawings:
         """The drawings at `indices`, in that order; an index may be repeated."""
+        if len(indices) > AT_ONCE:
+            starts = range(0, len(indices), AT_ONCE)
+            return Drawings.concatenate([self.take(indices[start : start + AT_ONCE]) for start in starts])
         strokes = ranges(self.stroke_starts[indices], self.stroke_counts[indices])
         starts, ends = self.drawing_point_starts[indices], self.drawing_point_starts[1:][indices]
         return Drawings(

@@ -1,6 +1,7 @@
 """Packed drawings: what goes in comes out, in any order."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,6 +30,15 @@ def test_take_gives_drawings_in_the_order_asked_for(strokes, data):
     taken = packed(strokes).take(np.array(indices, np.int64))
     assert as_lists(taken) == [strokes[i] for i in indices]
     assert taken.labels.tolist() == taken.key_ids.tolist() == indices
+
+
+@given(st.lists(drawing, min_size=1, max_size=6), st.lists(st.integers(0, 5), max_size=8), st.integers(1, 3))
+def test_many_are_taken_a_few_at_a_time_all_the_same(strokes, chosen, at_once):
+    indices = np.array(chosen, np.int64) % len(strokes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("deepdraw.drawings.packed.AT_ONCE", at_once)
+        taken = packed(strokes).take(indices)
+    assert as_lists(taken) == [strokes[i] for i in indices]
 
 
 @given(st.lists(drawing, min_size=1, max_size=3), st.lists(drawing, min_size=1, max_size=3))
