@@ -86,7 +86,7 @@ def _sketch(record: Any, word: str, any_word: bool) -> Sketch:
     if not isinstance(own, str):
         raise ValueError(f"its word is {own!r:.80}, no text: write the name of the class")
     if not any_word and own != word:
-        raise ValueError(f"a drawing of {own!r:.80} in the file of {word!r}")
+        raise ValueError(f"a drawing of {own!r:.80} in the file of {word!r}: give each word a file of its own")
     recognized = record.get("recognized")
     if not isinstance(recognized, bool | None):
         raise ValueError(f"recognized is {recognized!r:.80}, neither true nor false")
