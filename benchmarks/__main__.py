@@ -30,6 +30,7 @@ BENCHMARKS = {
     "freezing": "a training step with frozen blocks, against the original project's way of freezing",
     "images": "drawings that come in as images, drawn by other means: how many a network trained on strokes recognizes",
     "model": "images per second forward and in training, as a share of what the device can do, and cores to feed it",
+    "points": "points of drawings per second on one core, against images of them",
     "preparation": "drawings prepared per second of a core, from official files to shards, and the memory it takes",
     "probe": "linear probes by one pass and many heads at once, against a pass for each epoch of each head",
     "rendering": "line width, polarity and size of drawings, by what a probe of a frozen encoder makes of them",

@@ -97,7 +97,7 @@ def strokes(options: Options, folder: Path) -> Callable[[int], Iterator[torch.Te
         device=torch.device("cpu"),
         num_workers=0,
     )
-    return lambda epoch: (batch.images for batch in loader.epoch(epoch))
+    return lambda epoch: (batch.inputs for batch in loader.epoch(epoch))
 
 
 def original(options: Options, folder: Path) -> Callable[[int], Iterator[torch.Tensor]]:

@@ -42,10 +42,10 @@ def run(options: Options) -> dict[str, Any]:
     encoder = Encoder(trained.model, backbone, trained.rasterizer, trained.precision)
     loader = Loader(split, trained.rasterizer, batch_size=options.batch_size, shuffle=False, device=device)
     with torch.inference_mode():
-        encoder.features(next(loader.epoch()).images)  # compiles and warms up
+        encoder.features(next(loader.epoch()).inputs)  # compiles and warms up
         start = time.perf_counter()
         for batch in loader.epoch():
-            features = encoder.features(batch.images)
+            features = encoder.features(batch.inputs)
             with trained.precision.autocast():
                 logits = trained.model.head(features)
         logits.cpu()

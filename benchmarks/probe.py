@@ -98,7 +98,7 @@ class Recomputed(Loader):
         """The batches of an epoch, features in the place of images."""
         for batch in super().epoch(epoch, first):
             with torch.no_grad():
-                features = self._encoder.features(batch.images).float()
+                features = self._encoder.features(batch.inputs).float()
             yield batch._replace(images=features)
 
 
@@ -144,7 +144,7 @@ def train_alone(model: Classifier, loaders: Sequence[Epochs], precision: Precisi
     state = State(alone, None, optimizer, schedule, precision.scaler(), {}, recent)
     top1 = 0.0
     for epoch in range(epochs):
-        batches = ((batch.images, batch.labels) for batch in train.epoch(epoch))
+        batches = ((batch.inputs, batch.labels) for batch in train.epoch(epoch))
         for _ in range(len(train)):
             train_step(state, batches, recipe(epochs), precision)
         top1 = score(alone, val, precision, title="val")[0]["top1"]

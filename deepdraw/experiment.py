@@ -25,7 +25,7 @@ from omegaconf import DictConfig
 
 from deepdraw.config import check_training, expand_homes, make
 from deepdraw.data import Epochs, Loader, Sampling, Shards, Source, Split, Subset, epoch_rasterizer
-from deepdraw.drawings import Augmentation, ImageAugmentation, Rasterizer
+from deepdraw.drawings import Augmentation, ImageAugmentation, PointSampler, Rasterizer
 from deepdraw.evaluation import (
     Predictions,
     compute_metrics,
@@ -76,7 +76,9 @@ class Data:
 
     source: Source
     splits: dict[str, Split]
+    sees: tuple[str, ...]  # what the backbone sees of them
     rasterizer: Rasterizer
+    points: PointSampler | None
     augment: Augmentation | None
     loading: dict[str, Any]  # what all loaders are given: batch size, device, seed, rank
     num_workers: Any
@@ -84,8 +86,8 @@ class Data:
     loaders: dict[str, Epochs] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, config: DictConfig, device: torch.device, ranks: Ranks) -> Data:
-        """Open the data source of a config and check all its splits."""
+    def of(cls, config: DictConfig, sees: tuple[str, ...], device: torch.device, ranks: Ranks) -> Data:
+        """Open the data source of a config and check all its splits. sees: what the backbone sees."""
         augment: Augmentation | None = make(config.augment, "augment")
         changes_images = config.render.images == "drawing" or isinstance(augment, ImageAugmentation)
         needs_strokes = augment is not None and not changes_images
@@ -98,8 +100,17 @@ class Data:
         splits = {name: source.split(name) for name in SPLITS}
         loading = {"batch_size": config.data.batch_size, "device": device, "seed": config.seed}
         loading |= {"rank": ranks.number, "world_size": ranks.size}
-        sampler = config.data.get("sampler")
-        data = cls(source, splits, Rasterizer(**config.render), augment, loading, config.data.num_workers, sampler)
+        data = cls(
+            source=source,
+            splits=splits,
+            sees=sees,
+            rasterizer=Rasterizer(**config.render),
+            points=PointSampler(**config.input) if "strokes" in sees else None,
+            augment=augment,
+            loading=loading,
+            num_workers=config.data.num_workers,
+            sampler=config.data.get("sampler"),
+        )
         data.loaders.update({name: data._drawn(name) for name in SPLITS})
         return data
 
@@ -149,7 +160,8 @@ class Data:
     def _drawn(self, name: str) -> Loader:
         return Loader(
             self.splits[name],
-            self.rasterizer,
+            self.rasterizer if "pixels" in self.sees else None,
+            points=self.points,
             augment=self._augment(name),
             num_workers=self.num_workers,
             **self._order(name),
@@ -171,7 +183,8 @@ class Experiment:
     """
 
     def __init__(self, config: DictConfig, directory: Path, ranks: Ranks) -> None:
-        check_training(config, {"train": Recipe, "render": Rasterizer, "features": FeatureOptions})
+        groups = {"train": Recipe, "render": Rasterizer, "input": PointSampler, "features": FeatureOptions}
+        check_training(config, groups)
         self.directory, self.ranks = directory, ranks
         checkpoints = Checkpoints(directory / "checkpoints", ranks=ranks)
         saved = checkpoints.load_last()
@@ -186,7 +199,7 @@ class Experiment:
 
         plan = ModelPlan.of(config, activation_checkpointing=self.recipe.activation_checkpointing)
         frozen = make(config.freeze, "freeze", plan.backbone.layer_groups())
-        self.data = Data.of(config, self.device, ranks)
+        self.data = Data.of(config, plan.backbone.sees, self.device, ranks)
         if saved is not None:
             self.data.check_unchanged(saved.get("fingerprints", {}), directory)
         elif ranks.is_first:
@@ -244,7 +257,11 @@ class Experiment:
         progress = {"ranks": self.ranks.size, "steps": state.step} | state.speed | state.best
         summary = describe_run(self.config, self.model) | progress | self.metrics
         drawings = sample(
-            state.eval_model, self._drawn_test, self.precision, num_batches=min(recipe.limit_steps or 8, 8)
+            state.eval_model,
+            self._drawn_test,
+            self.precision,
+            self.data.rasterizer,
+            num_batches=min(recipe.limit_steps or 8, 8),
         )
         title = f"test, by the weights of epoch {state.best['val/epoch']}, the best on validation"
         print_table(title, self.metrics, described=read_descriptions(self.directory))
@@ -263,7 +280,7 @@ class Experiment:
     def _start(self, config: DictConfig, saved: Mapping[str, Any] | None) -> State:
         """The state of a new run, or of the one that wrote `saved`."""
         recipe, train = self.recipe, self.data.loaders["train"]
-        pretrained = bool(config.backbone.get("pretrained"))
+        pretrained = bool(config.backbone.get("pretrained") or self.model.backbone.pretrained)
         optimizer = make(config.optimizer, "optimizer", self.model, _convert_="all", pretrained=pretrained)
         loggers = config.get("logger", {}) if self.ranks.is_first else {}
         state = State(
@@ -305,12 +322,15 @@ class Experiment:
 
     def _encoder(self) -> Encoder:
         data = self.data
-        return Encoder(self.model, self.config["backbone"], data.rasterizer, self.precision, data.num_workers)
+        return Encoder(
+            self.model, self.config["backbone"], data.rasterizer, self.precision, data.num_workers, data.points
+        )
 
     def _metadata(self) -> dict[str, Any]:
         """The content of a checkpoint beside weights and state."""
         backbone = self.model.backbone
-        preprocessing = {**self.config["render"], "mean": list(backbone.mean), "std": list(backbone.std)}
+        preprocessing = {**self.config["render"], **self.config["input"]}
+        preprocessing |= {"mean": list(backbone.mean), "std": list(backbone.std)}
         frozen = not will_train(self.model) & set(backbone.parameters())
         return {
             "config": self.config,

@@ -33,9 +33,12 @@ NEEDED = {
 }
 # Each experiment on a small network in place of its own, for a step.
 SMALL_VIT = ["backbone=timm", "backbone.name=vit_tiny_patch16_224", "backbone.image_size=32"]
+SEE_STROKES = ("strokes", "fused_small")  # experiments that start from random weights
 SMALL = {
     "first12": [*SMALL_VIT, "+backbone.options.embed_dim=24", "+backbone.options.depth=24"],
     "scratch": ["backbone.image_size=32"],
+    "strokes": ["input.points=32"],
+    "fused_small": ["backbone.pixels.image_size=32", "input.points=32"],
     "finetune_small": ["backbone.image_size=32"],
 }
 
@@ -70,7 +73,7 @@ def test_every_part_of_a_model_builds(group, option):
         backbone = instantiate(cfg.backbone)
         head = instantiate(cfg.head, num_features=backbone.num_features, num_classes=5)
         frozen = instantiate(cfg.freeze, backbone.layer_groups())
-    assert backbone.image_size == cfg.render.size
+    assert backbone.image_size == (cfg.render.size if "pixels" in backbone.sees else 0)
     assert sum(p.numel() for p in head.parameters()) > 0
     assert bool(frozen) == (cfg.freeze._target_ != "deepdraw.models.freezing.nothing")
 
@@ -112,7 +115,9 @@ def test_every_augmentation_logger_and_protocol_builds(group, option, tmp_path):
 @pytest.mark.parametrize("experiment", [option for group, option in OPTIONS if group == "experiment"])
 def test_every_experiment_trains(experiment, train, polygon_root):
     small = SMALL.get(experiment, ["backbone=timm", "backbone.name=test_vit", "backbone.image_size=32"])
-    overrides = [f"experiment={experiment}", f"data.root={polygon_root}", *small, "backbone.pretrained=false"]
+    if experiment not in SEE_STROKES:
+        small = [*small, "backbone.pretrained=false"]
+    overrides = [f"experiment={experiment}", f"data.root={polygon_root}", *small]
     run = train("data=quickdraw", *overrides, "train.limit_steps=1", "data.batch_size=8")
     assert (run / "summary.json").exists()
 

@@ -116,7 +116,7 @@ def test_one_drawing_gives_the_same_logits_wherever_the_checkpoint_goes(trained,
         loader = Loader(split, rasterizer, batch_size=90, shuffle=False, device=torch.device("cpu"), num_workers=0)
         (batch,) = loader.epoch()
         with torch.no_grad():
-            return model(batch.images)
+            return model(batch.inputs)
 
     assert torch.equal(logits(Rasterizer(**preprocessing)), logits(Rasterizer(**config.render)))
     assert not torch.allclose(logits(Rasterizer(**preprocessing)), logits(Rasterizer(size=32)))

@@ -52,7 +52,19 @@ ROLES = {
         (
             "deepdraw.models.backbones.TimmBackbone",
             "deepdraw.models.backbones.OpenClipBackbone",
+            "deepdraw.models.backbones.StrokesBackbone",
+            "deepdraw.models.backbones.FusedBackbone",
         ),
+        keys=("_convert_",),
+        base="deepdraw.models.backbones.Backbone",
+    ),
+    "backbone.pixels": Role(
+        ("deepdraw.models.backbones.TimmBackbone", "deepdraw.models.backbones.OpenClipBackbone"),
+        keys=("_convert_",),
+        base="deepdraw.models.backbones.Backbone",
+    ),
+    "backbone.strokes": Role(
+        ("deepdraw.models.backbones.StrokesBackbone",),
         keys=("_convert_",),
         base="deepdraw.models.backbones.Backbone",
     ),

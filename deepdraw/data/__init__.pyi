@@ -1,5 +1,5 @@
 from .folders import open_folder
-from .interfaces import Batch, Epochs, Source, Split
+from .interfaces import Batch, Epochs, Inputs, Source, Split
 from .loader import Loader, epoch_rasterizer
 from .memory import MemorySplit
 from .order import BalancedOrder, Order, Sampling, Share, order_of
@@ -10,6 +10,7 @@ __all__ = [
     "BalancedOrder",
     "Batch",
     "Epochs",
+    "Inputs",
     "Joined",
     "JoinedLoader",
     "Loader",

@@ -101,14 +101,21 @@ class ImageFolder:
 
         Raises ValueError, naming the file, for an image that does not decode or has no strokes.
         """
-        blocks = np.asarray(blocks)
-        positions = ranges(blocks * BLOCK, self.block_sizes[blocks])[rows]
+        positions = self._positions(blocks, rows)
         drawn = np.array([is_svg(self._files[position]) for position in positions], bool)
         for i in np.flatnonzero(~drawn):
             images[i] = fit_to_square(read_image(self._root / self._files[positions[i]]), rasterizer)
         if drawn.any():
             images[drawn] = rasterizer(self._drawings(positions[drawn]))
         return self.labels[positions], self._key_ids[positions]
+
+    def read_strokes(self, blocks: NDArray[np.int64], rows: NDArray[np.int64]) -> Drawings:
+        """The drawings at `rows` [N] of the concatenated `blocks`."""
+        return self._drawings(self._positions(blocks, rows))
+
+    def _positions(self, blocks: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        blocks = np.asarray(blocks)
+        return ranges(blocks * BLOCK, self.block_sizes[blocks])[rows]
 
     def _drawings(self, positions: NDArray[np.int64]) -> Drawings:
         """The drawings in the SVG files at `positions`. Each file is read only once, because that takes long."""

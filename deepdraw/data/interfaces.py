@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deepdraw.drawings import Complexity, Rasterizer
+from deepdraw.drawings import Complexity, Drawings, Rasterizer
 
 
 class Source(Protocol):
@@ -60,11 +60,25 @@ class Split(Protocol):
         """Draw those at `rows` [N] of the concatenated `blocks` into images [N, size, size]: labels and key ids [N]."""
         ...
 
+    def read_strokes(self, blocks: NDArray[np.int64], rows: NDArray[np.int64]) -> Drawings:
+        """The drawings at `rows` [N] of the concatenated `blocks`, with the labels and key ids that `read` gives.
+
+        Only a split that `has_strokes` is asked for them.
+        """
+        ...
+
+
+Inputs = torch.Tensor | tuple[torch.Tensor, torch.Tensor]
+
 
 class Batch(NamedTuple):
-    """images: uint8 [B, size, size]; labels: int64 [B]; key_ids: int64 [B], the bits of the unsigned ids."""
+    """inputs: what the backbone sees; labels: int64 [B]; key_ids: int64 [B], the bits of the unsigned ids.
 
-    images: torch.Tensor
+    Inputs are images uint8 [B, size, size], points float32 [B, K, 8] (see `PointSampler`), or a pair of both. A loader
+    of features that were computed before gives these, float32 [B, D].
+    """
+
+    inputs: Inputs
     labels: torch.Tensor
     key_ids: torch.Tensor
 

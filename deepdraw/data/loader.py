@@ -18,12 +18,23 @@ from typing import Literal
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
-from deepdraw.data.interfaces import Batch, Split
+from deepdraw.data.interfaces import Batch, Inputs, Split
 from deepdraw.data.order import BalancedOrder, Order, Sampling, Share, order_of
-from deepdraw.drawings import Augmentation, AugmentingRasterizer, ImageAugmentation, Rasterizer
+from deepdraw.drawings import (
+    POINT_NUMBERS,
+    Augmentation,
+    AugmentingRasterizer,
+    ImageAugmentation,
+    PointSampler,
+    Rasterizer,
+)
 from deepdraw.runtime import signals_held
+
+Parts = list[tuple[NDArray[np.int64], NDArray[np.int64], int]]  # blocks, rows of them, how often they were taken before
+Read = tuple[Inputs, NDArray[np.int64], NDArray[np.uint64]]  # inputs, labels and key ids of a batch
 
 
 class Batches(Dataset[Batch]):
@@ -32,13 +43,14 @@ class Batches(Dataset[Batch]):
     def __init__(
         self,
         split: Split,
-        rasterizer: Rasterizer,
+        rasterizer: Rasterizer | None,
+        points: PointSampler | None,
         augment: Augmentation | None,
         seed: int,
         shuffle: bool,
         sampler: Sampling = None,
     ) -> None:
-        self._split, self._rasterizer, self._augment = split, rasterizer, augment
+        self._split, self._rasterizer, self._points, self._augment = split, rasterizer, points, augment
         self._seed, self._shuffle, self._sampler = seed, shuffle, sampler
         self._order: tuple[int, Order | BalancedOrder] | None = None
 
@@ -46,14 +58,41 @@ class Batches(Dataset[Batch]):
         epoch, start, stop = key
         if self._order is None or self._order[0] != epoch:
             self._order = epoch, order_of(self._split, self._seed, epoch, self._shuffle, self._sampler)
-        images = _empty_images(stop - start, self._rasterizer.size)
-        unfilled, parts = images.numpy(), []
-        for blocks, rows, repeat in self._order[1].parts(start, stop):
+        parts = list(self._order[1].parts(start, stop))
+        read = self._read_images if self._points is None else self._read_points
+        inputs, labels, key_ids = read(parts, stop - start, epoch)
+        return Batch(inputs, torch.from_numpy(labels), torch.from_numpy(key_ids.view(np.int64)))
+
+    def _read_images(self, parts: Parts, number: int, epoch: int) -> Read:
+        """Images alone, which a split of images can give, too."""
+        assert self._rasterizer is not None
+        images = _empty((number, self._rasterizer.size, self._rasterizer.size), torch.uint8)
+        unfilled, read = images.numpy(), []
+        for blocks, rows, repeat in parts:
             rasterizer = epoch_rasterizer(self._rasterizer, self._augment, self._seed, epoch, repeat)
-            parts.append(self._split.read(blocks, rows, rasterizer, unfilled[: len(rows)]))
+            read.append(self._split.read(blocks, rows, rasterizer, unfilled[: len(rows)]))
             unfilled = unfilled[len(rows) :]
-        labels, key_ids = map(np.concatenate, zip(*parts, strict=True))
-        return Batch(images, torch.from_numpy(labels), torch.from_numpy(key_ids.view(np.int64)))
+        labels, key_ids = map(np.concatenate, zip(*read, strict=True))
+        return images, labels, key_ids
+
+    def _read_points(self, parts: Parts, number: int, epoch: int) -> Read:
+        """Points, with the images of the same drawings, augmented alike, where pixels are seen, too."""
+        assert self._points is not None
+        points = _empty((number, self._points.points, len(POINT_NUMBERS)), torch.float32)
+        size = self._rasterizer.size if self._rasterizer is not None else 0
+        images, read, first = _empty((number, size, size), torch.uint8), [], 0
+        for blocks, rows, repeat in parts:
+            drawings, own = self._split.read_strokes(blocks, rows), slice(first, first + len(rows))
+            changed, line_widths = drawings, np.ones(len(drawings), np.float32)
+            if self._augment is not None:
+                changed, line_widths = self._augment(drawings, epoch_salt(self._seed, epoch, repeat))
+            self._points(changed, points.numpy()[own])
+            if self._rasterizer is not None:
+                self._rasterizer.draw(changed, line_widths, images.numpy()[own])
+            read.append((drawings.labels.astype(np.int64), drawings.key_ids))
+            first += len(rows)
+        labels, key_ids = map(np.concatenate, zip(*read, strict=True))
+        return points if self._rasterizer is None else (images, points), labels, key_ids
 
 
 def epoch_rasterizer(
@@ -62,14 +101,20 @@ def epoch_rasterizer(
     """What draws in an epoch those drawings that it took `repeat` times before."""
     if augment is None:
         return rasterizer
-    return AugmentingRasterizer(rasterizer, augment, f"{seed} {epoch} {repeat}" if repeat else f"{seed} {epoch}")
+    return AugmentingRasterizer(rasterizer, augment, epoch_salt(seed, epoch, repeat))
+
+
+def epoch_salt(seed: int, epoch: int, repeat: int = 0) -> str:
+    """What an augmentation's random numbers depend on, beside the key id of a drawing."""
+    return f"{seed} {epoch} {repeat}" if repeat else f"{seed} {epoch}"
 
 
 class Loader:
     """Batches of one split on the device. Each rank gets its `Share` of them.
 
-    augment: changes the drawings, differently in every epoch. sampler: "balanced" takes every class equally often (see
-    `BalancedOrder`), where None takes every drawing once.
+    rasterizer: draws the images; None for a backbone that sees no pixels. points: samples the points; None for one that
+    sees no strokes. augment: changes the drawings, differently in every epoch. sampler: "balanced" takes every class
+    equally often (see `BalancedOrder`), where None takes every drawing once.
     num_workers: processes that read and draw. 0: this process does it; "auto": one less than the available cores, at
     most 8. Raises ValueError as `Share` does, and for images with an augmentation of strokes alone.
     """
@@ -77,8 +122,9 @@ class Loader:
     def __init__(
         self,
         split: Split,
-        rasterizer: Rasterizer,
+        rasterizer: Rasterizer | None,
         *,
+        points: PointSampler | None = None,
         batch_size: int,
         shuffle: bool,
         device: torch.device,
@@ -89,8 +135,10 @@ class Loader:
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        changes_images = rasterizer.images == "drawing" or isinstance(augment, ImageAugmentation)
-        if augment is not None and not changes_images and not split.has_strokes:
+        if points is not None and not split.has_strokes:
+            raise ValueError("the drawings are images, and this backbone sees strokes: try backbone=tiny")
+        traced = rasterizer is not None and rasterizer.images == "drawing"
+        if not (augment is None or traced or isinstance(augment, ImageAugmentation) or split.has_strokes):
             raise ValueError(
                 f"{type(augment).__name__} augments strokes, and the drawings are images: set augment=none"
             )
@@ -101,7 +149,7 @@ class Loader:
         self._workers = _free_cores() if num_workers == "auto" else num_workers
         self._started = False
         self._batches = DataLoader(
-            Batches(split, rasterizer, augment, seed, shuffle, sampler),
+            Batches(split, rasterizer, points, augment, seed, shuffle, sampler),
             sampler=self._keys,
             batch_size=None,
             num_workers=self._workers,
@@ -127,7 +175,7 @@ class Loader:
             yield from _copied_ahead(batches, self._device)
         else:
             for batch in batches:
-                yield Batch(*(tensor.to(self._device) for tensor in batch))
+                yield move(batch, self._device)
 
     def close(self) -> None:
         """End the worker processes, which would otherwise wait for the next epoch until this process ends."""
@@ -143,13 +191,24 @@ class _Keys(list[tuple[int, int, int]], Sampler[tuple[int, int, int]]):
     """The keys of the coming batches. They are set for every epoch."""
 
 
-def _empty_images(number: int, size: int) -> torch.Tensor:
-    """Empty uint8 [number, size, size]: in a worker process shared memory, which need not be copied to the main one."""
-    shape = number, size, size
+def _empty(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    """An empty tensor: in a worker process in shared memory, which need not be copied to the main one."""
     if get_worker_info() is None:
-        return torch.empty(shape, dtype=torch.uint8)
-    storage = torch.UntypedStorage._new_shared(math.prod(shape))
-    return torch.empty(0, dtype=torch.uint8).set_(storage).view(shape)
+        return torch.empty(shape, dtype=dtype)
+    storage = torch.UntypedStorage._new_shared(math.prod(shape) * dtype.itemsize)
+    return torch.empty(0, dtype=dtype).set_(storage).view(shape)
+
+
+def move(batch: Batch, device: torch.device, non_blocking: bool = False) -> Batch:
+    """The batch on a device."""
+    *inputs, labels, key_ids = (tensor.to(device, non_blocking=non_blocking) for tensor in tensors_of(batch))
+    return Batch((inputs[0], inputs[1]) if len(inputs) == 2 else inputs[0], labels, key_ids)
+
+
+def tensors_of(batch: Batch) -> tuple[torch.Tensor, ...]:
+    """The inputs, one or two, the labels and the key ids."""
+    inputs = (batch.inputs,) if isinstance(batch.inputs, torch.Tensor) else batch.inputs  # torch makes a pair a list
+    return *inputs, batch.labels, batch.key_ids
 
 
 def _copied_ahead(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
@@ -160,12 +219,12 @@ def _copied_ahead(batches: Iterator[Batch], device: torch.device) -> Iterator[Ba
         previous = ahead
         if batch is not None:
             with torch.cuda.stream(aside):
-                ahead = Batch(*(tensor.to(device, non_blocking=True) for tensor in batch)), aside.record_event()
+                ahead = move(batch, device, non_blocking=True), aside.record_event()
         if previous is not None:
             copied, done = previous
             computing = torch.cuda.current_stream(device)
             computing.wait_event(done)
-            for tensor in copied:
+            for tensor in tensors_of(copied):
                 tensor.record_stream(computing)  # otherwise the next copy could reuse memory that is still being read
             yield copied
 

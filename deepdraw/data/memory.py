@@ -58,7 +58,11 @@ class MemorySplit:
         self, blocks: NDArray[np.int64], rows: NDArray[np.int64], rasterizer: Rasterizer, images: NDArray[np.uint8]
     ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
         """Draw those at `rows` [N] of the concatenated `blocks` into images [N, size, size]: labels and key ids."""
-        blocks = np.asarray(blocks, np.int64)
-        chosen = self._drawings.take(ranges(blocks * BLOCK, self.block_sizes[blocks])[rows])
+        chosen = self.read_strokes(blocks, rows)
         rasterizer(chosen, images)
         return chosen.labels.astype(np.int64), chosen.key_ids
+
+    def read_strokes(self, blocks: NDArray[np.int64], rows: NDArray[np.int64]) -> Drawings:
+        """The drawings at `rows` [N] of the concatenated `blocks`."""
+        blocks = np.asarray(blocks, np.int64)
+        return self._drawings.take(ranges(blocks * BLOCK, self.block_sizes[blocks])[rows])

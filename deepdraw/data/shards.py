@@ -172,9 +172,13 @@ class ShardSplit:
         self, blocks: NDArray[np.int64], rows: NDArray[np.int64], rasterizer: Rasterizer, images: NDArray[np.uint8]
     ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
         """Draw those at `rows` [N] of the concatenated `blocks` into images [N, size, size]: labels and key ids."""
-        chosen = self.drawings(blocks.tolist()).take(rows)
+        chosen = self.read_strokes(blocks, rows)
         rasterizer(chosen, images)
         return chosen.labels.astype(np.int64), chosen.key_ids
+
+    def read_strokes(self, blocks: NDArray[np.int64], rows: NDArray[np.int64]) -> Drawings:
+        """The drawings at `rows` [N] of the concatenated `blocks`."""
+        return self.drawings(blocks.tolist()).take(rows)
 
     def __iter__(self) -> Iterator[Drawings]:
         """All blocks, in the order in which they are stored."""

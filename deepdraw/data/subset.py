@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from deepdraw.drawings import Complexity, Rasterizer, ranges
+from deepdraw.drawings import Complexity, Drawings, Rasterizer, ranges
 from deepdraw.runtime import did_you_mean, normal_name
 
 if TYPE_CHECKING:
@@ -58,12 +59,22 @@ class Subset:
         self, blocks: NDArray[np.int64], rows: NDArray[np.int64], rasterizer: Rasterizer, images: NDArray[np.uint8]
     ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
         """Draw those at `rows` [N] of the concatenated `blocks` into images [N, size, size]: labels and key ids."""
+        return self._split.read(*self._places(blocks, rows), rasterizer, images)
+
+    def read_strokes(self, blocks: NDArray[np.int64], rows: NDArray[np.int64]) -> Drawings:
+        """The drawings at `rows` [N] of the concatenated `blocks`."""
+        return self._split.read_strokes(*self._places(blocks, rows))
+
+    def _places(
+        self, blocks: NDArray[np.int64], rows: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The blocks of `split` that hold these drawings, and their rows in those."""
         blocks = np.asarray(blocks, np.int64)
         positions = self._positions[ranges(blocks * BLOCK, self.block_sizes[blocks])[rows]]
         needed, which = np.unique(np.searchsorted(self._ends, positions, side="right"), return_inverse=True)
         sizes = self._split.block_sizes[needed]
         shifts = np.cumsum(sizes) - self._ends[needed]  # from the whole split to its needed blocks alone
-        return self._split.read(needed, positions + shifts[which], rasterizer, images)
+        return needed, positions + shifts[which]
 
 
 class Joined:
@@ -102,26 +113,43 @@ class Joined:
         self, blocks: NDArray[np.int64], rows: NDArray[np.int64], rasterizer: Rasterizer, images: NDArray[np.uint8]
     ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
         """Draw those at `rows` [N] of the concatenated `blocks` into images [N, size, size]: labels and key ids."""
-        blocks, rows = np.asarray(blocks, np.int64), np.asarray(rows, np.int64)
         labels, key_ids = np.empty(len(rows), np.int64), np.empty(len(rows), np.uint64)
-        sizes, border = self.block_sizes[blocks], len(self.first.block_sizes)
-        of_second = np.repeat(blocks >= border, sizes)
+        for split, first_label, wanted, own_blocks, own_rows in self._parts(blocks, rows):
+            part = images if wanted.all() else np.empty((int(wanted.sum()), *images.shape[1:]), images.dtype)
+            found, key_ids[wanted] = split.read(own_blocks, own_rows, rasterizer, part)
+            labels[wanted] = found + first_label
+            if part is not images:
+                images[wanted] = part
+        return labels, key_ids
+
+    def read_strokes(self, blocks: NDArray[np.int64], rows: NDArray[np.int64]) -> Drawings:
+        """The drawings at `rows` [N] of the concatenated `blocks`."""
+        drawings, places = [], []
+        for split, first_label, wanted, own_blocks, own_rows in self._parts(blocks, rows):
+            part = split.read_strokes(own_blocks, own_rows)
+            drawings.append(replace(part, labels=(part.labels + first_label).astype(np.uint16)))
+            places.append(np.flatnonzero(wanted))
+        return Drawings.concatenate(drawings).take(np.argsort(np.concatenate(places)))
+
+    def _parts(
+        self, blocks: NDArray[np.int64], rows: NDArray[np.int64]
+    ) -> Iterator[tuple[Split, int, NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]]:
+        """For each of the two splits that holds some of these drawings:
+
+        the split, what is added to its labels, which of the rows [N] are its own, its own blocks, and its rows in them.
+        """
+        blocks, rows = np.asarray(blocks, np.int64), np.asarray(rows, np.int64)
+        border = len(self.first.block_sizes)
+        of_second = np.repeat(blocks >= border, self.block_sizes[blocks])
         for split, number, first_block, first_label in (
             (self.first, 0, 0, 0),
             (self.second, 1, border, len(self.first.classes)),
         ):
             own = of_second == number
             wanted = own[rows]
-            if not wanted.any():
-                continue
-            part = images if wanted.all() else np.empty((int(wanted.sum()), *images.shape[1:]), images.dtype)
-            own_blocks = blocks[(blocks >= border) == number] - first_block
-            own_rows = (np.cumsum(own) - 1)[rows[wanted]]
-            found, key_ids[wanted] = split.read(own_blocks, own_rows, rasterizer, part)
-            labels[wanted] = found + first_label
-            if part is not images:
-                images[wanted] = part
-        return labels, key_ids
+            if wanted.any():
+                own_blocks = blocks[(blocks >= border) == number] - first_block
+                yield split, first_label, wanted, own_blocks, (np.cumsum(own) - 1)[rows[wanted]]
 
 
 class JoinedLoader:
@@ -186,6 +214,11 @@ class Relabeled:
         """Draw those at `rows` [N] of the concatenated `blocks` into images [N, size, size]: labels and key ids."""
         labels, key_ids = self._split.read(blocks, rows, rasterizer, images)
         return self._numbers[labels], key_ids
+
+    def read_strokes(self, blocks: NDArray[np.int64], rows: NDArray[np.int64]) -> Drawings:
+        """The drawings at `rows` [N] of the concatenated `blocks`."""
+        drawings = self._split.read_strokes(blocks, rows)
+        return replace(drawings, labels=self._numbers[drawings.labels].astype(np.uint16))
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from .images import blank, decode, draw_image, fit_to_square, gray_image, read_i
 from .ink import Fault, find_fault, is_light_on_dark
 from .kinds import DRAWING_SUFFIXES, IMAGE_SUFFIXES, is_svg, reason_not_read, word_of
 from .packed import Complexity, Drawings, hash_text, mix, ranges
+from .points import POINT_NUMBERS, PointSampler, drawings_of_points
 from .raster import Images, Polarity, Rasterizer
 from .simplification import simplify
 from .strokes import MAX_LENGTH, is_stroke, parse_strokes
@@ -21,6 +22,7 @@ __all__ = [
     "NOT_SAID",
     "NO_IMAGE",
     "PNG_SIGNATURE",
+    "POINT_NUMBERS",
     "SUFFIXES",
     "TABLE_SUFFIXES",
     "Augment",
@@ -34,6 +36,7 @@ __all__ = [
     "ImageAugmentation",
     "ImageCheck",
     "Images",
+    "PointSampler",
     "Polarity",
     "Rasterizer",
     "Sketch",
@@ -41,6 +44,7 @@ __all__ = [
     "check_size",
     "decode",
     "draw_image",
+    "drawings_of_points",
     "find_fault",
     "fit_to_square",
     "gray_image",

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deepdraw.data import Epochs
-from deepdraw.drawings import Complexity
+from deepdraw.data import Epochs, Inputs
+from deepdraw.drawings import Complexity, Rasterizer, drawings_of_points
 from deepdraw.evaluation.evaluation import Evaluation
 from deepdraw.evaluation.intervals import intervals
 from deepdraw.evaluation.metrics import Counts, chance
@@ -24,7 +24,7 @@ from deepdraw.runtime import ALONE, Precision, Ranks
 
 
 def score(
-    compute: Callable[[Tensor], Tensor],
+    compute: Callable[[Inputs], Tensor],
     loader: Epochs,
     precision: Precision,
     *,
@@ -47,15 +47,25 @@ def score(
 
 
 def sample(
-    model: Classifier, loader: Epochs, precision: Precision, *, num_batches: int
+    model: Classifier, loader: Epochs, precision: Precision, rasterizer: Rasterizer, *, num_batches: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.float32]]:
-    """The first drawings of a split, to look at: images uint8 [N, S, S], labels [N] and logits [N, C]."""
+    """The first drawings of a split, to look at: images uint8 [N, S, S], labels [N] and logits [N, C].
+
+    rasterizer: draws the points of a backbone that sees no pixels.
+    """
     batches, logits = zip(
         *outputs(model.eval(), loader, precision, title="drawings to look at", limit_batches=num_batches),
         strict=True,
     )
-    images, labels, _ = (torch.cat(tensors).cpu().numpy() for tensors in zip(*batches, strict=True))
+    images = np.concatenate([_pictures(batch.inputs, rasterizer) for batch in batches])
+    labels = torch.cat([batch.labels for batch in batches]).cpu().numpy()
     return images, labels, torch.cat(logits).float().cpu().numpy()
+
+
+def _pictures(inputs: Inputs, rasterizer: Rasterizer) -> NDArray[np.uint8]:
+    """What a backbone sees of N drawings as images uint8 [N, S, S]."""
+    seen = (inputs[0] if isinstance(inputs, tuple) else inputs).cpu().numpy()
+    return rasterizer(drawings_of_points(seen)) if seen.dtype == np.float32 else seen
 
 
 class EvaluationBuilder:
@@ -95,8 +105,8 @@ class EvaluationBuilder:
 def classify(task: Task, protocol: str, logits_of: Callable[[Tensor], Tensor], *, title: str) -> Evaluation:
     """One pass over the task's split, in which `logits_of` makes logits [B, C] of features [B, D]."""
 
-    def compute(images: Tensor) -> tuple[Tensor, Tensor]:
-        features = task.features(images)
+    def compute(inputs: Inputs) -> tuple[Tensor, Tensor]:
+        features = task.features(inputs)
         return features, logits_of(features)
 
     temperature = task.temperature if protocol == "classifier" else None

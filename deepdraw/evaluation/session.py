@@ -121,6 +121,7 @@ class Session:
             trained.rasterizer,
             trained.precision,
             config.data.num_workers,
+            trained.points,
         )
         task = Task(
             model=trained.model,
@@ -149,4 +150,6 @@ class Session:
             return JoinedLoader(first, second)
         if self.caches_features:
             return FeatureLoader(cached_features(name, split, encoder, self._caching), split, **loading)
-        return Loader(split, self.trained.rasterizer, num_workers=data.num_workers, **loading)
+        rasterizer = self.trained.rasterizer if "pixels" in self.trained.sees else None
+        points = self.trained.points
+        return Loader(split, rasterizer, points=points, num_workers=data.num_workers, **loading)

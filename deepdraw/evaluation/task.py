@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deepdraw.data import Epochs
+from deepdraw.data import Epochs, Inputs
 from deepdraw.drawings import Complexity
 from deepdraw.features import Encode, LabeledFeatures, gather_features
-from deepdraw.models import Classifier
+from deepdraw.models import Classifier, are_features
 from deepdraw.runtime import Precision
 
 
@@ -45,9 +45,9 @@ class Task:
         known = list(self.classes)
         return self.loader.classes[: len(known)] == known and len(self.loader.classes) > len(known)
 
-    def features(self, images: Tensor) -> Tensor:
-        """float32 [B, D] of images [B, S, S], or cached features unchanged."""
-        return images if images.ndim == 2 else self.encode(images)
+    def features(self, inputs: Inputs) -> Tensor:
+        """float32 [B, D] of what the backbone sees of B drawings, or cached features unchanged."""
+        return inputs if are_features(inputs) else self.encode(inputs)
 
     def query_features(self) -> LabeledFeatures:
         """The features of all drawings to score."""

@@ -99,7 +99,8 @@ def _open_loader(split: Split, encoder: Encoder, augment: Augmentation | None, s
     """The drawings of a split in stored order, in batches of a block."""
     return Loader(
         split,
-        encoder.rasterizer,
+        encoder.rasterizer if "pixels" in encoder.sees else None,
+        points=encoder.points,
         batch_size=BLOCK,
         shuffle=False,
         device=encoder.precision.device,
@@ -117,7 +118,7 @@ def _compute(store: FeatureStore, loader: Loader, encoder: Encoder, lock: Lock) 
             for batch in _batches(loader, store, writer.num_blocks):
                 if not lock.held:
                     return
-                features = encoder.features(batch.images).to(store.dtype)
+                features = encoder.features(batch.inputs).to(store.dtype)
                 if not features.isfinite().all():
                     raise ValueError(
                         f"a feature of {encoder.model.backbone.name} is no finite number in {store.dtype}: "

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deepdraw.data import Split
-from deepdraw.drawings import Rasterizer
+from deepdraw.data import Inputs, Split
+from deepdraw.drawings import PointSampler, Rasterizer
 from deepdraw.features.folding import fold_batch_norms
 from deepdraw.models import Classifier
 from deepdraw.runtime import Precision
@@ -34,6 +34,12 @@ class Encoder:
     rasterizer: Rasterizer
     precision: Precision
     num_workers: int | Literal["auto"] = "auto"
+    points: PointSampler | None = None  # where the backbone sees strokes
+
+    @property
+    def sees(self) -> tuple[str, ...]:
+        """What the backbone sees: pixels, strokes, or both."""
+        return self.model.backbone.sees
 
     @cached_property
     def weights(self) -> str:
@@ -51,6 +57,9 @@ class Encoder:
         if self.precision.device.type != "cpu":
             print(f"encoding on {self.precision.device} in {self.precision.name}")
             return model
+        if self.sees != ("pixels",):
+            print(f"encoding on the CPU in {self.precision.name}")
+            return model
         specimen = torch.zeros(1, 3, self.rasterizer.size, self.rasterizer.size)
         with torch.autocast("cpu", enabled=False):  # bf16 is too coarse to compare the two networks
             backbone, number = fold_batch_norms(model.backbone, specimen)
@@ -58,11 +67,16 @@ class Encoder:
         print(f"encoding on the CPU in {self.precision.name}, {CPU_BATCH} images at a time{folding}")
         return Classifier(backbone, nn.Identity()) if number else model
 
-    def features(self, images: Tensor) -> Tensor:
-        """Features [B, D] of images uint8 [B, H, W]."""
-        inner = CPU_BATCH if self.precision.device.type == "cpu" else len(images)
+    def features(self, inputs: Inputs) -> Tensor:
+        """Features [B, D] of what the backbone sees of B drawings."""
+        number = len(inputs[0] if isinstance(inputs, tuple) else inputs)
+        inner = CPU_BATCH if self.precision.device.type == "cpu" else number
+        if isinstance(inputs, tuple):
+            parts: Any = zip(*(part.split(inner) for part in inputs), strict=True)
+        else:
+            parts = inputs.split(inner)
         with self.precision.autocast():
-            return torch.cat([self.folded.features(part) for part in images.split(inner)])
+            return torch.cat([self.folded.features(part) for part in parts])
 
     def key(self, split: Split) -> dict[str, Any]:
         """The cache key: everything that the features of a split depend on, in plain values.
@@ -71,9 +85,14 @@ class Encoder:
         libraries may change only the last bit, but computing the features again costs less than using wrong ones. The
         device is left out, because a checkpoint may move between devices, too.
         """
-        rows = np.arange(min(SPECIMENS, split.block_sizes[0]))
+        block, rows = np.zeros(1, np.int64), np.arange(min(SPECIMENS, split.block_sizes[0]))
         specimens = np.empty((len(rows), self.rasterizer.size, self.rasterizer.size), np.uint8)
-        split.read(np.zeros(1, np.int64), rows, self.rasterizer, specimens)
+        split.read(block, rows, self.rasterizer, specimens)
+        strokes = {}
+        if self.points is not None:
+            sampled = self.points(split.read_strokes(block, rows))
+            digest = blake2b(sampled.tobytes(), digest_size=16).hexdigest()
+            strokes = {"points": self.points.points, "specimens": digest}
         return {
             "version": VERSION,
             "backbone": {name: value for name, value in self.config.items() if name != "pretrained"},
@@ -86,4 +105,5 @@ class Encoder:
             "drawings": split.fingerprint,
             "specimens": blake2b(specimens.tobytes(), digest_size=16).hexdigest(),
             "libraries": {name: version(name) for name in LIBRARIES},
+            **({"sees": list(self.sees), "strokes": strokes} if strokes else {}),
         }

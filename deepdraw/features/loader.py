@@ -52,8 +52,8 @@ class FeatureLoader:
             parts = order.take(*self._share.bounds(index))
             places = torch.from_numpy(np.concatenate([self._places(*part) for part in parts]))
             batch = (array[places] for array in (features, self.features.labels, self.features.key_ids))
-            images, labels, key_ids = (tensor.to(self._device, non_blocking=True) for tensor in batch)
-            yield Batch(images.float(), labels, key_ids)
+            chosen, labels, key_ids = (tensor.to(self._device, non_blocking=True) for tensor in batch)
+            yield Batch(chosen.float(), labels, key_ids)
             if index % RELEASE_EVERY == 0:
                 self.features.release_pages()
 

@@ -10,11 +10,11 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from deepdraw.data import Batch, Epochs
+from deepdraw.data import Batch, Epochs, Inputs
 from deepdraw.runtime import ALONE, Precision, Ranks, with_progress_bar
 
 Computed = TypeVar("Computed")
-Encode = Callable[[Tensor], Tensor]  # uint8 images [B, S, S] to features float32 [B, D]
+Encode = Callable[[Inputs], Tensor]  # what a backbone sees, of B drawings, to features float32 [B, D]
 
 
 class LabeledFeatures(NamedTuple):
@@ -28,7 +28,7 @@ class LabeledFeatures(NamedTuple):
 
 @torch.inference_mode()
 def outputs(
-    compute: Callable[[Tensor], Computed],
+    compute: Callable[[Inputs], Computed],
     loader: Epochs,
     precision: Precision,
     *,
@@ -36,7 +36,7 @@ def outputs(
     limit_batches: int | None = None,
     ranks: Ranks = ALONE,
 ) -> Iterator[tuple[Batch, Computed]]:
-    """Every batch of a split, or the first `limit_batches`, with the result of `compute` for its images.
+    """Every batch of a split, or the first `limit_batches`, with the result of `compute` for its inputs.
 
     With several ranks, each gets the batches of its own loader.
     """
@@ -47,7 +47,7 @@ def outputs(
         num_batches = min(num_batches, len(range(ranks.number, limit_batches, ranks.size)))
     for batch in with_progress_bar(islice(loader.epoch(), num_batches), title, num_batches, loader.batch_size):
         with precision.autocast():
-            computed = compute(batch.images)
+            computed = compute(batch.inputs)
         yield batch, computed
 
 

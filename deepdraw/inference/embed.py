@@ -134,7 +134,8 @@ def run(options: Options) -> None:
     )
     loader = Loader(
         open_data(options.data, trained),
-        trained.rasterizer,
+        trained.rasterizer if "pixels" in trained.sees else None,
+        points=trained.points,
         batch_size=options.batch_size,
         shuffle=False,
         device=trained.precision.device,

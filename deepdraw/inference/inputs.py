@@ -104,7 +104,7 @@ def draw(
     strokes = {}
     for index, drawing in enumerate(drawings):
         try:
-            if isinstance(drawing, list | tuple) or (isinstance(drawing, Mapping) and {"x", "y"} <= drawing.keys()):
+            if _has_strokes(drawing):
                 strokes[index] = strokes_of(drawing)
             else:
                 images[index] = _draw_image(_check_image(drawing), rasterizer, check, f"drawing {first + index}")
@@ -116,6 +116,31 @@ def draw(
         zeros = np.zeros(len(strokes), np.uint64)
         images[list(strokes)] = rasterizer(Drawings.pack(list(strokes.values()), zeros, zeros))
     return images
+
+
+def pack(drawings: Sequence[Any], first: int = 0) -> Drawings:
+    """The strokes of drawings of any form, for a backbone that sees strokes; without labels and key ids.
+
+    Raises ValueError, in one line, for an image and for anything that is no drawing, with its number, from `first` on.
+    """
+    strokes = []
+    for index, drawing in enumerate(drawings):
+        name = str(drawing) if isinstance(drawing, str | Path) else f"drawing {first + index}"
+        if name.lower().endswith((".svg", ".svgz")):
+            strokes.append(read_svg(Path(name)))
+        elif _has_strokes(drawing):
+            try:
+                strokes.append(strokes_of(drawing))
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
+        else:
+            raise ValueError(f"{name} is an image, and this network sees strokes: give strokes or SVG")
+    none = np.zeros(len(strokes), np.uint64)
+    return Drawings.pack(strokes, none, none)
+
+
+def _has_strokes(drawing: Any) -> bool:
+    return isinstance(drawing, list | tuple) or (isinstance(drawing, Mapping) and {"x", "y"} <= drawing.keys())
 
 
 def _draw_image(source: Any, rasterizer: Rasterizer, check: ImageCheck | None, name: str) -> NDArray[np.uint8]:

@@ -63,13 +63,14 @@ class Inputs:
     named: Iterable[tuple[str, Any]]
 
 
-def open_inputs(path: Path) -> Inputs:
+def open_inputs(path: Path, sees: tuple[str, ...]) -> Inputs:
     """The drawings of an image, of all images in a folder and below it, or of a file of drawings.
 
-    All drawings are read once to check them. Raises ValueError, in one line, if one is broken or there is none.
+    All drawings are read once to check them. Raises ValueError, in one line, if one is broken or there is none, or one
+    is an image where the network `sees` strokes.
     """
     from deepdraw.drawings import DRAWING_SUFFIXES, SUFFIXES, whole_sketches
-    from deepdraw.inference.inputs import check_file, drawing_of, image_files
+    from deepdraw.inference.inputs import check_file, drawing_of, image_files, pack
 
     path = existing_path(path, "input=")
     if suffix_among(path.name, SUFFIXES) and not path.is_dir():
@@ -78,7 +79,7 @@ def open_inputs(path: Path) -> Inputs:
     else:
         files = image_files(path) if path.is_dir() else [path]
         with ThreadPoolExecutor() as threads:
-            for _ in threads.map(check_file, files):
+            for _ in threads.map(check_file if sees == ("pixels",) else (lambda file: pack([file])), files):
                 pass
         inputs = Inputs("file", len(files), ((str(file), file) for file in files))
     if not inputs.number:
@@ -167,7 +168,7 @@ def run(options: Options) -> None:
     from deepdraw.inference.trained import rebuild
 
     trained = rebuild(options.ckpt, device=options.device, precision=options.precision, trust=options.trusted)
-    inputs = open_inputs(Path(options.input))
+    inputs = open_inputs(Path(options.input), trained.sees)
     output = Path(options.output) if options.output else None
     try:
         predict(Recognizer(trained), inputs, output, options.top, options.batch_size)

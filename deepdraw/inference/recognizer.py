@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from deepdraw.data import Inputs
 from deepdraw.drawings import ImageCheck
-from deepdraw.inference.inputs import draw, listed
+from deepdraw.inference.inputs import draw, listed, pack
 from deepdraw.inference.trained import Trained
 
 
@@ -83,19 +84,28 @@ class Recognizer:
         """The images uint8 [N, size, size] in which the network sees the drawings."""
         return draw(listed(drawings), self.trained.rasterizer, check=self._check)
 
+    def _inputs(self, drawings: list[Any], first: int) -> Inputs:
+        """What the backbone sees of these drawings, on its device. first: the number of the first one, for messages."""
+        trained, device = self.trained, self.trained.precision.device
+        if trained.points is None:
+            return torch.from_numpy(draw(drawings, trained.rasterizer, first, self._check)).to(device)
+        packed = pack(drawings, first)
+        points = torch.from_numpy(trained.points(packed)).to(device)
+        return (torch.from_numpy(trained.rasterizer(packed)).to(device), points) if "pixels" in trained.sees else points
+
     @torch.inference_mode()
     def _run(
-        self, compute: Callable[[Tensor], Tensor], width: int, drawings: Any, batch_size: int
+        self, compute: Callable[[Inputs], Tensor], width: int, drawings: Any, batch_size: int
     ) -> NDArray[np.float32]:
-        """The outputs of `compute` for the images of the drawings, float32 [N, width]."""
+        """The outputs of `compute` for what the backbone sees of the drawings, float32 [N, width]."""
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size} computes nothing: give at least 1")
         precision, items = self.trained.precision, listed(drawings)
         computed = np.empty((len(items), width), np.float32)
         for start in range(0, len(items), batch_size):
-            images = draw(items[start : start + batch_size], self.trained.rasterizer, start, self._check)
+            inputs = self._inputs(items[start : start + batch_size], start)
             with precision.autocast():
-                outputs = compute(torch.from_numpy(images).to(precision.device))
+                outputs = compute(inputs)
             computed[start : start + batch_size] = outputs.float().cpu().numpy()
         if not np.isfinite(computed).all():
             raise ValueError(f"the network computed what is no finite number in {precision.name}: use precision=fp32")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from deepdraw.config import check_arguments, check_config, make
 from deepdraw.data.tars import is_remote
-from deepdraw.drawings import Rasterizer
+from deepdraw.drawings import PointSampler, Rasterizer
 from deepdraw.models import Classifier, ModelPlan
 from deepdraw.models.backbones import Backbone
 from deepdraw.models.freezing import keeps_all, merged
@@ -40,10 +40,16 @@ class Trained:
     classes: list[str]
     model: Classifier
     rasterizer: Rasterizer
+    points: PointSampler | None  # where the backbone sees strokes
     precision: Precision
     temperature: float | None
     frozen: bool
     root_given: bool = False
+
+    @property
+    def sees(self) -> tuple[str, ...]:
+        """What the backbone sees of a drawing: pixels, strokes, or both."""
+        return self.model.backbone.sees
 
     def source(self) -> Any:
         """The data that it was trained on, of which `split(name)` gives a Split.
@@ -89,6 +95,7 @@ def rebuild(
         check_arguments("render", Rasterizer, checkpoint["config"]["render"])
         rasterizer = Rasterizer(**{"images": _images(config), **config.render})
         plan = ModelPlan.of(config)
+        points = _point_sampler(checkpoint["config"]) if "strokes" in plan.backbone.sees else None
         frozen = _is_frozen(checkpoint, config, plan.backbone)
         model = plan.build(len(checkpoint["classes"]))
     except ValueError as error:
@@ -101,6 +108,7 @@ def rebuild(
         classes=list(checkpoint["classes"]),
         model=model.to(chosen_device).eval(),
         rasterizer=rasterizer,
+        points=points,
         precision=chosen_precision,
         # a last.pt tells of the best weights, which are not its own
         temperature=None if "optimizer" in checkpoint else best.get("val/temperature"),
@@ -114,8 +122,15 @@ def _with_places(config: DictConfig, pretrained: str | None, root: str | None) -
     if config.backbone.get("pretrained") and pretrained is not None:
         config.backbone.pretrained = pretrained
     if root is not None:
-        config.data.root = config.data.source.root = str(root)
+        key = "root" if "root" in config.data.source else "file"  # of a data=csv
+        config.data[key] = config.data.source[key] = str(root)
     return config
+
+
+def _point_sampler(config: Mapping[str, Any]) -> PointSampler:
+    options = config.get("input", {})
+    check_arguments("input", PointSampler, options)
+    return PointSampler(**options)
 
 
 def _is_frozen(checkpoint: Mapping[str, Any], config: DictConfig, backbone: Backbone) -> bool:

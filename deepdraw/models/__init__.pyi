@@ -1,4 +1,4 @@
-from .classifier import Classifier
+from .classifier import Classifier, are_features
 from .heads import MLP, Cosine, Linear, Text, cosine_logits
 from .interpolation import check_alphas, interpolate, pretrained_weights
 from .plan import ModelPlan
@@ -11,6 +11,7 @@ __all__ = [
     "Linear",
     "ModelPlan",
     "Text",
+    "are_features",
     "check_alphas",
     "cosine_logits",
     "interpolate",

@@ -1,17 +1,21 @@
 """A backbone and a head: drawings to logits."""
 
 from collections.abc import Sequence
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
 
+from deepdraw.data import Inputs
 from deepdraw.models.backbones import Backbone
 from deepdraw.models.heads import Text
 from deepdraw.models.layers import pad_before_depthwise
 
 
 class Classifier(nn.Module):
-    """Gray images [B, H, W] of bytes to logits [B, num_classes].
+    """What the backbone sees of drawings to logits [B, num_classes].
+
+    Inputs are gray images uint8 [B, H, W] (0 is black, 255 white), points float32 [B, K, 8], or a pair of both.
 
     The backbone's preprocessing happens here, on the device of the images. Its constants are not in the state dict,
     which holds only the weights of backbone and head.
@@ -49,10 +53,21 @@ class Classifier(nn.Module):
         if isinstance(self.head, Text):
             self.head.read(class_names, self.backbone)
 
-    def features(self, images: Tensor) -> Tensor:
-        """Features [B, num_features] of uint8 images [B, H, W] (0 is black, 255 white)."""
-        return self.backbone(images[:, None] * self.scale + self.shift)
+    def features(self, inputs: Inputs) -> Tensor:
+        """Features [B, num_features] of the inputs that the backbone sees."""
+        if isinstance(inputs, tuple):
+            images, points = inputs
+            return self.backbone((self._normalize(images), points))
+        return self.backbone(inputs if inputs.is_floating_point() else self._normalize(inputs))
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits [B, num_classes] of uint8 images [B, H, W], or of their cached features [B, num_features]."""
-        return self.head(images if images.ndim == 2 else self.features(images))
+    def forward(self, inputs: Inputs) -> Tensor:
+        """Logits [B, num_classes] of inputs, or of their cached features [B, num_features]."""
+        return self.head(inputs if are_features(inputs) else self.features(inputs))
+
+    def _normalize(self, images: Tensor) -> Tensor:
+        return images[:, None] * self.scale + self.shift
+
+
+def are_features(inputs: Inputs) -> TypeGuard[Tensor]:
+    """Whether these are cached features [B, num_features], and not what a backbone sees."""
+    return isinstance(inputs, Tensor) and inputs.ndim == 2

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
 
+from deepdraw.data import Inputs
 from deepdraw.models import Classifier
 from deepdraw.models.freezing import thaw
 from deepdraw.runtime import Bar, Forecast, Precision, Ranks, StopSignal
@@ -29,7 +30,12 @@ class Loop:
     """The default fitter: trains all parameters that are not frozen, by gradient steps."""
 
     def check(self, model: Classifier, recipe: Recipe, ranks: Ranks) -> None:
-        """The loop can train any model."""
+        """The loop can train any model. Raises ValueError where drawings cannot be mixed as the recipe asks."""
+        if (recipe.mixup or recipe.cutmix) and model.backbone.sees != ("pixels",):
+            raise ValueError(
+                f"train.mixup and train.cutmix mix images, and {model.backbone.name} sees strokes: "
+                "set train.mixup=0 train.cutmix=0"
+            )
 
     def fit(self, training: Training) -> None:
         """Train to the end of the recipe and validate after each epoch. The best metrics are in `state.best`.
@@ -45,7 +51,7 @@ class Loop:
         while state.step < training.total_steps or state.step_in_epoch:
             last = min(recipe.steps_per_epoch(train), state.step_in_epoch + training.total_steps - state.step)
             batches = forecast.watch(train.epoch(state.epoch, first=state.step_in_epoch * recipe.grad_accum))
-            mixed = (mixing(batch.images, batch.labels, len(train.classes)) for batch in batches)
+            mixed = (mixing(batch.inputs, batch.labels, len(train.classes)) for batch in batches)
             bar = Bar(f"epoch {state.epoch + 1}/{recipe.epochs}", last, images_per_step, first=state.step_in_epoch)
             thaw(state.model, state.epoch)
             state.model.train()
@@ -86,17 +92,17 @@ def end_epoch(training: Training, num_images: int) -> None:
 
 def train_step(
     state: State,
-    batches: Iterator[tuple[Tensor, Tensor]],
+    batches: Iterator[tuple[Inputs, Tensor]],
     recipe: Recipe,
     precision: Precision,
     class_weights: Tensor | None = None,
 ) -> None:
-    """One optimizer step over `grad_accum` batches of images and labels, or class probabilities."""
+    """One optimizer step over `grad_accum` batches of inputs and labels, or class probabilities."""
     for number in range(1, recipe.grad_accum + 1):
-        images, targets = next(batches)
+        inputs, targets = next(batches)
         state.network.require_backward_grad_sync = number == recipe.grad_accum  # the same as no_sync()
         with precision.autocast():
-            logits = state.network(images)
+            logits = state.network(inputs)
             loss = cross_entropy(logits, targets, class_weights, label_smoothing=recipe.label_smoothing)
         state.scaler.scale(loss / recipe.grad_accum).backward()
         labels = targets if targets.ndim == 1 else targets.argmax(dim=1)

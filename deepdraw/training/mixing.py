@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.distributions import Beta
 from torch.nn.functional import one_hot
 
+from deepdraw.data import Inputs
+
 
 @dataclass(frozen=True)
 class Mixing:
@@ -31,13 +33,14 @@ class Mixing:
             if not (isinstance(value, int | float) and 0 <= value < math.inf):
                 raise ValueError(f"train.{name}={value} must be a number of at least 0; 0 is off")
 
-    def __call__(self, images: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+    def __call__(self, images: Inputs, labels: Tensor, num_classes: int) -> tuple[Inputs, Tensor]:
         """Mixed images, uint8 [B, H, W], and class probabilities, float32 [B, num_classes]; if off, both unchanged.
 
         images: uint8 [B, H, W], on white paper or on black; labels: int64 [B].
         """
         if not (self.mixup or self.cutmix):
             return images, labels
+        assert isinstance(images, Tensor), "the loop refuses to mix anything but images"
         targets = one_hot(labels, num_classes).float()
         partners = torch.randperm(len(images)).to(images.device)
         heads = torch.rand(()).item() < 0.5

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
+from torch import nn
 from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
 from deepdraw.models import Classifier
+from deepdraw.models.backbones import LayerGroup
 from deepdraw.models.freezing import will_train
 
 
@@ -28,8 +30,8 @@ def build_optimizer(
 
     It gets only the parameters that train, now or from a later epoch on. backbone_lr: None means `lr` for a backbone
     with random weights and `lr` / 100 for a `pretrained` one. This is the rate of the topmost layers; every layer group
-    below has `layer_decay` times the rate of the group above it (BEiT, arXiv 2106.08254). Raises ValueError for
-    impossible rates and decays.
+    below has `layer_decay` times the rate of the group above it (BEiT, arXiv 2106.08254). What starts
+    from random weights beside a pretrained backbone has the rate of the head. Raises ValueError for impossible rates.
     """
     if not 0 < layer_decay <= 1:
         raise ValueError(f"optimizer.layer_decay={layer_decay} must lie in (0, 1]: 1 gives all layers the same rate")
@@ -38,7 +40,8 @@ def build_optimizer(
     if backbone_lr is None:
         backbone_lr = lr / 100 if pretrained else lr
     _check("backbone_lr", backbone_lr)
-    layers = model.backbone.layer_groups()
+    fresh = model.backbone.fresh_parameters() if pretrained else []
+    layers = _without(model.backbone.layer_groups(), fresh)
     if layer_decay == 1:
         parts = [("backbone", backbone_lr, [parameter for layer in layers for parameter in layer.parameters])]
     else:
@@ -49,7 +52,7 @@ def build_optimizer(
         ]
     groups = []
     trained = will_train(model)
-    for part, rate, parameters in (*parts, ("head", lr, list(model.head.parameters()))):
+    for part, rate, parameters in (*parts, ("head", lr, [*fresh, *model.head.parameters()])):
         own = [parameter for parameter in parameters if parameter in trained]
         for name, chosen, decay in (
             (part, [parameter for parameter in own if parameter.ndim > 1], weight_decay),
@@ -61,6 +64,17 @@ def build_optimizer(
     if isinstance(optimizer, SGD):
         _start_momentum(optimizer)
     return optimizer
+
+
+def _without(layers: Sequence[LayerGroup], parameters: Sequence[nn.Parameter]) -> list[LayerGroup]:
+    """The layer groups without these parameters."""
+    excluded = set(parameters)
+    return [
+        LayerGroup(
+            layer.name, layer.modules, [parameter for parameter in layer.parameters if parameter not in excluded]
+        )
+        for layer in layers
+    ]
 
 
 def _check(name: str, value: object) -> None:

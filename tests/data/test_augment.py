@@ -174,9 +174,9 @@ def test_images_change_with_epoch_and_seed_and_labels_do_not(polygon_root):
     for plain_batch, batch in zip(plain, changed, strict=True):
         assert torch.equal(plain_batch.labels, batch.labels)
         assert torch.equal(plain_batch.key_ids, batch.key_ids)
-        assert (plain_batch.images != batch.images).flatten(1).any(dim=1).all()
+        assert (plain_batch.inputs != batch.inputs).flatten(1).any(dim=1).all()
     image_of_key = [
-        {int(key): image for batch in epoch for key, image in zip(batch.key_ids, batch.images, strict=True)}
+        {int(key): image for batch in epoch for key, image in zip(batch.key_ids, batch.inputs, strict=True)}
         for epoch in (changed, batches(polygon_root, 2), batches(polygon_root, 1, seed=2))
     ]
     assert len(image_of_key[0]) == 420

@@ -249,7 +249,7 @@ def test_workers_ranks_and_pickling_change_nothing(tmp_path, augment):
         assert all(map(torch.equal, one, other))
     ranks = [Loader(split, Rasterizer(32, 2.0), num_workers=0, rank=k, world_size=2, **options) for k in (0, 1)]
     for whole, *parts in zip(epochs[0], *(loader.epoch(1) for loader in ranks), strict=True):
-        assert torch.equal(whole.images, torch.cat([part.images for part in parts]))
+        assert torch.equal(whole.inputs, torch.cat([part.inputs for part in parts]))
 
 
 def test_an_image_is_augmented_as_strokes_with_its_key_are(tmp_path):

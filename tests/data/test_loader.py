@@ -40,7 +40,7 @@ def load(split=None, **options):
 def epoch(loader, number=0, first=0):
     batches = list(loader.epoch(number, first))
     for batch in batches:  # kept to the end: each batch has memory of its own
-        assert torch.equal(batch.images, batch.labels.to(torch.uint8)[:, None, None].expand(-1, 8, 8))
+        assert torch.equal(batch.inputs, batch.labels.to(torch.uint8)[:, None, None].expand(-1, 8, 8))
     return [batch.labels.tolist() for batch in batches]
 
 

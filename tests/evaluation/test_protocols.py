@@ -87,7 +87,7 @@ def model(*, text: bool = False, num_classes: int = 3) -> Classifier:
 
 def everything(loader: Loader) -> tuple[Tensor, Tensor]:
     batches = list(loader.epoch())
-    return torch.cat([batch.images for batch in batches]), torch.cat([batch.labels for batch in batches])
+    return torch.cat([batch.inputs for batch in batches]), torch.cat([batch.labels for batch in batches])
 
 
 @pytest.fixture
@@ -244,14 +244,14 @@ def test_features_may_be_gathered_of_the_first_batches_only(loader):
 def test_a_limit_looks_at_the_first_batches_only(loader):
     test = loader("test")
     limited = list(outputs(model(), test, FP32, title="", limit_batches=2))
-    assert torch.equal(torch.cat([batch.images for batch, _ in limited]), everything(test)[0][:32])
+    assert torch.equal(torch.cat([batch.inputs for batch, _ in limited]), everything(test)[0][:32])
     assert len(list(outputs(model(), test, FP32, title="", limit_batches=99))) == len(test)
     with pytest.raises(ValueError, match="^limit_batches=0 must be at least 1"):
         list(outputs(model(), test, FP32, title="", limit_batches=0))
 
 
 def test_a_sample_is_drawings_with_their_labels_and_logits(loader):
-    images, labels, logits = sample(model(), loader("test"), FP32, num_batches=3)
+    images, labels, logits = sample(model(), loader("test"), FP32, Rasterizer(32), num_batches=3)
     expected, truth = everything(loader("test"))
     assert (images == expected[:48].numpy()).all()
     assert (labels == truth[:48].numpy()).all()

@@ -37,9 +37,9 @@ def test_a_drawing_gets_the_logits_that_it_got_in_evaluation(best, split, drawin
     loader = Loader(split, trained.rasterizer, batch_size=90, shuffle=False, device=torch.device("cpu"), num_workers=0)
     (batch,) = loader.epoch()
     with torch.inference_mode(), trained.precision.autocast():
-        expected = trained.model(batch.images).float().numpy()
-        features = trained.model.features(batch.images).float().numpy()
-    assert np.array_equal(recognizer.images(drawings), batch.images.numpy())
+        expected = trained.model(batch.inputs).float().numpy()
+        features = trained.model.features(batch.inputs).float().numpy()
+    assert np.array_equal(recognizer.images(drawings), batch.inputs.numpy())
     assert np.array_equal(recognizer.logits(drawings, batch_size=90), expected)
     assert np.array_equal(recognizer.features(drawings, batch_size=90), features)
     guesses = recognizer.predict(drawings, top=1, batch_size=90)

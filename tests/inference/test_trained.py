@@ -41,7 +41,7 @@ def test_it_draws_and_answers_as_in_training(best):
     )
     (batch,) = loader.epoch()
     with torch.inference_mode():
-        top1 = (trained.model(batch.images).argmax(dim=1) == batch.labels).float().mean()
+        top1 = (trained.model(batch.inputs).argmax(dim=1) == batch.labels).float().mean()
     assert top1 > 0.5
 
 

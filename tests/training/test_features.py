@@ -165,7 +165,7 @@ def test_a_convolutional_network_encodes_without_its_batch_norms_and_says_so(tmp
     loader = Loader(Grays(), Rasterizer(32), batch_size=NUM_DRAWINGS, shuffle=False, device=CPU, num_workers=0)
     (batch,) = loader.epoch()
     with torch.no_grad():
-        torch.testing.assert_close(kept.features, model.eval().features(batch.images), rtol=1e-3, atol=atol)
+        torch.testing.assert_close(kept.features, model.eval().features(batch.inputs), rtol=1e-3, atol=atol)
 
 
 def test_they_are_computed_once(tmp_path):
@@ -309,9 +309,9 @@ def test_each_view_is_what_an_epoch_of_training_sees(tmp_path, polygon_root):
     assert not torch.equal(cached.features[0], cached.features[1])
     for epoch in (0, 1):
         for of_image, of_feature in zip(images.epoch(epoch), kept.epoch(epoch), strict=True):
-            torch.testing.assert_close(of_feature.images, encoder.model.features(of_image.images), rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(of_feature.inputs, encoder.model.features(of_image.inputs), rtol=1e-4, atol=1e-4)
             assert torch.equal(of_feature.key_ids, of_image.key_ids)
-    in_epoch = {int(batch.key_ids[0]): batch.images[0] for batch in kept.epoch(3)}  # views begin again
+    in_epoch = {int(batch.key_ids[0]): batch.inputs[0] for batch in kept.epoch(3)}  # views begin again
     for key_id, features in in_epoch.items():
         assert torch.equal(features, cached.features[1, (cached.key_ids == key_id).nonzero().item()])
 
@@ -326,7 +326,7 @@ def test_their_batches_are_those_of_the_drawings(tmp_path, shuffle):
         for of_feature, of_image in zip(kept.epoch(epoch, first), drawn.epoch(epoch, first), strict=True):
             assert torch.equal(of_feature.labels, of_image.labels)
             assert torch.equal(of_feature.key_ids, of_image.key_ids)
-            torch.testing.assert_close(model(of_feature.images), model(of_image.images))
+            torch.testing.assert_close(model(of_feature.inputs), model(of_image.inputs))
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from Linux's /proc")

@@ -93,7 +93,7 @@ def alone(start: nn.Linear, train: Epochs, recipe: Recipe, algorithm, lr: float,
     schedule = cosine(optimizer, recipe.total_steps(train), warmup=0.2)
     state = State(head, None, optimizer, schedule, precision.scaler(), {}, torch.zeros(3))
     for epoch in range(recipe.epochs):
-        batches = ((batch.images, batch.labels) for batch in train.epoch(epoch))
+        batches = ((batch.inputs, batch.labels) for batch in train.epoch(epoch))
         for _ in range(len(train)):
             train_step(state, batches, recipe, precision)
         yield head

@@ -30,6 +30,9 @@ class Layers(nn.Sequential):
         self.temperature = nn.Parameter(torch.tensor(1.0))
         self.frozen = []
 
+    def fresh_parameters(self):
+        return []
+
     def layer_groups(self) -> list[LayerGroup]:
         layers = [LayerGroup(f"layer {i}", [layer], list(layer.parameters())) for i, layer in enumerate(self)]
         return [*layers, LayerGroup("temperature", [], [self.temperature])]

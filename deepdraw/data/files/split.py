@@ -45,6 +45,13 @@ class FileSplit:
         """Whether every drawing is strokes, and none is an image."""
         return bool((self._collection.row[self._chosen] != NONE).all())
 
+    def read_strokes(self, blocks: NDArray[np.int64], rows: NDArray[np.int64]) -> Drawings:
+        """The drawings at `rows` [N] of the concatenated `blocks`."""
+        blocks = np.asarray(blocks)
+        positions = ranges(blocks * BLOCK, self.block_sizes[blocks])[rows]
+        drawings = self._collection.strokes.take(self._collection.row[self._chosen[positions]])
+        return replace(drawings, labels=self.labels[positions].astype(np.uint16), key_ids=self.key_ids[positions])
+
     def complexity(self) -> Complexity | None:
         """Strokes and points of all drawings; None where there are images among them."""
         if not self.has_strokes:

@@ -16,7 +16,7 @@ from deepdraw.data.quickdraw import CATEGORIES, SEEN, UNSEEN
 from deepdraw.data.shard_index import MOST_CLASSES
 from deepdraw.data.tars.index import TarIndex, open_index
 from deepdraw.data.tars.remote import fetch, is_remote
-from deepdraw.drawings import Rasterizer, decode, mix, place_image, warn_of_faults
+from deepdraw.drawings import Drawings, Rasterizer, decode, mix, place_image, warn_of_faults
 from deepdraw.runtime import did_you_mean, normal_name, possible_folder, read_text
 
 FOLDERS = {"train": "train", "val": "train", "test": "test", "zeroshot": "quickdraw_zeroshot"}
@@ -132,6 +132,10 @@ class TarSplit:
                     image = self._decoded(tar, chosen[i])
                     images[i] = place_image(image, int(samples["key_id"][i]), rasterizer)
         return self._class_of_label[samples["label"]], np.ascontiguousarray(samples["key_id"])
+
+    def read_strokes(self, blocks: NDArray[np.int64], rows: NDArray[np.int64]) -> Drawings:
+        """Never called, for there are none."""
+        raise NotImplementedError
 
     def gray(self, position: int) -> NDArray[np.uint8]:
         """The gray image uint8 [H, W] at a position of the stored order, as it is in the tar."""

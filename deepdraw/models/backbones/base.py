@@ -32,7 +32,7 @@ class LayerGroup:
 
 
 class Backbone(nn.Module, ABC):
-    """An image encoder: normalized images [B, 3, H, W] to features [B, num_features].
+    """An encoder of drawings: normalized images [B, 3, H, W] to features [B, num_features].
 
     A subclass must define `name`, `num_features`, `image_size` and `forward`; all else has a default. Its constructor
     builds the architecture with random weights and reads nothing, so that impossible options are refused before any
@@ -41,7 +41,10 @@ class Backbone(nn.Module, ABC):
     Attributes:
         name: the architecture, as its library calls it.
         num_features: D, the width of the features.
-        image_size: height and width in pixels of the images that `forward` is made for.
+        image_size: height and width in pixels of the images that `forward` is made for; 0 if it sees none.
+        sees: what `forward` takes: ("pixels",) the images; ("strokes",) points [B, K, 8] of `PointSampler`;
+            ("pixels", "strokes") a pair of both.
+        pretrained: whether `load_pretrained` brings weights, or the file that it reads.
         mean, std: the encoder's own normalization, per RGB channel of images in 0..1; by default to -1..1.
         poolings: which of `POOLINGS` it can do beside its own; none where it has no tokens.
         frozen: the layer groups that `freezing.freeze` froze; they stay in eval mode through `train()`.
@@ -53,6 +56,8 @@ class Backbone(nn.Module, ABC):
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
     poolings: tuple[str, ...] = ()
+    sees: tuple[str, ...] = ("pixels",)
+    pretrained: bool | str = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -88,6 +93,10 @@ class Backbone(nn.Module, ABC):
         """
         whole = LayerGroup("block 0", list(self.children()), list(self.parameters()))
         return [LayerGroup("embeddings"), whole, LayerGroup("final layers")]
+
+    def fresh_parameters(self) -> list[nn.Parameter]:
+        """The parameters that start from random weights beside pretrained ones, and so get the rate of the head."""
+        return []
 
     def checkpoint_activations(self) -> None:
         """Keep no activations inside of blocks for the backward pass, but compute them again (arXiv 1604.06174).

@@ -217,8 +217,9 @@ def print_layers(model: Classifier, console: Console | None = None) -> None:
     """Print which layers train."""
     rows = layer_rows(model)
     total = LayerRow("total", sum(row.num_parameters for row in rows), sum(row.num_trainable for row in rows))
+    size = model.backbone.image_size
     table = Table(
-        title=cell(f"{model.backbone.name} at {model.backbone.image_size} px"),
+        title=cell(model.backbone.name + (f" at {size} px" if size else "")),
         title_justify="left",
         title_style="bold",
     )

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from deepdraw.data import Epochs
+from deepdraw.data import Epochs, Inputs
 from deepdraw.models import Classifier
 from deepdraw.runtime import Bar, Ranks, StopSignal
 from deepdraw.training.fitter import Training
@@ -163,7 +163,7 @@ def train_grid(
     train: Epochs,
     val: Epochs,
     recipe: Recipe,
-    encode: Callable[[Tensor], Tensor],
+    encode: Callable[[Inputs], Tensor],
     save: Callable[[], None] = lambda: None,
 ) -> None:
     """Train all heads to the end of the recipe on the features that `encode` computes, and validate after each epoch.
@@ -179,14 +179,14 @@ def train_grid(
         batches = train.epoch(grid.epoch, first=grid.step_in_epoch)
         with bar, StopSignal() as stop:
             while grid.step_in_epoch < last:
-                images, labels, _ = next(batches)
-                grid.step(encode(images), labels, recipe.label_smoothing, recipe.clip_grad)
+                inputs, labels, _ = next(batches)
+                grid.step(encode(inputs), labels, recipe.label_smoothing, recipe.clip_grad)
                 bar.advance()
                 if stop.requested or grid.num_steps % recipe.checkpoint_every == 0:
                     save()
                 stop.raise_if_requested()
         grid.epoch, grid.step_in_epoch = grid.epoch + 1, 0
-        grid.validate((encode(images), labels) for images, labels, _ in islice(val.epoch(), recipe.limit_steps))
+        grid.validate((encode(inputs), labels) for inputs, labels, _ in islice(val.epoch(), recipe.limit_steps))
         if max(row["val/epoch"] for row in grid.rows) == 0:
             raise FloatingPointError("no head has a finite loss: choose smaller learning rates")
         save()
@@ -235,9 +235,9 @@ class GridSearch:
             grid.load_state_dict(state.fitter)
             print(f"resumed at step {grid.num_steps} of {training.total_steps}")
 
-        def encode(images: Tensor) -> Tensor:
+        def encode(inputs: Inputs) -> Tensor:
             with training.precision.autocast():
-                return features_of(state.model.eval(), images)
+                return features_of(state.model.eval(), inputs)
 
         def save() -> None:
             state.fitter = grid.state_dict()

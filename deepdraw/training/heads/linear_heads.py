@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.table import Column, Table
 from torch import Tensor, nn
 
-from deepdraw.models import Classifier
+from deepdraw.data import Inputs
+from deepdraw.models import Classifier, are_features
 from deepdraw.models.freezing import will_train
 from deepdraw.runtime import Ranks, cell, csv_cell, csv_heading, write_text
 from deepdraw.training.fitter import Training
@@ -44,9 +45,9 @@ def linear_head(model: Classifier) -> nn.Linear:
 
 
 @torch.no_grad()
-def features_of(model: Classifier, images: Tensor) -> Tensor:
-    """Features [B, D] of images uint8 [B, H, W]. Features are returned unchanged."""
-    return images if images.ndim == 2 else model.features(images)
+def features_of(model: Classifier, inputs: Inputs) -> Tensor:
+    """Features [B, D] of what the backbone sees of B drawings. Features are returned unchanged."""
+    return inputs if are_features(inputs) else model.features(inputs)
 
 
 def finish_with_best(training: Training, head: Mapping[str, Tensor], row: Row) -> None:

@@ -195,7 +195,7 @@ def all_features(training: Training) -> Features:
         return train.features
     encoded = []
     with training.precision.autocast():
-        for images, labels, key_ids in islice(train.epoch(), training.recipe.limit_steps):
-            encoded.append((features_of(training.state.model.eval(), images).float(), labels, key_ids))
+        for inputs, labels, key_ids in islice(train.epoch(), training.recipe.limit_steps):
+            encoded.append((features_of(training.state.model.eval(), inputs).float(), labels, key_ids))
     features, labels, key_ids = (torch.cat(tensors) for tensors in zip(*encoded, strict=True))
     return Features(features, labels, key_ids)

@@ -1,0 +1,87 @@
+"""Resamples strokes by equal arc length, a whole batch of drawings in one compiled call."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepdraw.drawings.compiled import compiled
+
+SLACK = 1 + 1e-4  # by which steps are longer than the shortest that would do, so that rounding never adds a point
+STROKE_UNIT = 16  # strokes that count as 1 in the number of a stroke
+
+_ZERO, _HALF, _ONE, _TWO = map(np.float32, (0, 0.5, 1, 2))  # numba computes float32 with float in double precision
+_SLACK, _STROKE_UNIT = np.float32(SLACK), np.float32(STROKE_UNIT)
+
+
+@compiled
+def resample(
+    points: NDArray[np.float32],
+    stroke_lengths: NDArray[np.uint16],
+    stroke_counts: NDArray[np.uint16],
+    sampled: NDArray[np.float32],
+) -> None:
+    """Fill `sampled` [N, K, 8] with up to K points of each packed drawing (see `Drawings`, `PointSampler`).
+
+    The first point of each stroke is kept, and the room that is left is shared along the strokes in equal steps. Of a
+    drawing of more than K strokes only the first K are seen.
+    """
+    stroke, point = 0, 0
+    most = sampled.shape[1]
+    for i in range(len(sampled)):
+        drawing, last_stroke, end = sampled[i], stroke + stroke_counts[i], point
+        for s in range(stroke, last_stroke):
+            end += stroke_lengths[s]
+        left = right = points[point, 0]
+        top = bottom = points[point, 1]
+        for p in range(point + 1, end):
+            left, right = min(left, points[p, 0]), max(right, points[p, 0])
+            top, bottom = min(top, points[p, 1]), max(bottom, points[p, 1])
+        scale = _TWO / max(right - left, bottom - top, np.float32(1e-6))
+        x_center, y_center = (left + right) * _HALF, (top + bottom) * _HALF
+        total = _length(points, stroke_lengths, stroke, last_stroke, point)
+        room = most - (last_stroke - stroke)
+        step = max(total / np.float32(room) * _SLACK, np.float32(1e-6)) if room > 0 else np.float32(np.inf)
+        per_total = _ONE / total if total > _ZERO else _ZERO
+        drawing[:] = _ZERO
+        count, done = 0, _ZERO
+        for s in range(stroke, min(last_stroke, stroke + most)):
+            last = point + stroke_lengths[s]
+            number = np.float32(s - stroke) / _STROKE_UNIT
+            x, y = points[point, 0], points[point, 1]
+            row = drawing[count]
+            row[0], row[1], row[2] = (x - x_center) * scale, (y - y_center) * scale, _ONE
+            row[5], row[6], row[7] = _ONE, done * per_total, number
+            count, ahead = count + 1, step  # ahead: from the current vertex to the next sample
+            for p in range(point + 1, last):
+                dx, dy = points[p, 0] - x, points[p, 1] - y
+                length = math.sqrt(dx * dx + dy * dy)
+                if length > _ZERO:
+                    dx, dy = dx / length, dy / length
+                    while ahead <= length and count < most:
+                        row = drawing[count]
+                        row[0] = (x + dx * ahead - x_center) * scale
+                        row[1] = (y + dy * ahead - y_center) * scale
+                        row[3], row[4], row[5] = dx, dy, _ONE
+                        row[6], row[7] = (done + ahead) * per_total, number
+                        count, ahead = count + 1, ahead + step
+                    ahead, done = ahead - length, done + length
+                x, y = points[p, 0], points[p, 1]
+            point = last
+        stroke, point = last_stroke, end
+
+
+@compiled
+def _length(
+    points: NDArray[np.float32], stroke_lengths: NDArray[np.uint16], first_stroke: int, last_stroke: int, point: int
+) -> np.float32:
+    """The length of these strokes, whose points begin at number `point`, in the unit of the points."""
+    total = _ZERO
+    for s in range(first_stroke, last_stroke):
+        for p in range(point + 1, point + stroke_lengths[s]):
+            dx, dy = points[p, 0] - points[p - 1, 0], points[p, 1] - points[p - 1, 1]
+            total += math.sqrt(dx * dx + dy * dy)
+        point += stroke_lengths[s]
+    return total

@@ -1,0 +1,85 @@
+"""A backbone that reads a drawing as points in the order in which they were drawn, without its picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from deepdraw.drawings import POINT_NUMBERS
+from deepdraw.models.backbones.base import Backbone, LayerGroup, group_layers
+
+
+class StrokesBackbone(Backbone):
+    """A residual network of convolutions along the points: points [B, K, 8] to features [B, 2 D].
+
+    The features are the mean and the maximum over the points of the last stage, D = widths[-1]. Shortcuts and residual
+    branches are those of ResNet-D (arXiv 1812.01187), in one dimension.
+
+    Args:
+        widths: channels of each stage; each stage but the first halves the number of points.
+        depths: blocks of each stage.
+
+    Raises:
+        ValueError: no stage, a stage without a block, or other numbers of widths and depths.
+    """
+
+    sees = ("strokes",)
+    name = "strokes"
+    image_size = 0  # it sees none
+
+    def __init__(self, widths: Sequence[int] = (48, 96, 144, 192), depths: Sequence[int] = (1, 2, 2, 2)) -> None:
+        super().__init__()
+        if not widths or len(widths) != len(depths) or min(*widths, *depths, 1) < 1:
+            raise ValueError(
+                f"backbone.widths={list(widths)} and depths={list(depths)} make no network: give both for each stage"
+            )
+        self.num_features = 2 * widths[-1]
+        self.stem = nn.Sequential(convolution(len(POINT_NUMBERS), widths[0], 5), nn.BatchNorm2d(widths[0]), nn.ReLU())
+        blocks = []
+        width_in = widths[0]
+        for stage, (width, depth) in enumerate(zip(widths, depths, strict=True)):
+            for number in range(depth):
+                blocks.append(ResidualBlock(width_in, width, stride=2 if stage and not number else 1))
+                width_in = width
+        self.blocks = nn.Sequential(*blocks)
+
+    def forward(self, points: Tensor) -> Tensor:
+        """Features [B, 2 D] of points [B, K, 8]."""
+        rows = points.transpose(1, 2)[:, :, None]  # images of one row: channels_last is faster than Conv1d on CPUs
+        stage = self.blocks(self.stem(rows)).squeeze(2)
+        return torch.cat([stage.mean(dim=2), stage.amax(dim=2)], dim=1)
+
+    def layer_groups(self) -> list[LayerGroup]:
+        return group_layers(self, {"stem": r"^stem", "blocks": r"^blocks\.(\d+)"}, "stem")
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions of three points and a shortcut, which averages pairs of points where the block halves them."""
+
+    def __init__(self, width_in: int, width: int, stride: int) -> None:
+        super().__init__()
+        last = nn.BatchNorm2d(width)
+        nn.init.zeros_(last.weight)  # a block starts as its shortcut
+        self.branch = nn.Sequential(
+            convolution(width_in, width, 3, stride),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            convolution(width, width, 3),
+            last,
+        )
+        shortcut: list[nn.Module] = []
+        if stride > 1:
+            shortcut.append(nn.AvgPool2d((1, stride), ceil_mode=True))
+        if width_in != width:
+            shortcut += [convolution(width_in, width, 1), nn.BatchNorm2d(width)]
+        self.shortcut = nn.Sequential(*shortcut)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return torch.relu(self.branch(rows) + self.shortcut(rows))
+
+
+def convolution(width_in: int, width: int, kernel: int, stride: int = 1) -> nn.Conv2d:
+    """A convolution along rows [B, C, 1, K], which keeps their length but for the stride."""
+    return nn.Conv2d(width_in, width, (1, kernel), (1, stride), (0, kernel // 2), bias=False)

@@ -1,0 +1,221 @@
+"""Backbones that see strokes: alone, and fused with one that sees pixels."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from omegaconf import open_dict
+
+import deepdraw
+from deepdraw.config import compose_config
+from deepdraw.drawings import PointSampler
+from deepdraw.inference import rebuild
+from deepdraw.models import Classifier, Linear, ModelPlan
+from deepdraw.models.backbones import Backbone, FusedBackbone, LayerGroup, StrokesBackbone, TimmBackbone
+from deepdraw.models.freezing import first, freeze
+from deepdraw.training import Muon, build_optimizer
+
+STROKES = ["backbone=strokes", "backbone.widths=[8,16]", "backbone.depths=[1,1]", "input.points=32"]
+FUSED = ["backbone=fused", "backbone@backbone.pixels=timm", "backbone.pixels.name=resnet10t", "input.points=32"]
+FUSED += ["backbone.pixels.pretrained=false", "backbone.pixels.image_size=32"]
+FUSED += [
+    "+backbone.pixels.options.channels=[8,8,16,16]",
+    "backbone.strokes.widths=[8,16]",
+    "backbone.strokes.depths=[1,1]",
+]
+
+
+def pixels() -> TimmBackbone:
+    return TimmBackbone("resnet10t", pretrained=False, image_size=32, options={"channels": [8, 8, 16, 16]})
+
+
+def small() -> StrokesBackbone:
+    return StrokesBackbone(widths=[8, 16], depths=[1, 1])
+
+
+def inputs(number: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (number, 32, 32), dtype=torch.uint8, generator=generator)
+    return images, torch.randn(number, 24, 8, generator=generator)
+
+
+def test_features_are_the_mean_and_the_maximum_over_the_points():
+    backbone = small().eval()
+    _, points = inputs()
+    features = backbone(points)
+    assert features.shape == (4, backbone.num_features) == (4, 32)
+    assert (features[:, :16] <= features[:, 16:] + 1e-6).all()
+
+
+def test_a_block_starts_as_its_shortcut_so_that_only_the_stem_is_seen_at_first():
+    backbone = StrokesBackbone(widths=[8], depths=[3]).eval()
+    _, points = inputs()
+    stem = backbone.stem(points.transpose(1, 2)[:, :, None]).squeeze(2)
+    torch.testing.assert_close(backbone(points)[:, 8:], stem.amax(dim=2))
+
+
+def test_the_order_in_which_points_were_drawn_matters():
+    backbone, (_, points) = small().eval(), inputs()
+    assert not torch.allclose(backbone(points), backbone(points.flip(1)))
+
+
+def test_layer_groups_are_the_stem_and_the_blocks():
+    groups = StrokesBackbone().layer_groups()
+    assert [group.name for group in groups] == ["stem", *(f"block {k}" for k in range(7)), "final layers"]
+    assert sum(group.num_parameters for group in groups) == sum(p.numel() for p in StrokesBackbone().parameters())
+
+
+@pytest.mark.parametrize("widths, depths", [([], []), ([8, 16], [1]), ([8], [0])])
+def test_an_impossible_network_is_refused(widths, depths):
+    with pytest.raises(ValueError, match="make no network: give both for each stage"):
+        StrokesBackbone(widths, depths)
+
+
+def test_fused_features_are_those_of_both_halves():
+    fused = FusedBackbone(pixels(), small())
+    model = Classifier(fused, Linear(fused.num_features, 3)).eval()
+    images, points = inputs()
+    alone = Classifier(fused.pixels, torch.nn.Identity()).eval()
+    torch.testing.assert_close(model.features((images, points)), torch.cat([alone(images), fused.strokes(points)], 1))
+    assert model((images, points)).shape == (4, 3)
+
+
+def test_each_half_of_a_fused_backbone_must_see_what_it_is_there_for():
+    with pytest.raises(ValueError, match="backbone.pixels: strokes sees strokes"):
+        FusedBackbone(small(), small())
+    with pytest.raises(ValueError, match="backbone.strokes: resnet10t sees pixels"):
+        FusedBackbone(pixels(), pixels())
+
+
+def test_freezing_is_of_the_pixel_half_and_strokes_train_on():
+    fused = FusedBackbone(pixels(), small())
+    model = Classifier(fused, Linear(fused.num_features, 3))
+    freeze(model, first(fused.layer_groups(), n=fused.num_blocks))
+    assert not any(parameter.requires_grad for parameter in fused.pixels.parameters())
+    assert all(parameter.requires_grad for parameter in fused.strokes.parameters())
+    model.train()
+    assert fused.strokes.training and not fused.pixels.network.layer1.training
+
+
+def test_the_strokes_beside_pretrained_pixels_have_the_rate_of_the_head():
+    fused = FusedBackbone(pixels(), small())
+    model = Classifier(fused, Linear(fused.num_features, 3))
+    optimizer = build_optimizer(
+        model, algorithm=Muon, lr=1e-2, backbone_lr=None, layer_decay=1.0, weight_decay=0.05, pretrained=True
+    )
+    rate_of = {p: group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert {rate_of[p] for p in fused.strokes.parameters()} == {1e-2} == {rate_of[p] for p in model.head.parameters()}
+    assert {rate_of[p] for p in fused.pixels.parameters()} == {1e-4}
+    assert rate_of.keys() == set(model.parameters())
+
+
+class Mean(Backbone):
+    """A user's own backbone for pixels."""
+
+    name, num_features, image_size = "mean", 3, 32
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.mean(dim=(2, 3))
+
+    def layer_groups(self) -> list[LayerGroup]:
+        return [LayerGroup("embeddings"), LayerGroup("block 0"), LayerGroup("final layers")]
+
+
+def test_strokes_are_fused_with_a_backbone_from_outside():
+    config = compose_config("train", FUSED)
+    with open_dict(config):
+        config.backbone.pixels = {"_target_": f"{__name__}.Mean"}
+    model = ModelPlan.of(config).build(num_classes=3)
+    assert model(inputs()).shape == (4, 3)
+
+
+@pytest.mark.parametrize("overrides", [STROKES, FUSED], ids=["strokes", "fused"])
+def test_a_run_is_trained_resumed_evaluated_and_used_as_any_other(overrides, train, evaluate, tmp_path, monkeypatch):
+    overrides = [*overrides, "augment=sketch", "optimizer.lr=1e-2", "train.epochs=4", "train.checkpoint_every=3"]
+    alone = train(*overrides, run_dir=tmp_path / "alone")
+    found = json.loads((alone / "summary.json").read_text())
+    assert found["test/top1"] > 0.5
+    stop_at(monkeypatch, 7, lambda: train(*overrides, run_dir=tmp_path / "broken"))
+    train(*overrides, run_dir=tmp_path / "broken")
+    one, other = (
+        torch.load(run / "checkpoints/best.pt", weights_only=True)["model"] for run in (alone, tmp_path / "broken")
+    )
+    assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+    evaluate(alone / "checkpoints/best.pt")
+    evaluated = json.loads((alone / "evaluations/test.json").read_text())
+    assert evaluated["test/top1"] == pytest.approx(found["test/top1"])
+    evaluate(alone / "checkpoints/best.pt", "split=zeroshot")
+    recognizer = deepdraw.load(alone)
+    test = rebuild(alone).source().split("test")
+    drawings = test.drawings([0])
+    guesses = recognizer.predict([drawings.strokes(k) for k in range(len(drawings))], top=1)
+    right = [guess.name == recognizer.classes[label] for (guess,), label in zip(guesses, drawings.labels, strict=True)]
+    assert sum(right) / len(right) == pytest.approx(found["test/top1"], abs=1e-6) or len(test.block_sizes) > 1
+    with pytest.raises(ValueError, match="drawing 0 is an image, and this network sees strokes"):
+        recognizer.predict(torch.zeros(40, 40, dtype=torch.uint8).numpy())
+
+
+def stop_at(monkeypatch, step, run) -> None:
+    from deepdraw.training import State
+
+    class Interrupted(Exception):
+        pass
+
+    log = State.log
+
+    def fail(self, metrics, epoch=None):
+        log(self, metrics, epoch)
+        if self.step >= step:
+            raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(State, "log", fail)
+        patch.setenv("HYDRA_FULL_ERROR", "1")
+        with pytest.raises(Interrupted):
+            run()
+
+
+@pytest.mark.parametrize("overrides", [STROKES, FUSED], ids=["strokes", "fused"])
+@pytest.mark.parametrize("head", ["linear", "grid", "logistic"])
+def test_a_frozen_backbone_encodes_once_whatever_it_sees(overrides, head, train, evaluate, tmp_path, capsys):
+    run = train(*overrides, "freeze=all", f"head={head}", "train.epochs=2", run_dir=tmp_path / "run")
+    assert "it encodes the drawings once" in capsys.readouterr().out
+    evaluate(run / "checkpoints/best.pt", f"features.dir={tmp_path / 'features'}")
+    found = [json.loads((run / file).read_text())["test/top1"] for file in ("summary.json", "evaluations/test.json")]
+    assert found[0] == pytest.approx(found[1], abs=1e-6)
+
+
+def test_features_of_other_points_are_not_taken_from_the_cache(train, tmp_path):
+    for points in (32, 33):
+        train(
+            *STROKES[:-1], f"input.points={points}", "freeze=all", "train.epochs=1", run_dir=tmp_path / f"run{points}"
+        )
+    assert len(list((tmp_path / "features").glob("train-*"))) == 2
+
+
+@pytest.mark.parametrize("option", ["train.mixup=0.2", "train.cutmix=1"])
+def test_strokes_are_not_mixed(option, train):
+    with pytest.raises(SystemExit, match="train.mixup and train.cutmix mix images, and strokes sees strokes"):
+        train(*STROKES, option)
+
+
+def test_images_are_refused_before_training(train, tmp_path):
+    import cv2
+    import numpy as np
+
+    for name in ("a", "b"):
+        for k in range(12):
+            (tmp_path / f"own/{name}").mkdir(parents=True, exist_ok=True)
+            image = np.full((40, 40), 255, np.uint8)
+            image[5 + k : 9 + k, 5:30] = 0
+            cv2.imwrite(str(tmp_path / f"own/{name}/{k}.png"), image)
+    with pytest.raises(SystemExit, match="the drawings are images, and this backbone sees strokes: try backbone=tiny"):
+        train("data=folder", f"data.root={tmp_path / 'own'}", "data.batch_size=4", *STROKES)
+
+
+def test_a_checkpoint_from_before_backbones_saw_strokes_has_the_default_number_of_points(trained, train):
+    file = trained / "checkpoints/best.pt"
+    assert rebuild(file).points is None
+    assert PointSampler().points == 96
