@@ -14,6 +14,8 @@ MOST_SCANS = 100  # passes over all pixels in a progressive JPEG; encoders write
 PNG_SIGNATURE, JPEG_SIGNATURE = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 # The formats that are read; plain PNG and JPEG by OpenCV, all else by Pillow.
 FORMS = ("PNG", "JPEG", "BMP", "GIF", "ICO", "PPM", "TIFF", "WEBP")
+ORIENTATIONS = (b"tiff:Orientation", b"Raw profile type")  # marks of XMP, and of EXIF that ImageMagick writes as text
+TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 ICON_SIGNATURE = b"\0\0\1\0"
 OTHER_SIGNATURES = (b"GIF8", b"BM", ICON_SIGNATURE, b"II*\0", b"MM\0*", *(b"P%d" % form for form in range(1, 7)))
 OTHER_KINDS = (
@@ -71,6 +73,17 @@ def image_size(encoded: bytes) -> tuple[int, int] | None:
     if encoded.startswith(ICON_SIGNATURE):  # which Pillow decodes as soon as it opens it
         return _icon_size(encoded)
     return _jpeg_size(encoded) if encoded.startswith(JPEG_SIGNATURE[:2]) else _other_size(encoded)
+
+
+def has_special_chunks(png: bytes) -> bool:
+    """Whether a PNG has a transparent level, or may have an orientation: in EXIF, XMP or a profile as text."""
+    place = len(PNG_SIGNATURE)
+    while place < len(png):
+        kind, end = png[place + 4 : place + 8], place + 12 + int.from_bytes(png[place : place + 4], "big")
+        if kind in (b"tRNS", b"eXIf") or (kind in TEXTS and any(mark in png[place:end] for mark in ORIENTATIONS)):
+            return True
+        place = end
+    return False
 
 
 def _png_size(encoded: bytes) -> tuple[int, int] | None:

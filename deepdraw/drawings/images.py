@@ -16,8 +16,10 @@ from deepdraw.drawings.image_headers import (
     FORMS,
     JPEG_SIGNATURE,
     NO_IMAGE,
+    ORIENTATIONS,
     PNG_SIGNATURE,
     check_size,
+    has_special_chunks,
     image_size,
     other_kind,
 )
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
 
 cv2.setNumThreads(1)  # a worker forked after OpenCV has started threads would wait for them forever
 COLOR_TYPE, WITH_ALPHA = 25, (4, 6)  # position of the color type in a PNG, and its values with alpha
-# What only Pillow reads rightly: transparency of a PNG, and an orientation that is not in a JPEG's own EXIF.
-SPECIAL = (b"tRNS", b"eXIf", b"tiff:Orientation", b"Raw profile type")
 
 
 def draw_image(source: str | Path | bytes | Image | NDArray[Any], rasterizer: Rasterizer) -> NDArray[np.uint8]:
@@ -144,8 +144,8 @@ def _decoded(encoded: bytes, name: str) -> NDArray[np.uint8] | None:
 def _is_plain(encoded: bytes) -> bool:
     """Whether OpenCV, which is faster, reads what Pillow would."""
     if encoded.startswith(PNG_SIGNATURE):
-        return encoded[COLOR_TYPE] not in WITH_ALPHA and not any(mark in encoded for mark in SPECIAL)
-    return encoded.startswith(JPEG_SIGNATURE) and SPECIAL[2] not in encoded
+        return encoded[COLOR_TYPE] not in WITH_ALPHA and not has_special_chunks(encoded)
+    return encoded.startswith(JPEG_SIGNATURE) and ORIENTATIONS[0] not in encoded
 
 
 def _decoded_by_pillow(encoded: bytes) -> NDArray[np.uint8] | None:

@@ -196,3 +196,15 @@ def test_floats_reach_from_0_to_1_or_from_0_to_255(kind):
     for scaled in (levels.astype(kind), (levels / 255).astype(kind)):
         assert np.array_equal(draw_image(scaled, Rasterizer(16)), levels)
     assert gray_image(np.eye(4, dtype=bool)).tolist() == (255 * np.eye(4)).tolist()
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_an_orientation_in_xmp_of_a_png_is_heeded_wherever_its_chunk_lies(place):
+    content = encoded(picture().convert("RGB"), "PNG")
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    text = chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)
+    at = 33 if place == "before" else content.index(b"IEND") - 4
+    turned = content[:at] + text + content[at:]
+    image = Image.open(io.BytesIO(turned))
+    image.load()
+    assert decode(turned).shape == on_white(image).shape == (24, 16)
