@@ -199,7 +199,7 @@ def test_training_alone_is_augmented(train, monkeypatch):
             augmented.append((options["shuffle"], options["augment"]))
             super().__init__(*arguments, **options)
 
-    monkeypatch.setattr("deepdraw.experiment.Loader", Recorded)
+    monkeypatch.setattr("deepdraw.training_data.Loader", Recorded)
     train("augment=sketch", "train.limit_steps=1")
     assert augmented == [(True, option("sketch")), (False, None), (False, None)]
 

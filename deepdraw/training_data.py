@@ -1,0 +1,132 @@
+"""The drawings of one training: opened from its config, shown, and served in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hydra.utils import get_object
+from numpy.typing import NDArray
+from omegaconf import DictConfig
+
+from deepdraw.config import make
+from deepdraw.data import Epochs, Loader, Sampling, Shards, Source, Split, Subset, epoch_rasterizer
+from deepdraw.drawings import Augmentation, ImageAugmentation, PointSampler, Rasterizer
+from deepdraw.features import Encoder, FeatureLoader, FeatureOptions, cached_features
+from deepdraw.report import plot_data, print_classes
+from deepdraw.runtime import Ranks
+
+NO_IMAGE_FORM = (
+    "data.root={} holds images, which augment={} changes as strokes alone: set augment=none or render.images=drawing"
+)
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """The drawings of a training: its splits, how they are drawn, and the batches of each."""
+
+    source: Source
+    splits: dict[str, Split]
+    sees: tuple[str, ...]  # what the backbone sees of them
+    rasterizer: Rasterizer
+    points: PointSampler | None
+    augment: Augmentation | None
+    loading: dict[str, Any]  # what all loaders are given: batch size, device, seed, rank
+    num_workers: Any
+    sampler: Sampling = None
+    loaders: dict[str, Epochs] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, config: DictConfig, sees: tuple[str, ...], device: torch.device, ranks: Ranks) -> TrainingData:
+        """Open the data source of a config and check all its splits. sees: what the backbone sees."""
+        augment: Augmentation | None = make(config.augment, "augment")
+        changes_images = config.render.images == "drawing" or isinstance(augment, ImageAugmentation)
+        needs_strokes = augment is not None and not changes_images
+        kind = get_object(config.data.source._target_)
+        if needs_strokes and getattr(kind, "has_strokes", True) is False:  # before anything is opened or fetched
+            raise ValueError(NO_IMAGE_FORM.format(config.data.get("root"), type(augment).__name__))
+        source: Source = make(config.data.source, "data.source")
+        if needs_strokes and not source.has_strokes:
+            raise ValueError(NO_IMAGE_FORM.format(config.data.get("root"), type(augment).__name__))
+        splits = {name: source.split(name) for name in SPLITS}
+        loading = {"batch_size": config.data.batch_size, "device": device, "seed": config.seed}
+        loading |= {"rank": ranks.number, "world_size": ranks.size}
+        data = cls(
+            source=source,
+            splits=splits,
+            sees=sees,
+            rasterizer=Rasterizer(**config.render),
+            points=PointSampler(**config.input) if "strokes" in sees else None,
+            augment=augment,
+            loading=loading,
+            num_workers=config.data.num_workers,
+            sampler=config.data.get("sampler"),
+        )
+        data.loaders.update({name: data._drawn(name) for name in SPLITS})
+        return data
+
+    @property
+    def classes(self) -> list[str]:
+        """The classes that are trained on; label k means `classes[k]`."""
+        return self.splits["train"].classes
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """The fingerprint of each split."""
+        return {name: split.fingerprint for name, split in self.splits.items()}
+
+    def check_unchanged(self, saved: Mapping[str, str], directory: Path) -> None:
+        """Raise ValueError where the run in `directory`, which saved these fingerprints, began with other drawings."""
+        for name, fingerprint in self.fingerprints.items():
+            if saved.get(name, fingerprint) != fingerprint:
+                raise ValueError(
+                    f"the drawings of split {name} are not those that the run in {directory} began with: "
+                    "put them back to resume it, or choose another hydra.run.dir"
+                )
+
+    def show(self, out: Path) -> None:
+        """Print the drawings of each class, and draw a sheet of what the network will see into the PNG `out`.
+
+        Shards are left out, because the command that prepared them has printed their classes.
+        """
+        if isinstance(self.source, Shards):
+            return
+        print_classes(self.splits)
+        plot_data(self.splits, self._draw, self.augment is not None, out)
+
+    def _draw(self, name: str, positions: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The drawings at positions [n] of a split as the network gets them in the first epoch: [n, size, size]."""
+        rasterizer = epoch_rasterizer(self.rasterizer, self._augment(name), self.loading["seed"], epoch=0)
+        images = np.empty((len(positions), rasterizer.size, rasterizer.size), np.uint8)
+        chosen = Subset(self.splits[name], positions)
+        chosen.read(np.arange(len(chosen.block_sizes)), np.arange(len(positions)), rasterizer, images)
+        return images
+
+    def encode_once(self, encoder: Encoder, options: FeatureOptions) -> None:
+        """Replace the batches of drawings by batches of their features, which are computed or read from the cache."""
+        for name, split in self.splits.items():
+            features = cached_features(name, split, encoder, options, self._augment(name), self.loading["seed"])
+            self.loaders[name] = FeatureLoader(features, split, **self._order(name), **self.loading)
+
+    def _drawn(self, name: str) -> Loader:
+        return Loader(
+            self.splits[name],
+            self.rasterizer if "pixels" in self.sees else None,
+            points=self.points,
+            augment=self._augment(name),
+            num_workers=self.num_workers,
+            **self._order(name),
+            **self.loading,
+        )
+
+    def _order(self, name: str) -> dict[str, Any]:
+        """The order of a split, as arguments of its loader: shuffled and sampled for train, stored order for others."""
+        return {"shuffle": True, "sampler": self.sampler} if name == "train" else {"shuffle": False}
+
+    def _augment(self, name: str) -> Augmentation | None:
+        return self.augment if name == "train" else None
