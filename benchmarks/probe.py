@@ -99,7 +99,7 @@ class Recomputed(Loader):
         for batch in super().epoch(epoch, first):
             with torch.no_grad():
                 features = self._encoder.features(batch.inputs).float()
-            yield batch._replace(images=features)
+            yield batch._replace(inputs=features)
 
 
 def recipe(epochs: int) -> Recipe:

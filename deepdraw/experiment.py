@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from deepdraw.config import check_training, expand_homes, make
 from deepdraw.drawings import PointSampler, Rasterizer
@@ -73,6 +73,8 @@ class Experiment:
         self.directory, self.ranks = directory, ranks
         checkpoints = Checkpoints(directory / "checkpoints", ranks=ranks)
         saved = checkpoints.load_last()
+        if saved is not None:
+            saved["config"].setdefault("input", OmegaConf.to_container(config.input))  # older runs saw no strokes
         self.config = open_run(directory, config, saved and saved["config"], write=ranks.is_first)
         self.recipe, self._caching = Recipe(**config.train), FeatureOptions(**config.features)
         if self.recipe.class_weights and config.data.get("sampler"):
@@ -214,7 +216,8 @@ class Experiment:
     def _metadata(self) -> dict[str, Any]:
         """The content of a checkpoint beside weights and state."""
         backbone = self.model.backbone
-        preprocessing = {**self.config["render"], **self.config["input"]}
+        strokes = self.config["input"] if "strokes" in backbone.sees else {}
+        preprocessing = {**self.config["render"], **strokes}
         preprocessing |= {"mean": list(backbone.mean), "std": list(backbone.std)}
         frozen = not will_train(self.model) & set(backbone.parameters())
         return {

@@ -52,8 +52,6 @@ def with_current_names(config: Any) -> Any:
         data.pop("strokes", None)  # which the source says itself today
     if isinstance(config.get("fit"), dict):
         config["fit"].pop("_partial_", None)  # deepdraw 0.1 wrote it, because fit was a function then
-    if "backbone" in config:
-        config.setdefault("input", {"points": 96})  # which no backbone of deepdraw 0.1 saw
     return config
 
 

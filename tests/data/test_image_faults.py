@@ -70,11 +70,12 @@ def recognized(root, fault):
 def test_a_fault_is_told_once_with_its_fix(tmp_path, monkeypatch, caplog, bring_in, fault):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     bring_in(tmp_path / "images", fault)
-    told = [record.getMessage() for record in caplog.records if record.name == "deepdraw.drawings.image_check"]
+    records = [record for record in caplog.records if record.name == "deepdraw.drawings.image_check"]
+    told = [record.getMessage() for record in records]
     if fault is None:
         assert told == []
         return
     (line,) = told
-    assert caplog.records[0].levelno == logging.WARNING
+    assert records[0].levelno == logging.WARNING
     assert str(tmp_path / "images") in line
     assert ("blank" in line) if fault == "blank" else ("light on dark" in line and "invert" in line)

@@ -10,12 +10,12 @@ from omegaconf import open_dict
 
 import deepdraw
 from deepdraw.config import compose_config
-from deepdraw.drawings import PointSampler
 from deepdraw.inference import rebuild
 from deepdraw.models import Classifier, Linear, ModelPlan
 from deepdraw.models.backbones import Backbone, FusedBackbone, LayerGroup, StrokesBackbone, TimmBackbone
 from deepdraw.models.freezing import first, freeze
-from deepdraw.training import Muon, build_optimizer
+from deepdraw.training import Muon, build_optimizer, load_checkpoint
+from deepdraw.training.checkpoint import save_checkpoint
 
 STROKES = ["backbone=strokes", "backbone.widths=[8,16]", "backbone.depths=[1,1]", "input.points=32"]
 FUSED = ["backbone=fused", "backbone@backbone.pixels=timm", "backbone.pixels.name=resnet10t", "input.points=32"]
@@ -215,7 +215,11 @@ def test_images_are_refused_before_training(train, tmp_path):
         train("data=folder", f"data.root={tmp_path / 'own'}", "data.batch_size=4", *STROKES)
 
 
-def test_a_checkpoint_from_before_backbones_saw_strokes_has_the_default_number_of_points(trained, train):
-    file = trained / "checkpoints/best.pt"
-    assert rebuild(file).points is None
-    assert PointSampler().points == 96
+def test_a_run_from_before_backbones_saw_strokes_is_resumed(trained, resume):
+    for name in ("best.pt", "last.pt"):
+        file = trained / "checkpoints" / name
+        content = load_checkpoint(file)
+        del content["config"]["input"]
+        save_checkpoint(file, content)
+    resume()
+    assert rebuild(trained).points is None

@@ -71,6 +71,10 @@ def test_the_list_is_what_the_yaml_files_offer():
     assert copied == {"${schedule._target_}"}  # and fit.algorithm is a copy of optimizer.algorithm
     targets |= {"fit.schedule": targets["schedule"], "fit.algorithm": targets["optimizer.algorithm"]}
     keys["fit.algorithm"] = keys["optimizer.algorithm"]
+    fused, strokes = (f"deepdraw.models.backbones.{name}Backbone" for name in ("Fused", "Strokes"))
+    # the halves of backbone=fused are other options of that group
+    targets |= {"backbone.pixels": targets["backbone"] - {fused, strokes}, "backbone.strokes": {strokes}}
+    keys |= dict.fromkeys(("backbone.pixels", "backbone.strokes"), keys["backbone"])
     assert {place: set(role.targets) for place, role in ROLES.items()} == targets
     assert {place: set(role.keys) for place, role in ROLES.items()} == keys
 

@@ -265,7 +265,7 @@ def test_a_run_on_cached_features_resumes_to_the_same_bits_even_where_they_are_l
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_job_that_was_killed_with_its_workers_goes_on_to_the_same_bits(train, tmp_path, number):
-    overrides = ["train.checkpoint_every=3", "train.epochs=6", "data.num_workers=1"]
+    overrides = ["train.checkpoint_every=3", "train.epochs=15", "data.num_workers=1"]
     alone = train(*overrides, run_dir=tmp_path / "alone")
     run = tmp_path / "killed"
     command = [sys.executable, "train.py", *sys.argv[2:], f"hydra.run.dir={run}"]
