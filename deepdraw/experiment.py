@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from deepdraw.config import check_training, expand_homes, make
+from deepdraw.config import add_later_options, check_training, expand_homes, make
 from deepdraw.drawings import PointSampler, Rasterizer
 from deepdraw.evaluation import (
     Predictions,
@@ -74,7 +74,7 @@ class Experiment:
         checkpoints = Checkpoints(directory / "checkpoints", ranks=ranks)
         saved = checkpoints.load_last()
         if saved is not None:
-            saved["config"].setdefault("input", OmegaConf.to_container(config.input))  # older runs saw no strokes
+            add_later_options(saved["config"])
         self.config = open_run(directory, config, saved and saved["config"], write=ranks.is_first)
         self.recipe, self._caching = Recipe(**config.train), FeatureOptions(**config.features)
         if self.recipe.class_weights and config.data.get("sampler"):

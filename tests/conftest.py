@@ -6,7 +6,9 @@ import os
 import runpy
 import shutil
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -121,3 +123,50 @@ def trained(trained_once, tmp_path) -> Path:
 def resume(trained, train) -> Run:
     """Start the command of `trained` again in its directory."""
     return lambda *overrides: train(*TRAINED, *overrides, run_dir=trained)
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.fixture
+def interrupted(monkeypatch, train):
+    """Run train.py, but as if the power went off at the first row of metrics after `step`."""
+
+    def run(step: int, *overrides: str, run_dir: Path) -> None:
+        from deepdraw.training.state import State  # imports torch's distributed parts, which few tests need
+
+        log = State.log
+
+        def fail(self, metrics, epoch=None):
+            log(self, metrics, epoch)
+            if self.step >= step:
+                raise Interrupted
+
+        with monkeypatch.context() as patch:
+            patch.setattr(State, "log", fail)
+            patch.setenv("HYDRA_FULL_ERROR", "1")
+            with pytest.raises(Interrupted):
+                train(*overrides, run_dir=run_dir)
+
+    return run
+
+
+@pytest.fixture
+def killed() -> Callable[[int, Path], Path]:
+    """Start the latest command of `train` again as a job of its own in `run`, and send it a signal after an epoch."""
+
+    def kill(number: int, run: Path) -> Path:
+        command = [sys.executable, "train.py", *sys.argv[2:], f"hydra.run.dir={run}"]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        job = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
+        while not (run / "checkpoints/best.pt").exists():
+            assert job.poll() is None
+            time.sleep(0.01)
+        os.killpg(job.pid, number)
+        # outside of training steps nothing is to be saved, so there the signal itself ends the job
+        assert job.wait(60) in ((-number,) if number == signal.SIGKILL else (130, -number))
+        assert not (run / "summary.json").exists(), "it was over before it was killed"
+        return run
+
+    return kill

@@ -1,12 +1,13 @@
 from .compose_errors import one_line_compose_errors
 from .composing import compose_config
 from .making import check_evaluation, check_training, make
-from .old_names import with_current_names
+from .old_names import add_later_options, with_current_names
 from .paths import expand_homes, quote_paths
 from .permitted import check_config
 from .values import check_arguments
 
 __all__ = [
+    "add_later_options",
     "check_arguments",
     "check_config",
     "check_evaluation",

@@ -1,4 +1,4 @@
-"""The names that checkpoints of deepdraw 0.1 use for classes and functions that have been renamed since."""
+"""The configs of older checkpoints: names that have changed since, and options that came later."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from deepdraw.config.roles import ROLES
 
+OF_STROKES = ("deepdraw.data.doodles.open_doodles", "deepdraw.data.Shards")  # sources without images
 OLD_NAMES = {
     "deepdraw.data.augment.Augment": "deepdraw.drawings.Augment",
     "deepdraw.data.augment.nothing": "deepdraw.drawings.nothing",
@@ -53,6 +54,19 @@ def with_current_names(config: Any) -> Any:
     if isinstance(config.get("fit"), dict):
         config["fit"].pop("_partial_", None)  # deepdraw 0.1 wrote it, because fit was a function then
     return config
+
+
+def add_later_options(config: dict[str, Any]) -> None:
+    """Give a saved config the options that it does not have yet, at the values that mean what was done then.
+
+    Images were trained on as they are; a network that was trained on strokes alone reads images as drawings. No
+    backbone saw points.
+    """
+    render, data = config.get("render"), config.get("data")
+    source = data.get("source") if isinstance(data, dict) else None
+    if isinstance(render, dict) and isinstance(source, dict):
+        render.setdefault("images", "drawing" if source.get("_target_") in OF_STROKES else "canvas")
+    config.setdefault("input", {"points": 96})
 
 
 def _nodes(config: Any, place: list[str]) -> Iterator[dict[str, Any]]:

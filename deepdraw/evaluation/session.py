@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from deepdraw.config import check_evaluation, expand_homes, make
-from deepdraw.data import Epochs, Joined, JoinedLoader, Loader, Split
+from deepdraw.data import Epochs, Joined, JoinedLoader, Split
 from deepdraw.evaluation.evaluation import Evaluation
 from deepdraw.evaluation.metric import compute_metrics, make_metrics
 from deepdraw.evaluation.metric_files import TRIAL
@@ -143,13 +143,11 @@ class Session:
         return evaluation
 
     def _load(self, name: str, split: Split, encoder: Encoder) -> Epochs:
-        data, device = self.config.data, self.trained.precision.device
-        loading = {"batch_size": data.batch_size, "shuffle": False, "device": device}
+        data = self.config.data
         if isinstance(split, Joined):
             first, second = (self._load(*part, encoder) for part in (("test", split.first), ("zeroshot", split.second)))
             return JoinedLoader(first, second)
         if self.caches_features:
-            return FeatureLoader(cached_features(name, split, encoder, self._caching), split, **loading)
-        rasterizer = self.trained.rasterizer if "pixels" in self.trained.sees else None
-        points = self.trained.points
-        return Loader(split, rasterizer, points=points, num_workers=data.num_workers, **loading)
+            features, device = cached_features(name, split, encoder, self._caching), self.trained.precision.device
+            return FeatureLoader(features, split, batch_size=data.batch_size, shuffle=False, device=device)
+        return self.trained.load(split, batch_size=data.batch_size, num_workers=data.num_workers)

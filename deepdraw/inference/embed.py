@@ -122,7 +122,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: Options) -> None:
     """Write the features that the options ask for."""
-    from deepdraw.data import Loader
     from deepdraw.inference.trained import rebuild
 
     trained = rebuild(
@@ -132,13 +131,9 @@ def run(options: Options) -> None:
         trust=options.trusted,
         root=options.root,
     )
-    loader = Loader(
+    loader = trained.load(
         open_data(options.data, trained),
-        trained.rasterizer if "pixels" in trained.sees else None,
-        points=trained.points,
         batch_size=options.batch_size,
-        shuffle=False,
-        device=trained.precision.device,
         num_workers="auto" if options.num_workers is None else options.num_workers,
     )
     out = Path(options.out)

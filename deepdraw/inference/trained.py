@@ -6,12 +6,13 @@ import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from deepdraw.config import check_arguments, check_config, make
+from deepdraw.config import add_later_options, check_arguments, check_config, make
+from deepdraw.data import Loader, Split
 from deepdraw.data.tars import is_remote
 from deepdraw.drawings import PointSampler, Rasterizer
 from deepdraw.models import Classifier, ModelPlan
@@ -22,7 +23,6 @@ from deepdraw.training import load_checkpoint
 
 POLICIES = "deepdraw.models.freezing."
 DOODLES = "deepdraw.data.doodles.open_doodles"  # which draws and writes them if there are none
-DRAWN_FROM_STROKES = (DOODLES, "deepdraw.data.Shards")
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +50,18 @@ class Trained:
     def sees(self) -> tuple[str, ...]:
         """What the backbone sees of a drawing: pixels, strokes, or both."""
         return self.model.backbone.sees
+
+    def load(self, split: Split, *, batch_size: int, num_workers: int | Literal["auto"]) -> Loader:
+        """The drawings of a split in stored order, as the backbone sees them, on its device."""
+        return Loader(
+            split,
+            self.rasterizer if "pixels" in self.sees else None,
+            points=self.points,
+            batch_size=batch_size,
+            shuffle=False,
+            device=self.precision.device,
+            num_workers=num_workers,
+        )
 
     def source(self) -> Any:
         """The data that it was trained on, of which `split(name)` gives a Split.
@@ -92,10 +104,11 @@ def rebuild(
     chosen_device = find_device(device)
     chosen_precision = Precision(precision, chosen_device)  # type: ignore[arg-type]  # which refuses other names
     try:
-        check_arguments("render", Rasterizer, checkpoint["config"]["render"])
-        rasterizer = Rasterizer(**{"images": _images(config), **config.render})
+        for key, call in (("render", Rasterizer), ("input", PointSampler)):
+            check_arguments(key, call, checkpoint["config"][key])
+        rasterizer = Rasterizer(**config.render)
         plan = ModelPlan.of(config)
-        points = _point_sampler(checkpoint["config"]) if "strokes" in plan.backbone.sees else None
+        points = PointSampler(**config.input) if "strokes" in plan.backbone.sees else None
         frozen = _is_frozen(checkpoint, config, plan.backbone)
         model = plan.build(len(checkpoint["classes"]))
     except ValueError as error:
@@ -127,12 +140,6 @@ def _with_places(config: DictConfig, pretrained: str | None, root: str | None) -
     return config
 
 
-def _point_sampler(config: Mapping[str, Any]) -> PointSampler:
-    options = config.get("input", {})
-    check_arguments("input", PointSampler, options)
-    return PointSampler(**options)
-
-
 def _is_frozen(checkpoint: Mapping[str, Any], config: DictConfig, backbone: Backbone) -> bool:
     """Whether training left all parameters of the backbone as they were.
 
@@ -160,16 +167,13 @@ def _load_weights(model: Classifier, weights: Mapping[str, Tensor], path: Path) 
 
 def _sections(config: dict[str, Any], path: Path) -> DictConfig:
     """The config of a checkpoint, all of whose parts are there that are used again. Raises ValueError otherwise."""
-    for section, *keys in (("backbone", "_target_"), ("head", "_target_"), ("render",), ("data", "source")):
+    add_later_options(config)
+    needed = (("backbone", "_target_"), ("head", "_target_"), ("render",), ("input",), ("data", "source"))
+    for section, *keys in needed:
         part = config.get(section)
         if not isinstance(part, dict) or not part.keys() >= set(keys):
             raise ValueError(f"{path}: its config has no {'.'.join([section, *keys])}: use one that deepdraw wrote")
     return OmegaConf.create(config)
-
-
-def _images(config: DictConfig) -> str:
-    """How images are read for a checkpoint that does not say so: as deepdraw 0.1 and 0.2 did in training."""
-    return "drawing" if config.data.source._target_ in DRAWN_FROM_STROKES else "canvas"
 
 
 def _check_only_read(source: DictConfig) -> None:

@@ -12,6 +12,7 @@ import torch
 from deepdraw.data import Loader, open_folder
 from deepdraw.data.files import Folder, LabeledFiles, store
 from deepdraw.drawings import Augment, AugmentingRasterizer, Drawings, Rasterizer, simplify
+from tests.polygons import encode
 
 STRONG = Augment(rotation=30, shear=0.2, stretch=0.4, flip=0.5, dropout=0.2, jitter=0.03, line_width=1.8)
 FORMS = ("png", "jpg", "svg", "ndjson")
@@ -25,18 +26,6 @@ def strokes_of(label: int, number: int) -> list[np.ndarray]:
     return simplify([corners])
 
 
-def encoded(strokes: list[np.ndarray], form: str) -> bytes:
-    if form == "ndjson":
-        return json.dumps({"drawing": [stroke.T.tolist() for stroke in strokes]}).encode()
-    if form == "svg":
-        lines = (" ".join(f"{x},{y}" for x, y in stroke) for stroke in strokes)
-        shapes = "".join(f'<polyline points="{line}" fill="none" stroke="black"/>' for line in lines)
-        return f'<svg xmlns="http://www.w3.org/2000/svg">{shapes}</svg>'.encode()
-    image = np.full((256, 256), 255, np.uint8)
-    cv2.polylines(image, [stroke.astype(np.int32) for stroke in strokes], False, 0, 5)
-    return cv2.imencode(f".{form}", image)[1].tobytes()
-
-
 def put(root: Path, files: dict[str, bytes]) -> Path:
     for name, content in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +36,7 @@ def put(root: Path, files: dict[str, bytes]) -> Path:
 def mixed(names: str = "abc", number: int = 12, forms: tuple[str, ...] = FORMS, first: int = 0) -> dict[str, bytes]:
     """Files of `number` drawings of each class in turns of all forms."""
     return {
-        f"{name}/{i}.{forms[i % len(forms)]}": encoded(strokes_of(label, i), forms[i % len(forms)])
+        f"{name}/{i}.{forms[i % len(forms)]}": encode(strokes_of(label, i), forms[i % len(forms)])
         for label, name in enumerate(names)
         for i in range(first, first + number)
     }
@@ -130,7 +119,7 @@ def test_files_of_strokes_beside_the_folders_say_the_class_themselves(tmp_path):
     lines = [
         json.dumps({"word": w, "drawing": [s.T.tolist() for s in strokes_of(1, i)]}) for i, w in enumerate("xy" * 9)
     ]
-    named = b"\n".join(encoded(strokes_of(2, i), "ndjson") for i in range(9))
+    named = b"\n".join(encode(strokes_of(2, i), "ndjson") for i in range(9))
     put(tmp_path, mixed("a") | {"anything.ndjson": "\n".join(lines).encode(), "full_simplified_cat.ndjson": named})
     source = Folder(str(tmp_path))
     assert source.split("train").classes == ["a", "cat", "x", "y"]
@@ -175,10 +164,10 @@ def test_a_table_out_of_order_is_told_by_its_line(tmp_path, text, words):
     ("files", "words"),
     [
         ({}, "holds no drawings"),
-        ({"1.png": encoded(strokes_of(0, 0), "png")}, "1.png lies in no class folder"),
+        ({"1.png": encode(strokes_of(0, 0), "png")}, "1.png lies in no class folder"),
         (mixed("a") | {"b/.hidden": b""}, "/b holds no drawing"),
         (mixed("a") | {"a/more/1.png": b""}, "a/more is a folder within a class"),
-        (mixed("a") | {"a/x.png": encoded(strokes_of(0, 0), "png")[:-20]}, "a/x.png is no image or is cut short"),
+        (mixed("a") | {"a/x.png": encode(strokes_of(0, 0), "png")[:-20]}, "a/x.png is no image or is cut short"),
         (mixed("a") | {"a/x.svg": b"<svg"}, "a/x.svg is broken XML"),
         (mixed("a") | {"a/x.ndjson": b"\n"}, "a/x.ndjson holds no drawing"),
         (mixed("a") | {"a/x.ndjson": b"no\n"}, "a/x.ndjson: 1 of 1 drawings cannot be read"),
@@ -301,7 +290,7 @@ def test_line_width_makes_lines_of_an_image_wider_or_thinner():
 
 
 def read_image_of(strokes: list[np.ndarray]) -> np.ndarray:
-    return cv2.imdecode(np.frombuffer(encoded(strokes, "png"), np.uint8), cv2.IMREAD_GRAYSCALE)
+    return cv2.imdecode(np.frombuffer(encode(strokes, "png"), np.uint8), cv2.IMREAD_GRAYSCALE)
 
 
 def test_what_was_read_is_kept_until_a_file_or_the_code_changes(tmp_path, monkeypatch):
@@ -322,7 +311,7 @@ def test_what_was_read_is_kept_until_a_file_or_the_code_changes(tmp_path, monkey
         one, other = first.split(name), again.split(name)
         assert one.fingerprint == other.fingerprint
         assert all(map(np.array_equal, read_all(one, Rasterizer(32, 2.0)), read_all(other, Rasterizer(32, 2.0))))
-    (root / "a/0.png").write_bytes(encoded(strokes_of(7, 7), "png"))
+    (root / "a/0.png").write_bytes(encode(strokes_of(7, 7), "png"))
     Folder(str(root))
     (kept,) = (tmp_path / "cache/deepdraw/collections").iterdir()
     kept.write_bytes(kept.read_bytes()[:-100])

@@ -132,12 +132,12 @@ def test_strokes_are_fused_with_a_backbone_from_outside():
 
 
 @pytest.mark.parametrize("overrides", [STROKES, FUSED], ids=["strokes", "fused"])
-def test_a_run_is_trained_resumed_evaluated_and_used_as_any_other(overrides, train, evaluate, tmp_path, monkeypatch):
+def test_a_run_is_trained_resumed_evaluated_and_used_as_any_other(overrides, train, interrupted, evaluate, tmp_path):
     overrides = [*overrides, "augment=sketch", "optimizer.lr=1e-2", "train.epochs=4", "train.checkpoint_every=3"]
     alone = train(*overrides, run_dir=tmp_path / "alone")
     found = json.loads((alone / "summary.json").read_text())
     assert found["test/top1"] > 0.5
-    stop_at(monkeypatch, 7, lambda: train(*overrides, run_dir=tmp_path / "broken"))
+    interrupted(7, *overrides, run_dir=tmp_path / "broken")
     train(*overrides, run_dir=tmp_path / "broken")
     one, other = (
         torch.load(run / "checkpoints/best.pt", weights_only=True)["model"] for run in (alone, tmp_path / "broken")
@@ -155,26 +155,6 @@ def test_a_run_is_trained_resumed_evaluated_and_used_as_any_other(overrides, tra
     assert sum(right) / len(right) == pytest.approx(found["test/top1"], abs=1e-6) or len(test.block_sizes) > 1
     with pytest.raises(ValueError, match="drawing 0 is an image, and this network sees strokes"):
         recognizer.predict(torch.zeros(40, 40, dtype=torch.uint8).numpy())
-
-
-def stop_at(monkeypatch, step, run) -> None:
-    from deepdraw.training import State
-
-    class Interrupted(Exception):
-        pass
-
-    log = State.log
-
-    def fail(self, metrics, epoch=None):
-        log(self, metrics, epoch)
-        if self.step >= step:
-            raise Interrupted
-
-    with monkeypatch.context() as patch:
-        patch.setattr(State, "log", fail)
-        patch.setenv("HYDRA_FULL_ERROR", "1")
-        with pytest.raises(Interrupted):
-            run()
 
 
 @pytest.mark.parametrize("overrides", [STROKES, FUSED], ids=["strokes", "fused"])
@@ -219,7 +199,7 @@ def test_a_run_from_before_backbones_saw_strokes_is_resumed(trained, resume):
     for name in ("best.pt", "last.pt"):
         file = trained / "checkpoints" / name
         content = load_checkpoint(file)
-        del content["config"]["input"]
+        del content["config"]["input"], content["config"]["render"]["images"]
         save_checkpoint(file, content)
     resume()
     assert rebuild(trained).points is None

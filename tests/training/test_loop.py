@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from deepdraw.evaluation.predictions import Predictions
-from deepdraw.training.state import State
 
 TIMES = ("train/images_per_second", "test/images_per_second", "val/images_per_second")
 
@@ -42,31 +37,6 @@ def assert_same_run(one: Path, two: Path) -> None:
     assert all(torch.equal(first[key], second[key]) for key in first | second)
     results = [{k: v for k, v in summary(run).items() if k not in TIMES} for run in (one, two)]
     assert results[0] == results[1]
-
-
-class Interrupted(Exception):
-    pass
-
-
-@pytest.fixture
-def interrupted(monkeypatch, train):
-    """Run train.py, but as if the power went off at the first row of metrics after `step`."""
-
-    def run(step: int, *overrides: str, run_dir: Path) -> None:
-        log = State.log
-
-        def fail(self, metrics, epoch=None):
-            log(self, metrics, epoch)
-            if self.step >= step:
-                raise Interrupted
-
-        with monkeypatch.context() as patch:
-            patch.setattr(State, "log", fail)
-            patch.setenv("HYDRA_FULL_ERROR", "1")
-            with pytest.raises(Interrupted):
-                train(*overrides, run_dir=run_dir)
-
-    return run
 
 
 def test_a_run_leaves_what_the_design_promises_and_learns(train):
@@ -264,17 +234,8 @@ def test_a_run_on_cached_features_resumes_to_the_same_bits_even_where_they_are_l
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_job_that_was_killed_with_its_workers_goes_on_to_the_same_bits(train, tmp_path, number):
+def test_a_job_that_was_killed_with_its_workers_goes_on_to_the_same_bits(train, killed, tmp_path, number):
     overrides = ["train.checkpoint_every=3", "train.epochs=15", "data.num_workers=1"]
     alone = train(*overrides, run_dir=tmp_path / "alone")
-    run = tmp_path / "killed"
-    command = [sys.executable, "train.py", *sys.argv[2:], f"hydra.run.dir={run}"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    job = subprocess.Popen(command, cwd=Path(__file__).parents[2], env=environment, start_new_session=True)
-    while not (run / "checkpoints/best.pt").exists():
-        assert job.poll() is None
-        time.sleep(0.01)
-    os.killpg(job.pid, number)
-    assert job.wait(60) in (130, -number)  # the latter outside of training steps, where nothing is to be saved
-    assert not (run / "summary.json").exists(), "it was over before it was killed"
+    run = killed(number, tmp_path / "killed")
     assert_same_run(train(*overrides, run_dir=run), alone)

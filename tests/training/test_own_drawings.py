@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -19,23 +14,11 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from deepdraw.evaluation.predictions import Predictions
 from deepdraw.training import balanced_weights
-from tests.polygons import polygons
-from tests.training.test_loop import assert_same_run, interrupted, summary, weights  # noqa: F401  # a fixture
+from tests.polygons import encode, polygons
+from tests.training.test_loop import assert_same_run, summary, weights
 
 CORNERS = {"triangle": 3, "square": 4, "octagon": 8}
 SMALL = ["data.batch_size=16", "optimizer.lr=5e-3"]
-
-
-def encoded(strokes: list[np.ndarray], form: str) -> bytes:
-    if form == "ndjson":
-        return json.dumps({"drawing": [stroke.T.tolist() for stroke in strokes]}).encode()
-    if form == "svg":
-        lines = (" ".join(f"{x},{y}" for x, y in stroke) for stroke in strokes)
-        shapes = "".join(f'<polyline points="{line}" fill="none" stroke="black"/>' for line in lines)
-        return f'<svg xmlns="http://www.w3.org/2000/svg">{shapes}</svg>'.encode()
-    image = np.full((256, 256), 255, np.uint8)
-    cv2.polylines(image, [stroke.astype(np.int32) for stroke in strokes], False, 0, 20)
-    return cv2.imencode(f".{form}", image)[1].tobytes()
 
 
 def write(root: Path, corners: dict[str, int], number: int, seed: int = 0) -> Path:
@@ -45,7 +28,7 @@ def write(root: Path, corners: dict[str, int], number: int, seed: int = 0) -> Pa
         drawings = polygons([count], number, seed + count)
         for i in range(number):
             form = ("png", "jpg", "svg", "ndjson")[i % 4]
-            (root / name / f"{seed}-{i}.{form}").write_bytes(encoded(drawings.strokes(i), form))
+            (root / name / f"{seed}-{i}.{form}").write_bytes(encode(drawings.strokes(i), form, width=20))
     return root
 
 
@@ -72,7 +55,7 @@ def test_a_folder_is_trained_on_tested_evaluated_and_reported(root, train, evalu
     assert few.classes == ["hexagon", "line"]
 
 
-def test_a_run_on_files_resumes_to_the_same_bits(root, train, interrupted, tmp_path):  # noqa: F811
+def test_a_run_on_files_resumes_to_the_same_bits(root, train, interrupted, tmp_path):
     overrides = ["data=folder", f"data.root={root}", *SMALL, "augment=strong", "train.checkpoint_every=3"]
     overrides += ["data.sampler=balanced"]
     alone = train(*overrides, run_dir=tmp_path / "alone")
@@ -80,7 +63,7 @@ def test_a_run_on_files_resumes_to_the_same_bits(root, train, interrupted, tmp_p
     assert_same_run(train(*overrides, run_dir=tmp_path / "broken"), alone)
 
 
-def test_a_run_does_not_go_on_with_other_drawings(root, train, interrupted, tmp_path):  # noqa: F811
+def test_a_run_does_not_go_on_with_other_drawings(root, train, interrupted, tmp_path):
     here = shutil.copytree(root, tmp_path / "here")
     overrides = ["data=folder", f"data.root={here}", *SMALL, "train.checkpoint_every=3"]
     interrupted(7, *overrides, run_dir=tmp_path / "run")
@@ -90,20 +73,11 @@ def test_a_run_does_not_go_on_with_other_drawings(root, train, interrupted, tmp_
 
 
 @pytest.mark.slow
-def test_a_job_that_was_killed_goes_on_to_the_same_bits(root, train, tmp_path):
+def test_a_job_that_was_killed_goes_on_to_the_same_bits(root, train, killed, tmp_path):
     overrides = ["data=folder", f"data.root={root}", *SMALL, "augment=sketch", "train.checkpoint_every=3"]
     overrides += ["train.epochs=6", "data.num_workers=1"]
     alone = train(*overrides, run_dir=tmp_path / "alone")
-    run = tmp_path / "killed"
-    command = [sys.executable, "train.py", *sys.argv[2:], f"hydra.run.dir={run}"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    job = subprocess.Popen(command, cwd=Path(__file__).parents[2], env=environment, start_new_session=True)
-    while not (run / "checkpoints/best.pt").exists():
-        assert job.poll() is None
-        time.sleep(0.01)
-    os.killpg(job.pid, signal.SIGKILL)
-    assert job.wait(60) == -signal.SIGKILL
-    assert not (run / "summary.json").exists(), "it was over before it was killed"
+    run = killed(signal.SIGKILL, tmp_path / "killed")
     assert_same_run(train(*overrides, run_dir=run), alone)
 
 
