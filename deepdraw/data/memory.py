@@ -9,18 +9,17 @@ from hashlib import sha256
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from deepdraw.drawings import Complexity, Drawings, Rasterizer, hash_text, ranges
+from deepdraw.data.stroke_split import StrokeSplit
+from deepdraw.drawings import Complexity, Drawings, hash_text, ranges
 
 BLOCK = 16  # drawings; so few that shuffled blocks mix drawings that come sorted by class
 
 
-class MemorySplit:
+class MemorySplit(StrokeSplit):
     """Packed drawings, in the order in which they are given; label k of `drawings` means `classes[k]`.
 
     Raises ValueError where a label has no class.
     """
-
-    has_strokes = True
 
     def __init__(self, classes: Sequence[str], drawings: Drawings) -> None:
         if len(drawings) and int(drawings.labels.max()) >= len(classes):
@@ -53,14 +52,6 @@ class MemorySplit:
     def complexity(self) -> Complexity:
         """Strokes and points of all drawings."""
         return self._drawings.complexity()
-
-    def read(
-        self, blocks: NDArray[np.int64], rows: NDArray[np.int64], rasterizer: Rasterizer, images: NDArray[np.uint8]
-    ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
-        """Draw those at `rows` [N] of the concatenated `blocks` into images [N, size, size]: labels and key ids."""
-        chosen = self.read_strokes(blocks, rows)
-        rasterizer(chosen, images)
-        return chosen.labels.astype(np.int64), chosen.key_ids
 
     def read_strokes(self, blocks: NDArray[np.int64], rows: NDArray[np.int64]) -> Drawings:
         """The drawings at `rows` [N] of the concatenated `blocks`."""

@@ -29,8 +29,9 @@ from numpy.typing import NDArray
 
 from deepdraw.data.external_sort import SortedDrawings, order_hash
 from deepdraw.data.shard_index import FORMATS, ShardEntry, SplitEntry, index_bytes, read_index
+from deepdraw.data.stroke_split import StrokeSplit
 from deepdraw.data.tars import Member, tar_members
-from deepdraw.drawings import Complexity, Drawings, Rasterizer
+from deepdraw.drawings import Complexity, Drawings
 from deepdraw.runtime import NO_ARRAY, open_regular, possible_folder, read_npy_header, write_bytes
 
 BLOCK = 512  # drawings in a sample
@@ -129,10 +130,8 @@ class Shards:
         return ShardSplit(self.root, self._entries[name])
 
 
-class ShardSplit:
+class ShardSplit(StrokeSplit):
     """One split of a set of shards: blocks of drawings, read in any order. Raises ValueError for a damaged shard."""
-
-    has_strokes = True
 
     def __init__(self, root: Path, entry: SplitEntry) -> None:
         self.classes = entry.classes
@@ -167,14 +166,6 @@ class ShardSplit:
     def drawings(self, blocks: Sequence[int]) -> Drawings:
         """The drawings of these blocks, in order. The results of the last two calls are cached."""
         return self._window(tuple(int(block) for block in blocks))
-
-    def read(
-        self, blocks: NDArray[np.int64], rows: NDArray[np.int64], rasterizer: Rasterizer, images: NDArray[np.uint8]
-    ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
-        """Draw those at `rows` [N] of the concatenated `blocks` into images [N, size, size]: labels and key ids."""
-        chosen = self.read_strokes(blocks, rows)
-        rasterizer(chosen, images)
-        return chosen.labels.astype(np.int64), chosen.key_ids
 
     def read_strokes(self, blocks: NDArray[np.int64], rows: NDArray[np.int64]) -> Drawings:
         """The drawings at `rows` [N] of the concatenated `blocks`."""

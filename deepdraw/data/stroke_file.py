@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,22 +32,11 @@ def open_stroke_file(path: Path) -> MemorySplit:
         if len(words) > MOST:
             raise ValueError(f"{path} holds more than {MOST:,} drawings: write shards of it (deepdraw.data.quickdraw)")
         if len(drawings) == 1024:
-            parts.append(_packed(drawings))
+            parts.append(Drawings.pack(drawings))
             drawings = []
     if not words:
         raise ValueError(f"{path} holds no drawing: choose a file that has some")
     classes, labels = np.unique(words, return_inverse=True)
-    packed = Drawings.concatenate([*parts, _packed(drawings)])
-    numbered = Drawings(
-        packed.points,
-        packed.stroke_lengths,
-        packed.stroke_counts,
-        labels.astype(np.uint16),
-        np.array(key_ids, np.uint64),
-    )
+    packed = Drawings.concatenate([*parts, Drawings.pack(drawings)])
+    numbered = replace(packed, labels=labels.astype(np.uint16), key_ids=np.array(key_ids, np.uint64))
     return MemorySplit(classes.tolist(), numbered)
-
-
-def _packed(drawings: list[list[np.ndarray]]) -> Drawings:
-    none = np.zeros(len(drawings), np.uint64)
-    return Drawings.pack(drawings, none, none)

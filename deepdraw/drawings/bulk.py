@@ -50,7 +50,7 @@ class Bulk:
         said = [NOT_SAID if sketch.recognized is None else sketch.recognized for sketch in sketches]
         told = [NOT_SAID if sketch.split is None else SPLITS.index(sketch.split) for sketch in sketches]
         return cls(
-            Drawings.pack([sketch.strokes for sketch in sketches], np.zeros(len(sketches)), key_ids),
+            Drawings.pack([sketch.strokes for sketch in sketches], key_ids=key_ids),
             np.array(said, np.int8),
             np.array([sketch.num_empty_strokes for sketch in sketches], np.int64),
             np.array(told, np.int8),

@@ -45,7 +45,7 @@ def draw_image(source: str | Path | bytes | Image | NDArray[Any], rasterizer: Ra
     Raises ValueError, naming the file, if it is missing, of another format, cut short, empty, or has too many pixels.
     """
     if isinstance(source, str | Path) and is_svg(str(source)):
-        return rasterizer(Drawings.pack([read_svg(Path(expand_home(str(source))))], [0], [0]))[0]
+        return rasterizer(Drawings.pack([read_svg(Path(expand_home(str(source))))]))[0]
     return fit_to_square(gray_image(source), rasterizer)
 
 
@@ -126,7 +126,7 @@ def fit_to_square(image: NDArray[np.uint8], rasterizer: Rasterizer) -> NDArray[n
 def trace_drawing(image: NDArray[np.uint8], key_id: int = 0) -> Drawings:
     """The one drawing in a gray image [H, W], with label 0; none where there is no ink."""
     strokes = trace(image)
-    return Drawings.pack([strokes], [0], [key_id]) if strokes else Drawings.pack([], [], [])
+    return Drawings.pack([strokes], key_ids=[key_id]) if strokes else Drawings.pack([])
 
 
 def blank(rasterizer: Rasterizer) -> NDArray[np.uint8]:

@@ -12,7 +12,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from deepdraw.drawings.compiled import compiled as _compiled
+from deepdraw.drawings.bounds import bounds
+from deepdraw.drawings.compiled import compiled
 
 LANES = 8  # pixels of a row that are computed together, as many float32 as an AVX register holds
 LEVEL = 1e-3  # the slope below which a segment's rows are not cut at its band, which would lose precision
@@ -20,7 +21,7 @@ LEVEL = 1e-3  # the slope below which a segment's rows are not cut at its band, 
 _ZERO, _HALF, _ONE, _FULL = map(np.float32, (0, 0.5, 1, 255))  # numba computes float32 with float in double precision
 
 
-@_compiled
+@compiled
 def draw_lines(
     points: NDArray[np.float32],
     stroke_lengths: NDArray[np.uint16],
@@ -38,14 +39,8 @@ def draw_lines(
     middle = _HALF * np.float32(images.shape[1] - 1)  # pixel centers have whole coordinates
     stroke, point = 0, 0
     for i in range(len(images)):
-        image, last_stroke, end = images[i], stroke + stroke_counts[i], point
-        for s in range(stroke, last_stroke):
-            end += stroke_lengths[s]
-        left = right = points[point, 0]
-        top = bottom = points[point, 1]
-        for p in range(point + 1, end):
-            left, right = min(left, points[p, 0]), max(right, points[p, 0])
-            top, bottom = min(top, points[p, 1]), max(bottom, points[p, 1])
+        image, last_stroke = images[i], stroke + stroke_counts[i]
+        _, left, right, top, bottom = bounds(points, stroke_lengths, stroke, last_stroke, point)
         scale = max(room - line_widths[i], _ZERO) / max(right - left, bottom - top, _ONE)
         x_center, y_center = (left + right) * _HALF, (top + bottom) * _HALF
         image[:] = paper
@@ -61,7 +56,7 @@ def draw_lines(
         stroke = last_stroke
 
 
-@_compiled
+@compiled
 def _draw_segment(
     image: NDArray[np.uint8],
     paper: np.uint8,

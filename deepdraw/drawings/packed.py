@@ -31,16 +31,19 @@ class Drawings:
 
     @classmethod
     def pack(
-        cls, drawings: Sequence[Sequence[ArrayLike]], labels: ArrayLike, key_ids: Sequence[int] | NDArray[np.uint64]
+        cls,
+        drawings: Sequence[Sequence[ArrayLike]],
+        labels: ArrayLike | None = None,
+        key_ids: Sequence[int] | NDArray[np.uint64] | None = None,
     ) -> Drawings:
-        """Pack drawings given as lists of strokes, each of points [n, 2]."""
+        """Pack drawings given as lists of strokes, each of points [n, 2]. Without labels or key ids these are 0."""
         strokes = [np.asarray(stroke, np.uint8) for drawing in drawings for stroke in drawing]
         return cls(
             points=np.concatenate(strokes) if strokes else np.empty((0, 2), np.uint8),
             stroke_lengths=np.array([len(stroke) for stroke in strokes], np.uint16),
             stroke_counts=np.array([len(drawing) for drawing in drawings], np.uint16),
-            labels=np.asarray(labels, np.uint16),
-            key_ids=np.asarray(key_ids, np.uint64),
+            labels=np.zeros(len(drawings), np.uint16) if labels is None else np.asarray(labels, np.uint16),
+            key_ids=np.zeros(len(drawings), np.uint64) if key_ids is None else np.asarray(key_ids, np.uint64),
         )
 
     @classmethod

@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from deepdraw.drawings.bounds import bounds
 from deepdraw.drawings.compiled import compiled
 
 SLACK = 1 + 1e-4  # by which steps are longer than the shortest that would do, so that rounding never adds a point
@@ -31,14 +32,8 @@ def resample(
     stroke, point = 0, 0
     most = sampled.shape[1]
     for i in range(len(sampled)):
-        drawing, last_stroke, end = sampled[i], stroke + stroke_counts[i], point
-        for s in range(stroke, last_stroke):
-            end += stroke_lengths[s]
-        left = right = points[point, 0]
-        top = bottom = points[point, 1]
-        for p in range(point + 1, end):
-            left, right = min(left, points[p, 0]), max(right, points[p, 0])
-            top, bottom = min(top, points[p, 1]), max(bottom, points[p, 1])
+        drawing, last_stroke = sampled[i], stroke + stroke_counts[i]
+        end, left, right, top, bottom = bounds(points, stroke_lengths, stroke, last_stroke, point)
         scale = _TWO / max(right - left, bottom - top, np.float32(1e-6))
         x_center, y_center = (left + right) * _HALF, (top + bottom) * _HALF
         total = _length(points, stroke_lengths, stroke, last_stroke, point)

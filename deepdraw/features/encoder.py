@@ -54,11 +54,8 @@ class Encoder:
     def folded(self) -> Classifier:
         """The model in its fastest form, which is printed. Features differ from the model's only by rounding."""
         model = self.model.eval()
-        if self.precision.device.type != "cpu":
+        if self.precision.device.type != "cpu" or self.sees != ("pixels",):
             print(f"encoding on {self.precision.device} in {self.precision.name}")
-            return model
-        if self.sees != ("pixels",):
-            print(f"encoding on the CPU in {self.precision.name}")
             return model
         specimen = torch.zeros(1, 3, self.rasterizer.size, self.rasterizer.size)
         with torch.autocast("cpu", enabled=False):  # bf16 is too coarse to compare the two networks

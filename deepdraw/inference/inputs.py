@@ -8,7 +8,8 @@ times, [[x, ...], [y, ...], [t, ...]]. A list of pairs could not be distinguishe
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ from deepdraw.drawings import (
     ImageCheck,
     Rasterizer,
     Sketch,
-    draw_image,
     fit_to_square,
     gray_image,
     is_stroke,
@@ -103,18 +103,16 @@ def draw(
     images = np.empty((len(drawings), rasterizer.size, rasterizer.size), np.uint8)
     strokes = {}
     for index, drawing in enumerate(drawings):
-        try:
-            if _has_strokes(drawing):
-                strokes[index] = strokes_of(drawing)
-            else:
-                images[index] = _draw_image(_check_image(drawing), rasterizer, check, f"drawing {first + index}")
-        except ValueError as error:
-            if isinstance(drawing, str | Path):
-                raise
-            raise ValueError(f"drawing {first + index}: {error}") from error
+        with _naming(drawing, first + index) as name:
+            if (found := _strokes(drawing)) is not None:
+                strokes[index] = found
+                continue
+            image = gray_image(_check_image(drawing))
+            if check:
+                check.look(image, name)
+            images[index] = fit_to_square(image, rasterizer)
     if strokes:
-        zeros = np.zeros(len(strokes), np.uint64)
-        images[list(strokes)] = rasterizer(Drawings.pack(list(strokes.values()), zeros, zeros))
+        images[list(strokes)] = rasterizer(Drawings.pack(list(strokes.values())))
     return images
 
 
@@ -125,31 +123,34 @@ def pack(drawings: Sequence[Any], first: int = 0) -> Drawings:
     """
     strokes = []
     for index, drawing in enumerate(drawings):
-        name = str(drawing) if isinstance(drawing, str | Path) else f"drawing {first + index}"
-        if name.lower().endswith((".svg", ".svgz")):
-            strokes.append(read_svg(Path(name)))
-        elif _has_strokes(drawing):
-            try:
-                strokes.append(strokes_of(drawing))
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}") from error
-        else:
+        with _naming(drawing, first + index) as name:
+            found = _strokes(drawing)
+        if found is None:
             raise ValueError(f"{name} is an image, and this network sees strokes: give strokes or SVG")
-    none = np.zeros(len(strokes), np.uint64)
-    return Drawings.pack(strokes, none, none)
+        strokes.append(found)
+    return Drawings.pack(strokes)
 
 
-def _has_strokes(drawing: Any) -> bool:
-    return isinstance(drawing, list | tuple) or (isinstance(drawing, Mapping) and {"x", "y"} <= drawing.keys())
+@contextmanager
+def _naming(drawing: Any, number: int) -> Iterator[str]:
+    """Yield the name of a drawing, and begin errors with it; those of a file name it themselves."""
+    if isinstance(drawing, str | Path):
+        yield str(drawing)
+        return
+    name = f"drawing {number}"
+    try:
+        yield name
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
-def _draw_image(source: Any, rasterizer: Rasterizer, check: ImageCheck | None, name: str) -> NDArray[np.uint8]:
-    if isinstance(source, str | Path) and is_svg(str(source)):
-        return draw_image(source, rasterizer)
-    image = gray_image(source)
-    if check:
-        check.look(image, str(source) if isinstance(source, str | Path) else name)
-    return fit_to_square(image, rasterizer)
+def _strokes(drawing: Any) -> list[NDArray[np.uint8]] | None:
+    """The strokes of a drawing, or None if it is an image, or nothing that is known."""
+    if isinstance(drawing, str | Path) and is_svg(str(drawing)):
+        return read_svg(Path(expand_home(str(drawing))))
+    if isinstance(drawing, list | tuple) or (isinstance(drawing, Mapping) and {"x", "y"} <= drawing.keys()):
+        return strokes_of(drawing)
+    return None
 
 
 def strokes_of(drawing: Any) -> list[NDArray[np.uint8]]:

@@ -137,7 +137,7 @@ def test_lines_are_compiled_where_no_cache_can_be_written(monkeypatch):
         raise RuntimeError("cannot cache function: no locator available")
 
     monkeypatch.setattr("numba.core.caching.FunctionCache.__init__", no_place)
-    assert lines._compiled(lambda x: x + 1)(1) == 2
+    assert lines.compiled(lambda x: x + 1)(1) == 2
 
 
 def test_no_drawings_give_no_images():

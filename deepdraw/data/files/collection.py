@@ -72,7 +72,7 @@ def read_collection(entries: Sequence[Entry], name: str) -> Collection:
         words=np.array([word for part in parts for word in part.words], np.str_),
         splits=np.array([split for part in parts for split in part.splits], np.str_),
         row=_numbers([part.strokes is not None for part in parts], num_drawings),
-        strokes=Drawings.concatenate(packed) if packed else Drawings.pack([], [], []),
+        strokes=Drawings.concatenate(packed) if packed else Drawings.pack([]),
         bitmap=_numbers([part.bitmaps is not None for part in parts], num_drawings),
         bitmaps=np.concatenate(bitmaps) if bitmaps else np.empty((0, 1, 1), np.uint8),
         num_broken=sum(part.num_broken for part in parts),
@@ -108,7 +108,7 @@ def _read(path: Path) -> _Part:
     if not is_svg(path.name):
         read_image(path)  # now, and not in the middle of training
         return _Part(content, [""], [""])
-    return _Part(content, [""], [""], Drawings.pack([read_svg(path)], [0], [0]))
+    return _Part(content, [""], [""], Drawings.pack([read_svg(path)]))
 
 
 def _read_many(path: Path) -> _Part:
@@ -134,8 +134,7 @@ def _read_many(path: Path) -> _Part:
         bitmaps = np.stack(images)
         content = np.array([_hash(bitmap.tobytes()) for bitmap in bitmaps], np.uint64)
         return _Part(content, words, splits, bitmaps=bitmaps, num_broken=len(broken))
-    unnamed = np.zeros(len(sketches), np.uint64)
-    packed = Drawings.pack([sketch.strokes for sketch in sketches], unnamed, unnamed)
+    packed = Drawings.pack([sketch.strokes for sketch in sketches])
     content = np.fromiter(_stroke_hashes(packed), np.uint64, len(packed))
     return _Part(content, words, splits, packed, num_broken=len(broken))
 

@@ -9,8 +9,9 @@ from hashlib import sha256
 import numpy as np
 from numpy.typing import NDArray
 
+from deepdraw.data.external_sort import order_hash
 from deepdraw.data.files.collection import NONE, Collection
-from deepdraw.drawings import Complexity, Drawings, Rasterizer, blank, mix, place_image, ranges, trace_drawing
+from deepdraw.drawings import Complexity, Drawings, Rasterizer, blank, place_image, ranges, trace_drawing
 
 BLOCK = 512  # drawings
 
@@ -30,7 +31,7 @@ class FileSplit:
         labels: NDArray[np.int64],
         key_ids: NDArray[np.uint64],
     ) -> None:
-        order = np.argsort(mix(key_ids, "order"), kind="stable")
+        order = np.argsort(order_hash(key_ids), kind="stable")
         self.classes = list(classes)
         self.labels, self.key_ids = labels[order], key_ids[order]
         self.block_sizes = np.diff(np.append(np.arange(0, len(order), BLOCK), len(order)))
