@@ -8,6 +8,7 @@ from typing import Any
 from deepdraw.config.roles import ROLES
 
 OF_STROKES = ("deepdraw.data.doodles.open_doodles", "deepdraw.data.Shards")  # sources without images
+LATER_STRENGTHS = {"split": 0.0, "reorder": 0.0, "reverse": 0.0, "speed": 0.0, "stop": 0.0, "stop_from": 0.25}
 OLD_NAMES = {
     "deepdraw.data.augment.Augment": "deepdraw.drawings.Augment",
     "deepdraw.data.augment.nothing": "deepdraw.drawings.nothing",
@@ -60,13 +61,16 @@ def add_later_options(config: dict[str, Any]) -> None:
     """Give a saved config the options that it does not have yet, at the values that mean what was done then.
 
     Images were trained on as they are; a network that was trained on strokes alone reads images as drawings. No
-    backbone saw points.
+    backbone saw points, and no augmentation changed the strokes for them.
     """
     render, data = config.get("render"), config.get("data")
     source = data.get("source") if isinstance(data, dict) else None
     if isinstance(render, dict) and isinstance(source, dict):
         render.setdefault("images", "drawing" if source.get("_target_") in OF_STROKES else "canvas")
     config.setdefault("input", {"points": 96})
+    augment = config.get("augment")
+    if isinstance(augment, dict) and augment.get("_target_") == "deepdraw.drawings.Augment":
+        config["augment"] = LATER_STRENGTHS | augment
 
 
 def _nodes(config: Any, place: list[str]) -> Iterator[dict[str, Any]]:

@@ -28,6 +28,7 @@ from deepdraw.drawings import (
     Augmentation,
     AugmentingRasterizer,
     ImageAugmentation,
+    PaceAugmentation,
     PointSampler,
     Rasterizer,
 )
@@ -83,10 +84,13 @@ class Batches(Dataset[Batch]):
         images, read, first = _empty((number, size, size), torch.uint8), [], 0
         for blocks, rows, repeat in parts:
             drawings, own = self._split.read_strokes(blocks, rows), slice(first, first + len(rows))
-            changed, line_widths = drawings, np.ones(len(drawings), np.float32)
+            changed, line_widths, paces = drawings, np.ones(len(drawings), np.float32), None
             if self._augment is not None:
-                changed, line_widths = self._augment(drawings, epoch_salt(self._seed, epoch, repeat))
-            self._points(changed, points.numpy()[own])
+                salt = epoch_salt(self._seed, epoch, repeat)
+                changed, line_widths = self._augment(drawings, salt)
+                if isinstance(self._augment, PaceAugmentation):
+                    paces = self._augment.paces(changed, salt)
+            self._points(changed, points.numpy()[own], paces)
             if self._rasterizer is not None:
                 self._rasterizer.draw(changed, line_widths, images.numpy()[own])
             read.append((drawings.labels.astype(np.int64), drawings.key_ids))

@@ -1,4 +1,12 @@
-from .augment import Augment, Augmentation, AugmentingRasterizer, ImageAugmentation, nothing, place_image
+from .augment import (
+    Augment,
+    Augmentation,
+    AugmentingRasterizer,
+    ImageAugmentation,
+    PaceAugmentation,
+    nothing,
+    place_image,
+)
 from .bulk import NOT_SAID, Bulk, read_bulk
 from .files import SUFFIXES, TABLE_SUFFIXES, Broken, Sketch, own_word, read_sketches, whole_sketches
 from .image_check import ImageCheck, warn_of_faults
@@ -36,6 +44,7 @@ __all__ = [
     "ImageAugmentation",
     "ImageCheck",
     "Images",
+    "PaceAugmentation",
     "PointSampler",
     "Polarity",
     "Rasterizer",

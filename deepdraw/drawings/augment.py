@@ -8,10 +8,13 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from deepdraw.drawings.chance import drawing_chances, stroke_chances
 from deepdraw.drawings.image_augment import shrink, warp, widen
 from deepdraw.drawings.images import blank, fit_to_square, trace_drawing
-from deepdraw.drawings.packed import Drawings, mix
+from deepdraw.drawings.packed import Drawings
+from deepdraw.drawings.point_augment import matrices, wave
 from deepdraw.drawings.raster import Rasterizer
+from deepdraw.drawings.stroke_augment import cut_strokes, drop_strokes, rearrange_strokes, stop_drawings
 
 RANGES = {
     "rotation": (0, 180),
@@ -21,6 +24,8 @@ RANGES = {
     "dropout": (0, 1),
     "jitter": (0, 0.25),
     "line_width": (1, 4),
+    **dict.fromkeys(("split", "reorder", "reverse", "stop", "stop_from"), (0, 1)),
+    "speed": (0, 0.9),
 }
 
 
@@ -48,6 +53,18 @@ class ImageAugmentation(Protocol):
         ...
 
 
+@runtime_checkable
+class PaceAugmentation(Protocol):
+    """An `Augmentation` that also changes where along a stroke its points lie."""
+
+    def paces(self, drawings: Drawings, salt: str) -> NDArray[np.float32] | None:
+        """How unevenly the pen draws each stroke of the changed drawings, float32 [S, 2]; None for evenly.
+
+        First by what share its speed rises and falls along the stroke, below 1, then where that begins, 0 to 1.
+        """
+        ...
+
+
 def nothing() -> None:
     """No augmentation: drawings are drawn as they are stored."""
 
@@ -61,8 +78,16 @@ class Augment:
     that left and right change places; dropout: probability that a small stroke is left out (the larger its
     part in the drawing, the less), though one is always kept; jitter: how far points move, root mean square,
     as a share of the drawing's longer side; line_width: a factor between 1 / line_width and line_width.
+
+    What a picture does not show, and points do: split: probability that a long stroke is cut into two that meet (the
+    smaller its part in the drawing, the less); reorder: probability that the strokes of a drawing come in another
+    order; reverse: probability that a stroke is drawn from its end; speed: by what share, at most, the pen is faster
+    and slower along a stroke, which moves the points that are taken at equal times (those at equal distances do not
+    depend on it). stop: probability that a drawing is not finished: it ends after a share of its line between
+    stop_from and 1.
+
     An image is changed by the same rotation, shear, stretch, flip and line width as strokes with its key id would be;
-    dropout and jitter need strokes. Raises ValueError for a strength out of range.
+    the others need strokes. Raises ValueError for a strength out of range.
     """
 
     rotation: float
@@ -72,6 +97,12 @@ class Augment:
     dropout: float
     jitter: float
     line_width: float
+    split: float = 0
+    reorder: float = 0
+    reverse: float = 0
+    stop: float = 0
+    stop_from: float = 0.25
+    speed: float = 0
 
     def __post_init__(self) -> None:
         for name, (low, high) in RANGES.items():
@@ -83,19 +114,48 @@ class Augment:
 
         The random numbers are a hash of `salt` and the drawing's key id. They do not depend on the batch or the rank.
         """
-        kept = _drop_strokes(drawings, self.dropout, _uniform(_stroke_seeds(drawings, f"{salt} strokes")))
-        chance = _chance(drawings.key_ids, salt)
-        points = _wave(kept, self.jitter, chance[:, 5:].reshape(-1, 2, 3))
-        matrices = np.repeat(_matrices(*self._affine(*chance[:, :4].T)), np.diff(kept.drawing_point_starts), axis=0)
-        points = np.einsum("pij,pj->pi", matrices, points)
+        kept = drop_strokes(drawings, self.dropout, stroke_chances(drawings, f"{salt} strokes"))
+        kept = self._redraw(kept, salt)
+        chance = drawing_chances(kept.key_ids, f"{salt} drawings", 11)
+        points = wave(kept, self.jitter, chance[:, 5:].reshape(-1, 2, 3))
+        maps = np.repeat(matrices(*self._affine(*chance[:, :4].T)), np.diff(kept.drawing_point_starts), axis=0)
+        points = np.einsum("pij,pj->pi", maps, points)
         moved = Drawings(points, kept.stroke_lengths, kept.stroke_counts, kept.labels, kept.key_ids)
         return moved, self.line_width ** (2 * chance[:, 4] - 1)
 
     def change_image(self, image: NDArray[np.uint8], key_id: int, salt: str) -> tuple[NDArray[np.uint8], float]:
         """The changed image, gray uint8 [H, W], and the factor on its line width."""
-        chance = _chance(np.array([key_id], np.uint64), salt)
+        chance = drawing_chances(np.array([key_id], np.uint64), f"{salt} drawings", 11)
         angle, slant, width, height = (float(one[0]) for one in self._affine(*chance[:, :4].T))
         return warp(image, angle, slant, width, height), float(self.line_width ** (2 * chance[0, 4] - 1))
+
+    def paces(self, drawings: Drawings, salt: str) -> NDArray[np.float32] | None:
+        """By what share the speed of the pen rises and falls along each stroke, and where that begins: float32 [S, 2].
+
+        drawings: as `__call__` changed them with the same salt. None where speed is 0.
+        """
+        if not self.speed:
+            return None
+        share, start = (stroke_chances(drawings, f"{salt} {what}") for what in ("speed", "start of speed"))
+        return np.stack([np.float32(self.speed) * share, start], axis=1)
+
+    def _redraw(self, drawings: Drawings, salt: str) -> Drawings:
+        """The same lines by another pen: not finished, in other strokes, in another order or direction."""
+        if not len(drawings):
+            return drawings
+        unfinished, share, reordered = drawing_chances(drawings.key_ids, f"{salt} pen", 3).T
+        if self.stop:
+            shares = np.where(unfinished < self.stop, self.stop_from + (1 - self.stop_from) * share, 1)
+            drawings = stop_drawings(drawings, shares.astype(np.float64))
+        if self.split:
+            chances = [stroke_chances(drawings, f"{salt} {what}") for what in ("split", "place of split")]
+            drawings = cut_strokes(drawings, self.split, np.stack(chances, axis=1))
+        if self.reverse or self.reorder:
+            backwards = stroke_chances(drawings, f"{salt} reverse") < self.reverse
+            chance, numbers = stroke_chances(drawings, f"{salt} order"), np.arange(len(backwards), dtype=np.float64)
+            ranks = np.where(np.repeat(reordered < self.reorder, drawings.stroke_counts), chance, numbers)
+            drawings = rearrange_strokes(drawings, backwards, ranks)
+        return drawings
 
     def _affine(
         self,
@@ -154,71 +214,3 @@ def place_image(image: NDArray[np.uint8], key_id: int, rasterizer: Rasterizer) -
     if isinstance(rasterizer, AugmentingRasterizer):
         return rasterizer.place(image, key_id)
     return fit_to_square(image, rasterizer)
-
-
-def _matrices(
-    angle: NDArray[np.float32], slant: NDArray[np.float32], width: NDArray[np.float32], height: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """The maps that stretch, then slant, then rotate: float32 [N, 2, 2]."""
-    cos, sin = np.cos(angle), np.sin(angle)
-    rows = [[cos * width, (cos * slant - sin) * height], [sin * width, (sin * slant + cos) * height]]
-    return np.array(rows, np.float32).transpose(2, 0, 1)
-
-
-def _chance(key_ids: NDArray[np.uint64], salt: str) -> NDArray[np.float32]:
-    """Eleven numbers in [0, 1) for each drawing: float32 [N, 11]."""
-    return _uniform(np.add.outer(mix(key_ids, f"{salt} drawings"), np.arange(11, dtype=np.uint64)))
-
-
-def _stroke_seeds(drawings: Drawings, salt: str) -> NDArray[np.uint64]:
-    """A seed for each stroke, by its drawing's key id and its number in that drawing: uint64 [S]."""
-    seeds = mix(drawings.key_ids, salt) - drawings.stroke_starts[:-1].astype(np.uint64)
-    numbers = np.arange(len(drawings.stroke_lengths), dtype=np.uint64)
-    return np.add(np.repeat(seeds, drawings.stroke_counts), numbers)
-
-
-def _uniform(seeds: NDArray[np.uint64]) -> NDArray[np.float32]:
-    """A number in [0, 1) for each seed."""
-    return (mix(seeds, "uniform") >> np.uint64(40)).astype(np.float32) / np.float32(1 << 24)
-
-
-def _drop_strokes(drawings: Drawings, dropout: float, chance: NDArray[np.float32]) -> Drawings:
-    """Leave out the strokes whose `chance` [S] is below `dropout` times the rest of the drawing's line.
-
-    If this would drop all strokes of a drawing, the stroke with the highest `chance` is kept.
-    """
-    if not len(drawings):
-        return drawings
-    starts, counts = drawings.stroke_starts[:-1], drawings.stroke_counts
-    steps = np.hypot(*np.diff(drawings.points.astype(np.float32), axis=0, append=np.zeros((1, 2), np.float32)).T)
-    steps[drawings.point_starts[1:] - 1] = 0
-    lengths = np.add.reduceat(steps, drawings.point_starts[:-1])
-    shares = lengths / np.repeat(np.maximum(np.add.reduceat(lengths, starts), 1), counts)
-    luckiest = np.repeat(np.maximum.reduceat(chance, starts), counts)
-    keep = (chance >= dropout * (1 - shares)) | (chance == luckiest)
-    return Drawings(
-        points=drawings.points.compress(np.repeat(keep, drawings.stroke_lengths), axis=0),
-        stroke_lengths=drawings.stroke_lengths[keep],
-        stroke_counts=np.add.reduceat(keep, starts, dtype=np.uint16),
-        labels=drawings.labels,
-        key_ids=drawings.key_ids,
-    )
-
-
-def _wave(drawings: Drawings, jitter: float, chance: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Move points along each axis by a plane wave with up to 2 periods along each side: float32 [P, 2].
-
-    chance: [N, 2, 3], which gives each axis of each drawing its wave vector and phase. Neighboring points move
-    alike, so strokes that meet still meet. It is a smooth form of the elastic distortions of Simard et al. (2003).
-    """
-    points = drawings.points.astype(np.float32)
-    if not len(drawings):
-        return points
-    starts = drawings.drawing_point_starts
-    sides = np.maximum.reduceat(points, starts[:-1]) - np.minimum.reduceat(points, starts[:-1])
-    side = np.maximum(sides.max(axis=1), 1)
-    lengths = np.diff(starts)
-    vectors = np.repeat((4 * chance[:, :, :2] - 2) / side[:, None, None], lengths, axis=0)
-    periods = np.einsum("pij,pj->pi", vectors, points) + np.repeat(chance[:, :, 2], lengths, axis=0)
-    amplitude = np.repeat(np.float32(jitter * np.sqrt(2)) * side, lengths)[:, None]
-    return points + amplitude * np.sin(2 * np.pi * periods)

@@ -1,6 +1,8 @@
-"""The box around a drawing, for compiled functions over packed drawings."""
+"""The box around a drawing and the length of its line, for compiled functions over packed drawings."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,3 +24,17 @@ def bounds(
         left, right = min(left, points[p, 0]), max(right, points[p, 0])
         top, bottom = min(top, points[p, 1]), max(bottom, points[p, 1])
     return end, left, right, top, bottom
+
+
+@compiled
+def line_length(
+    points: NDArray[np.float32], stroke_lengths: NDArray[np.uint16], first_stroke: int, last_stroke: int, point: int
+) -> np.float32:
+    """The length of these strokes, whose points begin at number `point`, in the unit of the points."""
+    total = np.float32(0)
+    for s in range(first_stroke, last_stroke):
+        for p in range(point + 1, point + stroke_lengths[s]):
+            dx, dy = points[p, 0] - points[p - 1, 0], points[p, 1] - points[p - 1, 1]
+            total += math.sqrt(dx * dx + dy * dy)
+        point += stroke_lengths[s]
+    return total

@@ -9,6 +9,7 @@ from deepdraw.drawings.packed import Drawings
 
 POINT_NUMBERS = ("x", "y", "is_start", "dx", "dy", "is_point", "order", "stroke")
 MOST_POINTS = 4096
+EVEN = np.empty((0, 2), np.float32)  # paces of a pen that is equally fast everywhere
 
 
 class PointSampler:
@@ -25,14 +26,20 @@ class PointSampler:
             raise ValueError(f"input.points={points} must lie between 8 and {MOST_POINTS}")
         self.points = points
 
-    def __call__(self, drawings: Drawings, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
-        """The points of every drawing: float32 [N, points, 8], written into `out` if it is given."""
+    def __call__(
+        self, drawings: Drawings, out: NDArray[np.float32] | None = None, paces: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """The points of every drawing: float32 [N, points, 8], written into `out` if it is given.
+
+        With `paces`, float32 [S, 2], the points of a stroke lie where a pen of uneven speed is at equal times (see
+        `PaceAugmentation`).
+        """
         from deepdraw.drawings.resampling import resample  # imports numba, which is slow
 
         if out is None:
             out = np.empty((len(drawings), self.points, len(POINT_NUMBERS)), np.float32)
         points = np.ascontiguousarray(drawings.points, np.float32)
-        resample(points, drawings.stroke_lengths, drawings.stroke_counts, out)
+        resample(points, drawings.stroke_lengths, drawings.stroke_counts, EVEN if paces is None else paces, out)
         return out
 
 
