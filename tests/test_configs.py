@@ -9,6 +9,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_class, instantiate
 from omegaconf import OmegaConf
 
+from deepdraw.config import make
 from deepdraw.models.backbones.timm import TimmBackbone
 from deepdraw.models.classifier import Classifier
 
@@ -27,6 +28,7 @@ NEEDED = {
     ("freeze", "blocks"): ["freeze.blocks=[0,1]"],
     ("freeze", "first12"): ["backbone=dinov2_small"],
     ("freeze", "lora"): ["backbone=dinov2_small"],
+    ("head", "weighed"): ["backbone=fused"],
     ("data", "tars"): ["data.root=tars"],
     ("data", "folder"): ["data.root=drawings"],
     ("data", "csv"): ["data.file=labels.csv"],
@@ -71,7 +73,8 @@ def test_every_part_of_a_model_builds(group, option):
     get_class(cfg.backbone._target_)  # torch 2.6 cannot be imported further under the device meta
     with torch.device("meta"):
         backbone = instantiate(cfg.backbone)
-        head = instantiate(cfg.head, num_features=backbone.num_features, num_classes=5)
+        sizes = {"num_features": backbone.num_features, "feature_widths": backbone.feature_widths}
+        head = make(cfg.head, "head", **sizes, num_classes=5)
         frozen = instantiate(cfg.freeze, backbone.layer_groups())
     assert backbone.image_size == (cfg.render.size if "pixels" in backbone.sees else 0)
     assert sum(p.numel() for p in head.parameters()) > 0

@@ -8,7 +8,8 @@ from typing import Any, Literal
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
-from deepdraw.config.values import check_arguments, check_node, check_value
+from deepdraw.config.roles import role_of
+from deepdraw.config.values import check_arguments, check_node, check_value, taken
 
 ABSENT = object()
 DATA_TYPES: dict[str, Any] = {"data.batch_size": int, "data.num_workers": int | Literal["auto"]}
@@ -56,11 +57,16 @@ def check_evaluation(config: DictConfig, groups: Mapping[str, Callable[..., Any]
 def make(config: DictConfig, key: str, *positional: Any, **named: Any) -> Any:
     """The object that the config of `key` names. These arguments are passed to it besides the config's own.
 
+    Those that the role of the key only offers are passed where the class takes them.
+
     Raises ValueError, in one line, if the class cannot be imported, does not take an option, or refuses its value.
     """
-    from hydra.utils import instantiate
+    from hydra.utils import get_object, instantiate
 
     check_node(key, OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
+    if (role := role_of(key)) is not None and role.offered:
+        refused = {*role.offered} - {*taken(get_object(config._target_), role.offered)}
+        named = {name: value for name, value in named.items() if name not in refused}
     try:
         return instantiate(config, *positional, **named)
     except InstantiationException as error:

@@ -27,6 +27,7 @@ class Role:
     method: the method that such a class must have, if no base class is required.
     positional: how many arguments deepdraw itself passes by position (if `_partial_` may stand there: when it is true).
     named: the arguments that deepdraw itself passes by name.
+    offered: those that it passes by name to whatever takes them.
     """
 
     targets: tuple[str, ...]
@@ -35,6 +36,7 @@ class Role:
     method: str | None = None
     positional: int = 0
     named: tuple[str, ...] = ()
+    offered: tuple[str, ...] = ()
 
     @property
     def built(self) -> bool:
@@ -74,9 +76,11 @@ ROLES = {
             "deepdraw.models.MLP",
             "deepdraw.models.Cosine",
             "deepdraw.models.Text",
+            "deepdraw.models.Weighed",
         ),
         base="torch.nn.Module",
         named=("num_features", "num_classes"),
+        offered=("feature_widths",),
     ),
     "data.source": Role(
         (

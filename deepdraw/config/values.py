@@ -53,7 +53,7 @@ def check_node(key: str, node: Any) -> None:
     if partial and role is not None and "_partial_" not in role.keys:
         raise ValueError(f"{key}._partial_=true would build nothing: leave it out")
     call = _found(key, target)
-    positional, named = (role.positional, role.named) if role is not None else (0, ())
+    positional, named = (role.positional, (*role.named, *taken(call, role.offered))) if role is not None else (0, ())
     if role is not None and "_partial_" in role.keys and not partial:
         positional = 0  # it is called at once, with its options only
     options = {name: value for name, value in node.items() if name not in HYDRA_KEYS}
@@ -102,6 +102,15 @@ def check_arguments(
     for name in () if partial else free:
         if taken[name].default is kinds.empty and name not in options:
             raise ValueError(f"{key}.{name} is missing: give {key}.{name}=...")
+
+
+def taken(call: Callable[..., Any], names: Sequence[str]) -> list[str]:
+    """Those of the names that `call` has parameters of."""
+    try:
+        parameters = inspect.signature(call).parameters
+    except (ValueError, TypeError):  # a function written in C may have no signature
+        return []
+    return [name for name in names if name in parameters]
 
 
 def describe_type(kind: Any) -> str:

@@ -1,5 +1,5 @@
 from .classifier import Classifier, are_features
-from .heads import MLP, Cosine, Linear, Text, cosine_logits
+from .heads import MLP, Cosine, Linear, Text, Weighed, cosine_logits
 from .interpolation import check_alphas, interpolate, pretrained_weights
 from .plan import ModelPlan
 from .prompts import text_classifier
@@ -11,6 +11,7 @@ __all__ = [
     "Linear",
     "ModelPlan",
     "Text",
+    "Weighed",
     "are_features",
     "check_alphas",
     "cosine_logits",

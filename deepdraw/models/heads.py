@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from math import log
+from math import inf, log
 
 import torch
 from torch import Tensor, nn
@@ -53,6 +53,61 @@ class MLP(nn.Sequential):
             layers += [nn.Linear(width_in, width_out), norms[norm](width_out)]
             layers += [activations[activation](), nn.Dropout(dropout)]
         super().__init__(*layers, nn.Linear(hidden[-1], num_classes))
+
+
+class Weighed(nn.Module):
+    """A linear classifier for each part of a backbone, and a small network that weighs their logits for each drawing.
+
+    Features [B, num_features] to logits [B, num_classes]; in training to [B, 1 + P, num_classes] for P parts: first the
+    weighed logits, then those of each part, which have a loss of their own (as in SketchMLP, each with 0.8).
+
+    The small network reads the probabilities that the parts give the classes. Its weights of a drawing sum to P and
+    start at 1 each, where the weighed logits are those of one linear layer over all features.
+
+    Args:
+        feature_widths: the number of features of each part, in their order.
+        hidden: width of the hidden layer of the network that weighs.
+        dropout: share of features dropped in training before each classifier, in [0, 1).
+        part_loss: how much the loss of each part counts beside that of the weighed logits.
+
+    Raises:
+        ValueError: a backbone of one part, or an impossible option.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        num_classes: int,
+        feature_widths: Sequence[int],
+        hidden: int = 64,
+        dropout: float = 0.0,
+        part_loss: float = 0.8,
+    ) -> None:
+        super().__init__()
+        num_parts = len(feature_widths)
+        if num_parts < 2:
+            raise ValueError("head=weighed weighs the halves of a backbone, and this one has none: use head=linear")
+        if hidden < 1 or not 0 <= dropout < 1 or not 0 <= part_loss < inf:
+            raise ValueError(
+                f"head.hidden={hidden} must be at least 1, head.dropout={dropout} lie in [0, 1), "
+                f"and head.part_loss={part_loss} be at least 0"
+            )
+        self.feature_widths = tuple(feature_widths)
+        self.loss_weights = (1.0, *[part_loss] * num_parts)
+        self.dropout = nn.Dropout(dropout)
+        self.classifiers = nn.ModuleList(nn.Linear(width, num_classes) for width in feature_widths)
+        last = nn.Linear(hidden, num_parts)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.weigh = nn.Sequential(nn.Linear(num_parts * num_classes, hidden), nn.GELU(), last)
+
+    def forward(self, features: Tensor) -> Tensor:
+        parts = self.dropout(features).split(self.feature_widths, dim=1)
+        logits = torch.stack([classify(part) for classify, part in zip(self.classifiers, parts, strict=True)], dim=1)
+        probabilities = logits.detach().softmax(dim=2)  # detached, so that it only learns whom to believe
+        weights = len(parts) * self.weigh(probabilities.flatten(1)).softmax(dim=1)
+        weighed = (weights[:, :, None] * logits).sum(dim=1)
+        return torch.cat([weighed[:, None], logits], dim=1) if self.training else weighed
 
 
 class Cosine(nn.Module):

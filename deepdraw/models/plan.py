@@ -37,5 +37,6 @@ class ModelPlan:
 
     def build(self, num_classes: int) -> Classifier:
         """Build the classifier with random weights."""
-        sizes: dict[str, Any] = {"num_features": self.backbone.num_features, "num_classes": num_classes}
-        return Classifier(self.backbone, make(self.head, "head", **sizes))
+        backbone = self.backbone
+        sizes: dict[str, Any] = {"num_features": backbone.num_features, "num_classes": num_classes}
+        return Classifier(backbone, make(self.head, "head", **sizes, feature_widths=backbone.feature_widths))

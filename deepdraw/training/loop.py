@@ -6,11 +6,12 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
 
@@ -103,11 +104,11 @@ def train_step(
         state.network.require_backward_grad_sync = number == recipe.grad_accum  # the same as no_sync()
         with precision.autocast():
             logits = state.network(inputs)
-            loss = cross_entropy(logits, targets, class_weights, label_smoothing=recipe.label_smoothing)
+            logits, loss, shown = losses(logits, targets, recipe, class_weights, state.model.head)
         state.scaler.scale(loss / recipe.grad_accum).backward()
         labels = targets if targets.ndim == 1 else targets.argmax(dim=1)
         hits = (logits.argmax(dim=1) == labels).sum()
-        state.recent += torch.stack([loss.detach() * len(logits), hits, hits.new_tensor(len(logits))])
+        state.recent += torch.stack([shown * len(logits), hits, hits.new_tensor(len(logits))])
     if recipe.clip_grad is not None:
         state.scaler.unscale_(state.optimizer)
         clip_grad_norm_(state.model.parameters(), recipe.clip_grad)
@@ -119,6 +120,23 @@ def train_step(
     state.schedule.step()
     state.step += 1
     state.step_in_epoch += 1
+
+
+def losses(
+    logits: Tensor, targets: Tensor, recipe: Recipe, class_weights: Tensor | None, head: nn.Module
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The logits that count [B, C], the loss to be minimized, and the loss that is shown, which has no gradient.
+
+    logits: [B, C], or of a head that has several losses [B, L, C], those that count first. The loss is then the sum of
+    the L losses, each times its weight in `head.loss_weights`; shown is the first, as for heads of one loss.
+    """
+    options: dict[str, Any] = {"weight": class_weights, "label_smoothing": recipe.label_smoothing}
+    if logits.ndim == 2:
+        loss = cross_entropy(logits, targets, **options)
+        return logits, loss, loss.detach()
+    each = torch.stack([cross_entropy(part, targets, **options) for part in logits.unbind(1)])
+    loss = (each * each.new_tensor(head.loss_weights)).sum()
+    return logits[:, 0], loss, torch.where(loss.isfinite(), each[0], loss).detach()
 
 
 def balanced_weights(labels: NDArray[np.int64], num_classes: int) -> Tensor:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
+from types import SimpleNamespace
 
 import pytest
 import torch
 from omegaconf import open_dict
+from torch.nn.functional import cross_entropy
 
 import deepdraw
 from deepdraw.config import compose_config
 from deepdraw.inference import rebuild
-from deepdraw.models import Classifier, Linear, ModelPlan
+from deepdraw.models import Classifier, Linear, ModelPlan, Weighed
 from deepdraw.models.backbones import Backbone, FusedBackbone, LayerGroup, StrokesBackbone, TimmBackbone
 from deepdraw.models.freezing import first, freeze
 from deepdraw.training import Muon, build_optimizer, load_checkpoint
 from deepdraw.training.checkpoint import save_checkpoint
+from deepdraw.training.loop import losses
 
 STROKES = ["backbone=strokes", "backbone.widths=[8,16]", "backbone.depths=[1,1]", "input.points=32"]
 FUSED = ["backbone=fused", "backbone@backbone.pixels=timm", "backbone.pixels.name=resnet10t", "input.points=32"]
@@ -111,6 +115,68 @@ def test_the_strokes_beside_pretrained_pixels_have_the_rate_of_the_head():
     assert rate_of.keys() == set(model.parameters())
 
 
+WEIGHED = ["head=weighed", "head.hidden=8"]
+
+
+def weighed(backbone: Backbone, num_classes: int = 3, **options) -> Weighed:
+    return Weighed(backbone.num_features, num_classes, backbone.feature_widths, **options)
+
+
+def test_weighed_logits_start_as_the_sum_of_those_of_both_halves():
+    fused = FusedBackbone(pixels(), small())
+    head, features = weighed(fused).eval(), torch.randn(4, fused.num_features)
+    images, points = features.split(fused.feature_widths, dim=1)
+    torch.testing.assert_close(head(features), head.classifiers[0](images) + head.classifiers[1](points))
+
+
+def test_each_drawing_weighs_the_halves_for_itself():
+    fused = FusedBackbone(pixels(), small())
+    head, features = weighed(fused), torch.randn(4, fused.num_features)
+    torch.nn.init.normal_(head.weigh[-1].weight)
+    logits, first_half, second_half = head.train()(features).unbind(1)
+    weight = (logits - 2 * second_half) / (first_half - second_half)  # a first + (2 - a) second = logits
+    torch.testing.assert_close(weight, weight[:, :1].expand_as(weight), rtol=1e-3, atol=1e-3)
+    assert (weight > 0).all() and (weight < 2).all() and weight[:, 0].std() > 0.01
+    torch.testing.assert_close(head.eval()(features), logits)
+
+
+def test_the_loss_is_that_of_the_weighed_logits_and_of_each_half_times_its_weight():
+    fused = FusedBackbone(pixels(), small())
+    head, features, labels = weighed(fused, part_loss=0.5).train(), torch.randn(4, 48), torch.tensor([0, 2, 1, 1])
+    every, recipe = head(features[:, : fused.num_features]), SimpleNamespace(label_smoothing=0.1)
+    class_weights = torch.tensor([1.0, 2.0, 0.5])
+    one, *halves = (cross_entropy(every[:, k], labels, class_weights, label_smoothing=0.1) for k in range(3))
+    logits, loss, shown = losses(every, labels, recipe, class_weights, head)
+    assert torch.equal(logits, every[:, 0]) and torch.equal(shown, one)
+    torch.testing.assert_close(loss, one + 0.5 * sum(halves))
+    probabilities = torch.eye(3)[labels]
+    torch.testing.assert_close(
+        losses(every, probabilities, recipe, class_weights, head)[1], loss * class_weights[labels].mean()
+    )
+
+
+def test_a_half_whose_loss_is_not_finite_shows_in_the_loss_that_is_watched():
+    fused = FusedBackbone(pixels(), small())
+    every = weighed(fused).train()(torch.randn(2, fused.num_features)).detach()
+    every[:, 2] = torch.nan
+    recipe = SimpleNamespace(label_smoothing=0.0)
+    assert losses(every, torch.tensor([0, 1]), recipe, None, weighed(fused))[2].isnan()
+
+
+@pytest.mark.parametrize(
+    "overrides, message",
+    [
+        (["head=weighed"], "head=weighed weighs the halves of a backbone, and this one has none: use head=linear"),
+        ([*FUSED, "head=weighed", "head.hidden=0"], "head.hidden=0 must be at least 1"),
+        ([*FUSED, "head=weighed", "head.part_loss=-1"], "head.part_loss=-1"),
+        ([*FUSED, "head=weighed", "+head.feature_widths=[1,2]"], "head.feature_widths is set by deepdraw itself"),
+    ],
+)
+def test_an_impossible_weighed_head_is_refused(overrides, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        ModelPlan.of(compose_config("train", overrides))
+
+
 class Mean(Backbone):
     """A user's own backbone for pixels."""
 
@@ -129,9 +195,11 @@ def test_strokes_are_fused_with_a_backbone_from_outside():
         config.backbone.pixels = {"_target_": f"{__name__}.Mean"}
     model = ModelPlan.of(config).build(num_classes=3)
     assert model(inputs()).shape == (4, 3)
+    config.head = compose_config("train", [*FUSED, *WEIGHED]).head
+    assert ModelPlan.of(config).build(num_classes=3).train()(inputs()).shape == (4, 3, 3)
 
 
-@pytest.mark.parametrize("overrides", [STROKES, FUSED], ids=["strokes", "fused"])
+@pytest.mark.parametrize("overrides", [STROKES, FUSED, [*FUSED, *WEIGHED]], ids=["strokes", "fused", "weighed"])
 def test_a_run_is_trained_resumed_evaluated_and_used_as_any_other(overrides, train, interrupted, evaluate, tmp_path):
     overrides = [*overrides, "augment=sketch", "optimizer.lr=1e-2", "train.epochs=4", "train.checkpoint_every=3"]
     alone = train(*overrides, run_dir=tmp_path / "alone")
@@ -158,8 +226,10 @@ def test_a_run_is_trained_resumed_evaluated_and_used_as_any_other(overrides, tra
 
 
 @pytest.mark.parametrize("overrides", [STROKES, FUSED], ids=["strokes", "fused"])
-@pytest.mark.parametrize("head", ["linear", "grid", "logistic"])
+@pytest.mark.parametrize("head", ["linear", "grid", "logistic", "weighed"])
 def test_a_frozen_backbone_encodes_once_whatever_it_sees(overrides, head, train, evaluate, tmp_path, capsys):
+    if head == "weighed" and overrides is STROKES:
+        pytest.skip("there are no halves to weigh")
     run = train(*overrides, "freeze=all", f"head={head}", "train.epochs=2", run_dir=tmp_path / "run")
     assert "it encodes the drawings once" in capsys.readouterr().out
     evaluate(run / "checkpoints/best.pt", f"features.dir={tmp_path / 'features'}")

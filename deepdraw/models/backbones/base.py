@@ -107,6 +107,11 @@ class Backbone(nn.Module, ABC):
         raise ValueError(f"{self.name} cannot checkpoint: use train.activation_checkpointing=false")
 
     @property
+    def feature_widths(self) -> tuple[int, ...]:
+        """How many of the features come from each part of the backbone, in their order; their sum is `num_features`."""
+        return (self.num_features,)
+
+    @property
     def num_blocks(self) -> int:
         return len(self.layer_groups()) - 2
 

@@ -38,6 +38,10 @@ class FusedBackbone(Backbone):
         images, points = inputs
         return torch.cat([self.pixels(images), self.strokes(points)], dim=1)
 
+    @property
+    def feature_widths(self) -> tuple[int, ...]:
+        return self.pixels.num_features, self.strokes.num_features
+
     def load_pretrained(self) -> None:
         self.pixels.load_pretrained()
         self.strokes.load_pretrained()
