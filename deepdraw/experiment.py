@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,17 @@ from deepdraw.models import ModelPlan
 from deepdraw.models.freezing import freeze, print_layers, will_train
 from deepdraw.models.layers import synchronize_batch_norms
 from deepdraw.report import print_table, write_training
-from deepdraw.runtime import Precision, Ranks, describe_run, find_device, keep_freed_memory, open_run, sole_writer
+from deepdraw.runtime import (
+    Precision,
+    Ranks,
+    choose_threads,
+    describe_run,
+    find_device,
+    keep_freed_memory,
+    open_run,
+    shown,
+    sole_writer,
+)
 from deepdraw.training import Checkpoints, Fitter, Recipe, State, Training, average, balanced_weights, encodes_once
 from deepdraw.training_data import TrainingData
 
@@ -81,6 +92,8 @@ class Experiment:
             raise ValueError("train.class_weights=balanced and data.sampler=balanced weigh classes twice: choose one")
         self.fitter: Fitter = make(config.fit, "fit", _convert_="all")
         self.device = find_device(config.device)
+        print(f"run directory: {shown(directory)}")
+        print(f"device: {self.device}, {choose_threads()}")
         self.precision: Precision = make(config.precision, "precision", device=self.device)
         torch.manual_seed(config.seed)
 
@@ -143,7 +156,8 @@ class Experiment:
         state, recipe = self.state, self.recipe
         progress = {"ranks": self.ranks.size, "steps": state.step} | state.speed | state.best
         summary = describe_run(self.config, self.model) | progress | self.metrics
-        drawings = sample(
+        drawings = partial(
+            sample,
             state.eval_model,
             self._drawn_test,
             self.precision,

@@ -32,7 +32,7 @@ from deepdraw.drawings import (
     PointSampler,
     Rasterizer,
 )
-from deepdraw.runtime import signals_held
+from deepdraw.runtime import num_cores, signals_held
 
 Parts = list[tuple[NDArray[np.int64], NDArray[np.int64], int]]  # blocks, rows of them, how often they were taken before
 Read = tuple[Inputs, NDArray[np.int64], NDArray[np.uint64]]  # inputs, labels and key ids of a batch
@@ -235,9 +235,8 @@ def _copied_ahead(batches: Iterator[Batch], device: torch.device) -> Iterator[Ba
 
 def _free_cores() -> int:
     """The number of cores that this process may use, minus one for itself: at least 1, at most 8."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     ranks = int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # torchrun's ranks share the cores; SLURM assigns cores itself
-    return max(1, min(8, cores // ranks - 1))
+    return max(1, min(8, num_cores() // ranks - 1))
 
 
 def _prepare_worker(worker: int) -> None:

@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 
 from deepdraw.doctor import Finding, first_line
+from deepdraw.runtime import num_cores
 
 GB = 1e9
 
@@ -78,7 +79,7 @@ def check_disk(name: str) -> Finding:
 
 def check_cores(name: str) -> Finding:
     """Cores that this process may use, and memory."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = num_cores()
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GB
     text = f"{cores} cores, {memory:.0f} GB of memory"
     if cores < 2 or memory < 4:

@@ -1,4 +1,5 @@
 from .data import plot_data, print_classes
+from .style import new_figure, own_style
 from .tables import NO_DESCRIPTIONS, Described, Line, lines, print_table, title
 from .write import write_evaluation, write_session, write_training
 
@@ -7,6 +8,8 @@ __all__ = [
     "Described",
     "Line",
     "lines",
+    "new_figure",
+    "own_style",
     "plot_data",
     "print_classes",
     "print_table",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepdraw.report.style import BLUE, INK, VERMILION, WIDE, finished, new_figure, percent, style_axes
+from deepdraw.report.style import BLUE, INK, VERMILION, WIDE, finished, new_figure, own_style, percent, style_axes
 from deepdraw.runtime import LARGEST, read_text
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ MOST_STEPS = 2**53
 _CROWDED = 60  # points on a curve
 
 
+@own_style()
 def plot_curves(metrics_csv: Path, out: Path) -> None:
     """Draw loss, top-1 and learning rates over optimizer steps from a run's `metrics.csv` into the PNG `out`.
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepdraw.report.sheets import Tile, sheet
-from deepdraw.report.style import INK
+from deepdraw.report.style import INK, may_fail
 from deepdraw.runtime import cell
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ def plot_data(splits: Mapping[str, Split], draw: Draw, augmented: bool, out: Pat
         names = [splits[name].classes[label] for label in splits[name].labels[chosen]]
         tiles_of[headings[name]] = [Tile(image, INK, of) for image, of in zip(draw(name, chosen), names, strict=True)]
     about = "Drawings of all classes as the network gets them in its first epoch, then some that it is validated on."
-    sheet(tiles_of, _COLUMNS, about).save(out)
+    with may_fail(out):
+        sheet(tiles_of, _COLUMNS, about).save(out)
 
 
 def _of_all_classes(labels: NDArray[np.int64], number: int) -> NDArray[np.int64]:

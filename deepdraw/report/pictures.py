@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepdraw.report import charts, confusion, sheets
 from deepdraw.report.feature_map import feature_map
 from deepdraw.report.sheets import Draw
-from deepdraw.report.style import Picture
+from deepdraw.report.style import Picture, may_fail, own_style
 
 if TYPE_CHECKING:
     from deepdraw.evaluation import Evaluation
@@ -38,25 +39,29 @@ def write_pictures(evaluation: Evaluation, draw: Draw, folder: Path) -> dict[str
     for name in ORDER:
         (folder / f"{name}.png").unlink(missing_ok=True)
     paths = {}
-    for name, picture in _pictures(evaluation, draw):
-        if picture is not None:
+    for name, drawn in _pictures(evaluation, draw):
+        with may_fail(folder / f"{name}.png"), own_style():
+            picture = drawn()
+            if picture is None:
+                continue
             paths[name] = folder / f"{name}.png"
             replace(picture, description=f"{picture.description} Protocol: {evaluation.protocol}.").save(paths[name])
     return paths
 
 
-def _pictures(evaluation: Evaluation, draw: Draw) -> Iterator[tuple[str, Picture | None]]:
+def _pictures(evaluation: Evaluation, draw: Draw) -> Iterator[tuple[str, Callable[[], Picture | None]]]:
+    """The name of each picture and what draws it; None where there is nothing to show."""
     predictions, metrics, classes = evaluation.predictions, evaluation.metrics, evaluation.predictions.classes
     if evaluation.stacking is not None:
-        yield "stacking", charts.stacking(evaluation.stacking)
-    yield "classes", confusion.class_accuracies(evaluation.confusion, classes)
+        yield "stacking", partial(charts.stacking, evaluation.stacking)
+    yield "classes", partial(confusion.class_accuracies, evaluation.confusion, classes)
     if evaluation.reliability is not None:
-        yield "reliability", charts.reliability(evaluation.reliability, metrics)
-    yield "risk_coverage", charts.risk_coverage(predictions)
-    yield "worst_pairs", confusion.worst_pairs(evaluation.confusion, classes)
-    yield "complexity", charts.complexity(metrics)
-    yield "confusion", confusion.matrix(evaluation.confusion, classes)
-    yield "mistakes", sheets.mistakes(predictions, draw)
+        yield "reliability", partial(charts.reliability, evaluation.reliability, metrics)
+    yield "risk_coverage", partial(charts.risk_coverage, predictions)
+    yield "worst_pairs", partial(confusion.worst_pairs, evaluation.confusion, classes)
+    yield "complexity", partial(charts.complexity, metrics)
+    yield "confusion", partial(confusion.matrix, evaluation.confusion, classes)
+    yield "mistakes", partial(sheets.mistakes, predictions, draw)
     if evaluation.prototypes is not None:
-        yield "feature_map", feature_map(evaluation.prototypes, predictions, draw)
-    yield "typical", sheets.typical(predictions, draw)
+        yield "feature_map", partial(feature_map, evaluation.prototypes, predictions, draw)
+    yield "typical", partial(sheets.typical, predictions, draw)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deepdraw.report.style import BLUE, DPI, FAINT, INK, VERMILION, WIDE, Picture
+from deepdraw.report.style import BLUE, DPI, FAINT, INK, VERMILION, WIDE, Picture, import_matplotlib
 from deepdraw.runtime import shown
 
 if TYPE_CHECKING:
@@ -190,10 +190,11 @@ def _write(pen: ImageDraw, middle: int, top: int, text: str, color: str, width: 
 
 @cache
 def _font(size: int, bold: bool = False) -> FreeTypeFont:
-    from matplotlib import get_data_path
     from PIL import ImageFont
 
-    return ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans{'-Bold' if bold else ''}.ttf", size)
+    return ImageFont.truetype(
+        f"{import_matplotlib().get_data_path()}/fonts/ttf/DejaVuSans{'-Bold' if bold else ''}.ttf", size
+    )
 
 
 def _prediction_tile(image: NDArray[np.uint8], prediction: str, truth: str, confidence: float) -> Tile:

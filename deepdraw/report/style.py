@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from deepdraw.runtime import shown, whole_file
 
@@ -41,6 +44,40 @@ class Picture:
         few = self.image.convert("RGB").quantize(_NUM_COLORS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
         with whole_file(path) as file:
             few.save(file, format="PNG", pnginfo=text, dpi=(DPI, DPI))
+
+
+@contextmanager
+def own_style() -> Iterator[None]:
+    """Draw as matplotlib does without any setting: not in the style of the user's matplotlibrc or notebook."""
+    matplotlib = import_matplotlib()
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        yield
+
+
+def import_matplotlib() -> Any:
+    """The module matplotlib. A notebook's MPLBACKEND, which need not exist in this process, does not end its import."""
+    backend = os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+    return matplotlib
+
+
+@contextmanager
+def may_fail(name: object) -> Iterator[None]:
+    """Draw a picture of this name. If it cannot be drawn, a line says so and the results are written all the same.
+
+    Errors of the disk and of memory go on: they would end the results, too.
+    """
+    try:
+        yield
+    except Exception as error:  # whatever a drawing library raises
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) is not None:
+            raise
+        print(f"warning: {shown(name)} could not be drawn ({type(error).__name__}: {shown(error, 200)})")
 
 
 def new_figure(width: float, height: float) -> Figure:

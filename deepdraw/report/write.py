@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from deepdraw.report import curves, sheets
 from deepdraw.report.page import write_report
 from deepdraw.report.pictures import write_pictures
 from deepdraw.report.sheets import Draw
+from deepdraw.report.style import may_fail
 from deepdraw.report.tables import print_comparison, print_table
 from deepdraw.runtime import results_writer, write_json
 
@@ -32,26 +33,26 @@ def write_training(
     run: Path,
     summary: Mapping[str, Any],
     predictions: Predictions,
-    drawings: tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.float32]],
+    drawings: Callable[[], tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.float32]]],
     metrics_csv: Path | None,
 ) -> dict[str, Path]:
     """Write `summary.json`, the predictions on the test split, `plots/` and `report.html` into `run`.
 
-    drawings: images uint8 [N, S, S], labels [N] and logits [N, C], to be looked at; metrics_csv: the
-    source of the training curves; None for no curves. Returns the pictures' paths.
+    drawings: computes images uint8 [N, S, S], labels [N] and logits [N, C], to be looked at; metrics_csv: the source of
+    the training curves; None for no curves. Returns the paths of the pictures, of which any that cannot be drawn is
+    left out.
     """
-    pictures = {"plots/drawings": run / "plots/drawings.png"}
+    paths = {f"plots/{name}": run / f"plots/{name}.png" for name in ("drawings", "curves", "data")}
     with results_writer(run):
         write_json(run / "summary.json", summary)
         predictions.save(run / "evaluations/test.predictions.npz")
-        sheets.plot_sheet(*drawings, predictions.classes, pictures["plots/drawings"])
+        with may_fail(paths["plots/drawings"]):
+            sheets.plot_sheet(*drawings(), predictions.classes, paths["plots/drawings"])
         if metrics_csv is not None:
-            pictures["plots/curves"] = run / "plots/curves.png"
-            curves.plot_curves(metrics_csv, pictures["plots/curves"])
-        if (run / "plots/data.png").is_file():  # written before the first step
-            pictures["plots/data"] = run / "plots/data.png"
+            with may_fail(paths["plots/curves"]):
+                curves.plot_curves(metrics_csv, paths["plots/curves"])
         print(f"report: {write_report(run)}")
-    return pictures
+    return {name: path for name, path in paths.items() if path.is_file()}  # data.png is from before the first step
 
 
 def write_session(session: Session, versions: Mapping[float | None, Evaluation]) -> dict[str, float]:

@@ -1,4 +1,5 @@
 from .code import COMMIT, PACKAGE, git_commit, scripts_folder
+from .cores import choose_threads, num_cores
 from .display import cell, csv_cell, csv_heading, shown
 from .failures import failure_line, keeps_tracebacks
 from .files import (
@@ -91,6 +92,7 @@ __all__ = [
     "check_seal",
     "check_writable",
     "choose_directory",
+    "choose_threads",
     "copy_file",
     "create_file",
     "create_whole",
@@ -119,6 +121,7 @@ __all__ = [
     "name_grown",
     "nearest_names",
     "normal_name",
+    "num_cores",
     "one_line_end",
     "one_line_errors",
     "one_line_values",

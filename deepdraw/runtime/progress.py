@@ -14,6 +14,8 @@ from deepdraw.runtime.display import cell, shown
 
 LINE_EVERY = 10.0  # seconds between lines if the output is no terminal
 WARM_UP_STEPS = 3  # the first steps compile, allocate and start workers, so they are not measured
+WIDTHS = 8, 24  # characters of the bar: the least, which every terminal shows, and the most
+TIME_WIDTH = len("-:--:--")
 MEASURED = 10.0, 10  # the least seconds and steps that a forecast is based on
 
 Item = TypeVar("Item")
@@ -29,11 +31,11 @@ class Bar:
         self._title, self._total, self._images = shown(title), total, images
         self._first = self._done = first
         self._console = console or Console()
-        self._values = ""
+        self._values: list[str] = []
         self._start = self._shown = time.perf_counter()
         self._live = Progress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=self._bar_width()),
             MofNCompleteColumn(),
             TextColumn("{task.fields[values]}", markup=False),
             TimeRemainingColumn(),
@@ -49,20 +51,35 @@ class Bar:
 
     def show(self, values: Mapping[str, float]) -> None:
         """Show these values from now on. Names lose their prefix: `train/loss` becomes `loss`."""
-        self._values = "  ".join(f"{name.rpartition('/')[2]} {value:.3g}" for name, value in values.items())
+        self._values = [f"{name.rpartition('/')[2]} {value:.3g}" for name, value in values.items()]
 
     def advance(self) -> None:
         """Count one step."""
         self._done += 1
         now = time.perf_counter()
         speed = self.images_per_second()
-        values = f"{self._values}  {speed:{',.0f' if speed >= 10 else '.2g'}} images/s"
-        self._live.update(self._task, advance=1, values=values)
-        if not self._console.is_terminal and now - self._shown >= LINE_EVERY:
+        rate = f"{speed:{',.0f' if speed >= 10 else '.2g'}} images/s"
+        if self._console.is_terminal:
+            self._live.update(self._task, advance=1, values="  ".join([*self._that_fit(rate), rate]))
+        elif now - self._shown >= LINE_EVERY:
             self._shown = now
             left = (now - self._start) / (self._done - self._first) * (self._total - self._done)
+            values = "  ".join([*self._values, rate])
             line = f"{self._title}  {self._done}/{self._total}  {values}  {left:,.0f} s left"
             self._console.print(cell(line), soft_wrap=True)
+
+    def _bar_width(self) -> int:
+        """Narrow where the terminal has only the usual 80 columns."""
+        least, most = WIDTHS
+        return min(most, max(least, self._console.width - 76))
+
+    def _that_fit(self, rate: str) -> list[str]:
+        """The first values for which the line has room beside bar, step, rate and time left."""
+        step = 2 * len(str(self._total)) + 1
+        room = self._console.width - len(self._title) - self._bar_width() - step - len(rate) - TIME_WIDTH - 4
+        return [
+            value for n, value in enumerate(self._values) if sum(map(len, self._values[: n + 1])) + 2 * n + 2 <= room
+        ]
 
     def images_per_second(self) -> float:
         """Drawings a second since the start."""

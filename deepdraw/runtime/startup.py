@@ -4,6 +4,9 @@ While modules load, while Hydra composes, and while Python shuts down, Ctrl-C en
 traceback: at these times nothing has been written, or everything. `interruptible` (signals.py) takes over in between.
 At exit stdout is flushed here, so that a full disk is reported in one line. Only commands import this, when they are
 `__main__`: a program that imports deepdraw keeps its own handlers.
+
+Threads that wait for others sleep. If they spun, as OpenMP's do by default, any other work on the same cores would make
+a training many times as slow.
 """
 
 from __future__ import annotations
@@ -41,6 +44,8 @@ def _exit_without_stdout(error: OSError) -> NoReturn:
     os._exit(1)  # a normal exit would flush stdout again, and fail
 
 
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is loaded, later than this
+os.environ.setdefault("KMP_BLOCKTIME", "0")  # the same for Intel's OpenMP
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not if the parent process made it ignored
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 if sys.stdout is None:

@@ -14,6 +14,7 @@ from multiprocessing.connection import wait
 from threading import Thread
 from typing import Any
 
+from deepdraw.runtime.cores import num_cores
 from deepdraw.runtime.signals import signals_held
 
 
@@ -45,7 +46,7 @@ def process_pool(most: int) -> Iterator[Callable[..., Iterator[Any]]]:
     others = set(active_children())
     resource_tracker.ensure_running()  # it removes the pool's semaphores if this process is killed later
     # Processes are spawned, because forking a process with threads (a progress bar has one) can hang.
-    pool = ProcessPoolExecutor(min(most, _num_cores()), multiprocessing.get_context("spawn"), prepare_worker)
+    pool = ProcessPoolExecutor(min(most, num_cores()), multiprocessing.get_context("spawn"), prepare_worker)
 
     def each(function: Callable[..., Any], *arguments: Iterable[Any]) -> Iterator[Any]:
         with signals_held():  # while submit() starts the processes
@@ -62,8 +63,3 @@ def process_pool(most: int) -> Iterator[Callable[..., Iterator[Any]]]:
                 process.kill()
             pool.shutdown(cancel_futures=True)
         raise
-
-
-def _num_cores() -> int:
-    """The cores that this process may use, which may be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

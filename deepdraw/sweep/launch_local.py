@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from deepdraw.runtime import PACKAGE, create_file, interruptible
+from deepdraw.runtime import PACKAGE, create_file, interruptible, num_cores
 from deepdraw.sweep import processes
 from deepdraw.sweep.job_state import Queue, job_states
 from deepdraw.sweep.record import Job, Sweep, write_sweep
@@ -57,11 +57,6 @@ def visible_gpus() -> list[str]:
     except (OSError, subprocess.CalledProcessError):
         return []
     return [str(gpu) for gpu in range(sum(line.startswith("GPU ") for line in done.stdout.splitlines()))]
-
-
-def num_cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Slots:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepdraw.evaluation import lower_is_better
+from deepdraw.report import new_figure, own_style
 from deepdraw.runtime import shown, whole_file
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ _DECADE = 10.0
 _LONGEST = 60  # characters of a setting
 
 
+@own_style()
 def plot_comparison(
     keys: Sequence[str],
     settings: Sequence[Sequence[str]],
@@ -37,14 +39,12 @@ def plot_comparison(
     keys of names make a heat map, any other keys bars, best first. is_lower_better: by default, what the name of the
     objective says.
     """
-    from matplotlib.figure import Figure
-
     keys, objective = [_plain(key) for key in keys], _plain(objective)
     columns = [[_plain(setting) for setting in column] for column in zip(*settings, strict=True)]
     counts = [len(set(column)) if _are_numbers(column) else 0 for column in columns]
     counts = [0 if key == "seed" else count for key, count in zip(keys, counts, strict=True)]
     lowest = lower_is_better(objective) if is_lower_better is None else is_lower_better
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    figure = new_figure(8, 4.5)
     axes = figure.subplots()
     if max(counts, default=0) > 1:
         _draw_lines(axes, keys, columns, metrics, counts.index(max(counts)))

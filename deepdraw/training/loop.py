@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rich.console import Console
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
@@ -18,7 +19,8 @@ from torch.nn.utils import clip_grad_norm_
 from deepdraw.data import Inputs
 from deepdraw.models import Classifier
 from deepdraw.models.freezing import thaw
-from deepdraw.runtime import Bar, Forecast, Precision, Ranks, StopSignal
+from deepdraw.runtime import Bar, Forecast, Precision, Ranks, StopSignal, cell
+from deepdraw.training.epoch_lines import epoch_line
 from deepdraw.training.fitter import Training
 from deepdraw.training.mixing import Mixing
 from deepdraw.training.optim import learning_rates
@@ -48,12 +50,14 @@ class Loop:
         state, recipe, train = training.state, training.recipe, training.train
         mixing = Mixing(recipe.mixup, recipe.cutmix)
         images_per_step = train.batch_size * recipe.grad_accum
-        forecast = Forecast(training.total_steps - state.step, images_per_step)
+        console = Console()  # one for all, so that a line never cuts through the bar
+        forecast = Forecast(training.total_steps - state.step, images_per_step, console)
         while state.step < training.total_steps or state.step_in_epoch:
             last = min(recipe.steps_per_epoch(train), state.step_in_epoch + training.total_steps - state.step)
             batches = forecast.watch(train.epoch(state.epoch, first=state.step_in_epoch * recipe.grad_accum))
             mixed = (mixing(batch.inputs, batch.labels, len(train.classes)) for batch in batches)
-            bar = Bar(f"epoch {state.epoch + 1}/{recipe.epochs}", last, images_per_step, first=state.step_in_epoch)
+            title = f"epoch {state.epoch + 1}/{recipe.epochs}"
+            bar = Bar(title, last, images_per_step, first=state.step_in_epoch, console=console)
             thaw(state.model, state.epoch)
             state.model.train()
             state.network = state.ranks.replicate(state.model)
@@ -67,7 +71,7 @@ class Loop:
                         row = {**recent_metrics(state), **rates}
                         state.speed = {"train/images_per_second": bar.images_per_second()}
                         state.log({**row, **state.speed})
-                        bar.show(row)
+                        bar.show(without_equal_rates(row))
                     stopping = state.ranks.any(stop.requested)
                     if stopping or state.step % recipe.checkpoint_every == 0 or state.step_in_epoch == last:
                         check_finite(state)
@@ -75,20 +79,31 @@ class Loop:
                     if stopping:
                         stop.requested = True  # all ranks stop, although only one may have got the signal
                         stop.raise_if_requested()
-            end_epoch(training, num_images=last * images_per_step)
+            end_epoch(training, console, num_images=last * images_per_step)
 
 
-def end_epoch(training: Training, num_images: int) -> None:
-    """Validate, and save the weights if they are the best so far. num_images: images of the epoch."""
+def end_epoch(training: Training, console: Console, num_images: int) -> None:
+    """Validate, save the weights if they are the best so far, and print a line. num_images: images of the epoch."""
     state, start = training.state, time.perf_counter()
     metrics = training.validate()
     times = {"train/epoch_time": num_images / state.speed["train/images_per_second"]}  # of all, if resumed within
-    state.log({**metrics, **times, "val/epoch_time": time.perf_counter() - start})
+    times["val/epoch_time"] = time.perf_counter() - start
+    state.log({**metrics, **times})
     state.epoch, state.step_in_epoch = state.epoch + 1, 0
-    if metrics["val/top1"] > state.best.get("val/top1", -math.inf):
+    told = {"train/loss": state.epoch_loss(), **{key: metrics[key] for key in ("val/loss", "val/top1")}}
+    is_best = metrics["val/top1"] > state.best.get("val/top1", -math.inf)
+    if is_best:
         state.best = {**metrics, "val/epoch": state.epoch}
         training.save_best()
     training.save_last()
+    line = epoch_line(state.epoch, training.recipe.epochs, told, is_best=is_best, seconds=sum(times.values()))
+    console.print(cell(line), soft_wrap=True)
+
+
+def without_equal_rates(row: Mapping[str, float]) -> dict[str, float]:
+    """The row without the learning rate of the backbone where it is that of the head."""
+    equal = row.get("optim/backbone_lr") == row.get("optim/lr")
+    return {name: value for name, value in row.items() if not (equal and name == "optim/backbone_lr")}
 
 
 def train_step(
@@ -153,6 +168,7 @@ def recent_metrics(state: State) -> dict[str, float]:
     """Mean loss and accuracy over the drawings of all ranks since the last row."""
     loss, hits, drawings = check_finite(state)
     state.recent.zero_()
+    state.epoch_sums = [state.epoch_sums[0] + loss, state.epoch_sums[1] + drawings]
     return {"train/loss": loss / drawings, "train/top1": hits / drawings}
 
 

@@ -34,6 +34,7 @@ class State:
     step: int = 0
     best: dict[str, float] = field(default_factory=dict)  # validation metrics of the best epoch
     speed: dict[str, float] = field(default_factory=dict)  # train/images_per_second of the last epoch
+    epoch_sums: list[float] = field(default_factory=lambda: [0.0, 0.0])  # loss and drawings of the epoch's rows
     fitter: dict[str, Any] = field(default_factory=dict)  # the progress of a fitter other than the loop
     network: Any = field(init=False)  # the model, wrapped to average gradients if there are several ranks
 
@@ -59,6 +60,7 @@ class State:
             "progress": {"epoch": self.epoch, "step_in_epoch": self.step_in_epoch, "step": self.step},
             "best": self.best,
             "speed": self.speed,
+            "epoch_sums": self.epoch_sums,
             "fitter": self.fitter,
             "ranks": self.ranks.gather(own),
         }
@@ -75,6 +77,7 @@ class State:
         for name, value in state["progress"].items():
             setattr(self, name, value)
         self.best, self.speed, self.fitter = state["best"], state["speed"], state.get("fitter", {})
+        self.epoch_sums = state.get("epoch_sums", self.epoch_sums)  # deepdraw before 0.2 had none
         self._load_own(state["ranks"])
 
     def _load_own(self, ranks: list[dict[str, Any]]) -> None:
@@ -89,6 +92,12 @@ class State:
         torch.set_rng_state(own["rng"]["cpu"])
         if self.recent.is_cuda and own["rng"]["cuda"] is not None:
             torch.cuda.set_rng_state(own["rng"]["cuda"])
+
+    def epoch_loss(self) -> float:
+        """The mean loss of the epoch that ends, over all ranks. The next one starts anew."""
+        loss, drawings = self.epoch_sums
+        self.epoch_sums = [0.0, 0.0]
+        return loss / max(drawings, 1.0)
 
     def log(self, metrics: Mapping[str, float], epoch: int | None = None) -> None:
         """Pass one row of metrics to every logger. epoch: counts from 1; by default the current one."""

@@ -66,6 +66,25 @@ def test_a_terminal_sees_steps_values_and_rate_and_is_left_clean(clock):
     assert "s left" not in plain
 
 
+@pytest.mark.parametrize("width", [80, 100, 120, 200])
+def test_the_line_of_a_terminal_keeps_bar_step_rate_and_time_left_at_any_width(clock, width):
+    output = io.StringIO()
+    console = Console(file=output, force_terminal=True, width=width)
+    with Bar("epoch 10/12", 4300, 320, console=console) as bar:
+        bar.show({"train/loss": 1.23456, "train/top1": 0.523, "optim/lr": 2e-4, "optim/backbone_lr": 1.25e-6})
+        for _ in range(3):
+            clock.now += 0.1
+            bar.advance()
+        bar._live.refresh()
+        plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", output.getvalue())
+    line = re.split(r"[\r\n]+", plain.rstrip())[-1]
+    assert len(line) <= width
+    for part in ("epoch 10/12", "━━━━━━━━", "3/4300", "3,200 images/s", "loss 1.23"):
+        assert part in line
+    assert re.search(r"\d:\d\d:\d\d|-:--:--", line)
+    assert ("backbone_lr" in line) == (width >= 120)
+
+
 def test_a_resumed_epoch_counts_from_where_it_goes_on_and_rates_its_own_steps(clock):
     text = shown(clock, terminal=False, steps=2, seconds=10.0, first=5)
     assert text.splitlines() == [

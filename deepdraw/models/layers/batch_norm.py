@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -17,9 +18,16 @@ def synchronize_batch_norms(network: nn.Module) -> None:
     Several ranks then train like one process with all their drawings. Parameters, buffers and their names do not
     change.
     """
+    _hide_from_compiler()
     for module in network.modules():
         if isinstance(module, _BatchNorm):
             module.__class__ = SynchronizedBatchNorm
+
+
+@cache
+def _hide_from_compiler() -> None:
+    """Keep torch.compile out of the layer: only where it is used, as this imports the compiler, for over a second."""
+    SynchronizedBatchNorm.forward = torch.compiler.disable(SynchronizedBatchNorm.forward)  # type: ignore[method-assign]
 
 
 class SynchronizedBatchNorm(nn.BatchNorm2d):
@@ -28,7 +36,6 @@ class SynchronizedBatchNorm(nn.BatchNorm2d):
     Every rank must have the same number of values in each channel.
     """
 
-    @torch.compiler.disable
     def forward(self, x: Tensor) -> Tensor:
         if self.training:
             y, mean, variance = _Normalize.apply(x, self.weight, self.bias, self.eps)
