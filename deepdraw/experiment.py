@@ -24,6 +24,7 @@ from deepdraw.config import add_later_options, check_training, expand_homes, mak
 from deepdraw.drawings import PointSampler, Rasterizer
 from deepdraw.evaluation import (
     Predictions,
+    choose_objective,
     compute_metrics,
     make_metrics,
     read_descriptions,
@@ -114,12 +115,14 @@ class Experiment:
             # The weights are equal so far; from here on each rank draws its own dropout and mixup.
             torch.manual_seed(config.seed + ranks.number)
         self.fitter.check(self.model, self.recipe, ranks)
+        self.own_metrics = make_metrics(config)
+        measured = getattr(self.fitter, "objectives", None)
+        self.compared_by = choose_objective(config.get("objective", "val/top1"), self.own_metrics, measured)
         self.state = self._start(config, saved)
         self._drawn_test = self.data.loaders["test"]
         if encodes_once(self.model, self.recipe, self.data.augment, self._caching):
             self.data.encode_once(self._encoder(), self._caching)
         self.checkpoints = Checkpoints(checkpoints.folder, self._metadata(), ranks)
-        self.own_metrics = make_metrics(config)
         self.metrics: dict[str, float] = {}
 
     def fit(self) -> None:
@@ -137,6 +140,7 @@ class Experiment:
                 checkpoints=self.checkpoints,
                 directory=self.directory,
                 class_weights=self._class_weights(),
+                objective=self.compared_by,
             )
         )
 
@@ -175,8 +179,8 @@ class Experiment:
 
     @property
     def objective(self) -> float:
-        """The objective of a sweep: the best top-1 on validation."""
-        return self.state.best["val/top1"]
+        """What a sweep compares: the objective of the best epoch."""
+        return self.state.best[self.compared_by.key]
 
     def _start(self, config: DictConfig, saved: Mapping[str, Any] | None) -> State:
         """The state of a new run, or of the one that wrote `saved`."""

@@ -39,6 +39,7 @@ OPTIONS: dict[str, dict[str, str]] = {  # groups that are chosen -> keys and the
         **dict.fromkeys(["seed", "data.batch_size", "train.epochs", "train.grad_accum", "train.log_every"], "whole"),
         **dict.fromkeys(["render.size", "train.checkpoint_every"], "whole"),
         **dict.fromkeys(["train.limit_steps", "features.views", "backbone.image_size"], "whole?"),
+        **dict.fromkeys(["train.early_stopping", "train.keep_checkpoints", "train.keep_every"], "whole?"),
         **dict.fromkeys(["data.source.per_class", "data.source.seed"], "whole"),
         **dict.fromkeys(["render.line_width", "render.margin", "train.label_smoothing", "train.mixup"], "number"),
         **dict.fromkeys(["train.cutmix", "optimizer.lr", "optimizer.weight_decay", "schedule.warmup"], "number"),
@@ -47,6 +48,7 @@ OPTIONS: dict[str, dict[str, str]] = {  # groups that are chosen -> keys and the
         **dict.fromkeys(["train.compile", "train.activation_checkpointing"], "flag"),
         **dict.fromkeys(["optimizer.algorithm.fused"], "flag?"),
         **dict.fromkeys(["device", "data.root", "features.dtype", "backbone.name", "render.polarity"], "text"),
+        **dict.fromkeys(["objective"], "text"),
         **dict.fromkeys(["features.dir", "backbone.pooling"], "text?"),
         "optimizer.algorithm.betas": "numbers",
     },
@@ -67,7 +69,7 @@ OPTIONS: dict[str, dict[str, str]] = {  # groups that are chosen -> keys and the
 ASKED: dict[str, dict[str, str]] = {
     "ckpt=best.pt": {
         **dict.fromkeys(["seed", "seen_per_class", "data.batch_size"], "whole"),
-        **dict.fromkeys(["limit_batches", "features.views"], "whole?"),
+        **dict.fromkeys(["limit_batches", "features.views", "average"], "whole?"),
         **dict.fromkeys(["ckpt", "split", "device", "features.dtype", "precision.name"], "text"),
         **dict.fromkeys(["features.dir", "data.root", "backbone.pretrained"], "text?"),
         **{"pictures": "flag", "trust": "texts", "interpolate": "numbers?"},

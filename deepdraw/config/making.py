@@ -16,6 +16,7 @@ DATA_TYPES: dict[str, Any] = {"data.batch_size": int, "data.num_workers": int | 
 TRAIN_TYPES: dict[str, Any] = {
     "seed": int,
     "device": str,
+    "objective": str,
     "data.root": str,
     "data.file": str,
     "data.unseen": list[str],
@@ -31,12 +32,13 @@ EVALUATE_TYPES: dict[str, Any] = {
     "seen_per_class": int,
     "pictures": bool,
     "interpolate": list[float] | None,
+    "average": int | None,
     "backbone.pretrained": str | None,
     "trust": list[str],
     "data.root": str | None,
     **DATA_TYPES,
 }
-RANGES = {"seed": (0, 2**63 - 1), "data.num_workers": (0, 4096)}
+RANGES = {"seed": (0, 2**63 - 1), "average": (2, 10_000), "data.num_workers": (0, 4096)}
 TRAIN_NODES = ("fit", "precision", "backbone", "freeze", "head", "augment", "data.source", "optimizer", "schedule")
 EVALUATE_NODES = ("precision", "protocol")
 

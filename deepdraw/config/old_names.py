@@ -71,6 +71,10 @@ def add_later_options(config: dict[str, Any]) -> None:
     augment = config.get("augment")
     if isinstance(augment, dict) and augment.get("_target_") == "deepdraw.drawings.Augment":
         config["augment"] = LATER_STRENGTHS | augment
+    config.setdefault("objective", "val/top1")
+    if isinstance(train := config.get("train"), dict):
+        for name in ("early_stopping", "keep_checkpoints", "keep_every"):
+            train.setdefault(name)
 
 
 def _nodes(config: Any, place: list[str]) -> Iterator[dict[str, Any]]:

@@ -14,6 +14,7 @@ from .metric_files import (
     read_summary,
     write_descriptions,
 )
+from .objective import choose_objective
 from .predictions import Predictions
 from .protocols import Auto, Head, Text
 from .session import Session
@@ -34,6 +35,7 @@ __all__ = [
     "Stacking",
     "Task",
     "Text",
+    "choose_objective",
     "compute_metrics",
     "describe_metrics",
     "find_description",

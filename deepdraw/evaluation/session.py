@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 
 from deepdraw.config import check_evaluation, expand_homes, make
 from deepdraw.data import Epochs, Joined, JoinedLoader, Split
 from deepdraw.evaluation.evaluation import Evaluation
 from deepdraw.evaluation.metric import compute_metrics, make_metrics
 from deepdraw.evaluation.metric_files import TRIAL
+from deepdraw.evaluation.objective import choose_objective
 from deepdraw.evaluation.splits import open_split, result_name, seen_drawings
 from deepdraw.evaluation.task import Task
 from deepdraw.features import Encoder, FeatureLoader, FeatureOptions, cached_features
-from deepdraw.inference import rebuild
+from deepdraw.inference import Trained, average_epochs, rebuild
 from deepdraw.models import ModelPlan, check_alphas, interpolate, pretrained_weights
 from deepdraw.runtime import check_folders, check_writable, keep_freed_memory
 
@@ -36,14 +38,9 @@ class Session:
         expand_homes(config)
         check_evaluation(config, {"features": FeatureOptions})
         self.config = config
-        self.trained = rebuild(
-            config.ckpt,
-            device=config.device,
-            precision=config.precision.name,
-            trust=config.trust,
-            pretrained=config.backbone.pretrained,
-            root=config.data.root,
-        )
+        if self._average is not None and config.interpolate is not None:
+            raise ValueError("average and interpolate both replace the weights: choose one")
+        self.trained = self._rebuild(config.ckpt)
         self.directory: Path = self.trained.path.parent.parent
         check_folders(self.directory)
         check_writable(self.directory / "evaluations")
@@ -53,6 +50,10 @@ class Session:
         self._caching = FeatureOptions(**config.features)
         self.loggers = {key: make(logger, f"logger.{key}") for key, logger in config.get("logger", {}).items()}
         self.own_metrics = make_metrics(config)
+        if self._average is not None:  # at once, so that nothing is computed if epochs are missing
+            key = self.trained.config.get("objective", "val/top1")
+            objective = choose_objective(key, make_metrics(self.trained.config))
+            self._averaged = average_epochs(self.trained.path.parent, self._average, objective, self._weights)
         source = self.trained.source()
         self.name = result_name(config.split, source)
         self.split: Split = open_split(config.split, source, self.trained.classes)
@@ -88,15 +89,33 @@ class Session:
     def caches_features(self) -> bool:
         """Whether features are cached on disk: those of a frozen backbone, for whole splits."""
         config = self.config
-        is_computed_again = config.interpolate is not None or config.limit_batches is not None
+        is_computed_again = self._has_other_weights or config.limit_batches is not None
         return self.trained.frozen and self._caching.dir is not None and not is_computed_again
 
-    def versions(self) -> Iterator[tuple[float | None, Evaluation]]:
-        """Pairs of alpha and evaluation: (None, that of the trained weights), or with `interpolate` one for each alpha.
+    @property
+    def _average(self) -> int | None:
+        """How many epochs are averaged; None for the checkpoint's own weights."""
+        number: int | None = self.config.get("average")
+        return number
 
-        Alpha is the share of the trained weights, 0 to 1; the rest are the pretrained ones.
+    @property
+    def _has_other_weights(self) -> bool:
+        """Whether other weights are scored than the checkpoint's."""
+        return self.config.interpolate is not None or self._average is not None
+
+    def versions(self) -> Iterator[tuple[str | None, Evaluation]]:
+        """Pairs of name and evaluation: (None, that of the trained weights), or those of other weights.
+
+        With `interpolate` there is `interpolate_ALPHA` for each alpha, the share of the trained weights, 0 to 1, where
+        the rest are the pretrained ones; with `average` there is `average_K`.
         """
         trained = self.trained
+        if self._average is not None:
+            epochs, weights = self._averaged
+            print(f"the average of epochs {', '.join(map(str, epochs))}, the best by validation")
+            trained.model.load_state_dict(weights)
+            yield f"average_{self._average}", self._evaluate()
+            return
         if self.config.interpolate is None:
             evaluation = self._evaluate()
             if self.caches_features:
@@ -110,7 +129,21 @@ class Session:
         pretrained = pretrained_weights(started, trained.classes)
         for alpha in self.config.interpolate:
             interpolate(trained.model, pretrained, weights, alpha)
-            yield alpha, self._evaluate()
+            yield f"interpolate_{alpha:g}", self._evaluate()
+
+    def _rebuild(self, checkpoint: Path | str) -> Trained:
+        config = self.config
+        return rebuild(
+            checkpoint,
+            device=config.device,
+            precision=config.precision.name,
+            trust=config.trust,
+            pretrained=config.backbone.pretrained,
+            root=config.data.root,
+        )
+
+    def _weights(self, checkpoint: Path) -> dict[str, Tensor]:
+        return self._rebuild(checkpoint).model.state_dict()
 
     def _evaluate(self) -> Evaluation:
         """The evaluation by the protocol, with the weights that the model has now."""
@@ -133,7 +166,7 @@ class Session:
             trained=not trained.frozen and config.interpolate is None,
             complexity=self.split.complexity(),
             labels=self.split.labels,
-            temperature=None if config.interpolate else trained.temperature,
+            temperature=None if self._has_other_weights else trained.temperature,
             limit_batches=config.limit_batches,
         )
         evaluation: Evaluation = self._protocol(task)

@@ -55,7 +55,7 @@ def write_training(
     return {name: path for name, path in paths.items() if path.is_file()}  # data.png is from before the first step
 
 
-def write_session(session: Session, versions: Mapping[float | None, Evaluation]) -> dict[str, float]:
+def write_session(session: Session, versions: Mapping[str | None, Evaluation]) -> dict[str, float]:
     """Print the results of an evaluation and write them into the directory of its run.
 
     versions: as `Session.versions` yields them; pictures and page are of the trained weights alone. Returns the metrics
@@ -66,9 +66,12 @@ def write_session(session: Session, versions: Mapping[float | None, Evaluation])
         with results_writer(run):
             write_descriptions(run, session.own_metrics)
     if None not in versions:
-        metrics_of = {f"{alpha:g}": found.metrics for alpha, found in versions.items()}
-        print_comparison(session.title, "alpha", metrics_of)
-        metrics = {f"interpolate_{alpha}_{key}": x for alpha, of in metrics_of.items() for key, x in of.items()}
+        metrics_of = {str(weights): found.metrics for weights, found in versions.items()}
+        heading = "alpha" if session.config.interpolate else "weights"
+        print_comparison(
+            session.title, heading, {key.removeprefix("interpolate_"): of for key, of in metrics_of.items()}
+        )
+        metrics = {f"{weights}_{key}": value for weights, of in metrics_of.items() for key, value in of.items()}
         write_metrics(run, name, metrics)
         return {f"{name}/{metric}": value for metric, value in metrics.items()}
     found, rasterizer = versions[None], session.trained.rasterizer

@@ -69,9 +69,9 @@ class Bar:
             self._console.print(cell(line), soft_wrap=True)
 
     def _bar_width(self) -> int:
-        """Narrow where the terminal has only the usual 80 columns."""
+        """The more of the line it takes, the wider the terminal is: values come first."""
         least, most = WIDTHS
-        return min(most, max(least, self._console.width - 76))
+        return min(most, max(least, self._console.width - 104))
 
     def _that_fit(self, rate: str) -> list[str]:
         """The first values for which the line has room beside bar, step, rate and time left."""

@@ -1,8 +1,9 @@
 from .averaging import average
-from .checkpoint import Checkpoints, load_checkpoint
+from .checkpoint import Checkpoints, epoch_files, load_checkpoint
 from .fitter import Fitter, Training
 from .loop import Loop, balanced_weights, train_step
 from .muon import Muon
+from .objective import Objective
 from .optim import build_optimizer, constant, cosine, onecycle
 from .recipe import Recipe, encodes_once
 from .state import State
@@ -12,6 +13,7 @@ __all__ = [
     "Fitter",
     "Loop",
     "Muon",
+    "Objective",
     "Recipe",
     "State",
     "Training",
@@ -21,6 +23,7 @@ __all__ = [
     "constant",
     "cosine",
     "encodes_once",
+    "epoch_files",
     "load_checkpoint",
     "onecycle",
     "train_step",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import torch
 from deepdraw.config import with_current_names
 from deepdraw.models.backbones import UNREADABLE
 from deepdraw.runtime import ALONE, Ranks, check_seal, open_regular, write_sealed
+
+EPOCH_FILE = re.compile(r"epoch_(\d{4,9})\.pt")
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
@@ -45,9 +48,15 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
+def epoch_files(folder: Path) -> dict[int, Path]:
+    """The files of the kept epochs of a run, `epoch_N.pt`, by epoch, from 1."""
+    found = {file: EPOCH_FILE.fullmatch(file.name) for file in folder.glob("epoch_*.pt")}
+    return dict(sorted((int(match[1]), file) for file, match in found.items() if match))
+
+
 @dataclass(frozen=True, eq=False)
 class Checkpoints:
-    """The checkpoints of a run in its folder: `last.pt`, from which it goes on, and `best.pt`, its result.
+    """The checkpoints of a run in its folder: `last.pt`, from which it goes on, `best.pt`, its result, and kept epochs.
 
     metadata: what both hold beside the weights, such as config, classes and preprocessing. Only rank 0 reads and
     writes.
@@ -78,6 +87,19 @@ class Checkpoints:
         """Write `best.pt` with the weights of the best epoch and their validation metrics."""
         if self.ranks.is_first:
             save_checkpoint(self.folder / "best.pt", {**self.metadata, "model": model, "best": metrics})
+
+    def save_epoch(self, epoch: int, model: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
+        """Write `epoch_N.pt`: like `best.pt`, of an epoch that is kept."""
+        if self.ranks.is_first:
+            content = {**self.metadata, "model": model, "best": {**metrics, "val/epoch": epoch}}
+            save_checkpoint(self.folder / f"epoch_{epoch:04}.pt", content)
+
+    def remove_epochs(self, unwanted: Callable[[int], bool]) -> None:
+        """Remove the `epoch_N.pt` of each unwanted epoch."""
+        if self.ranks.is_first:
+            for epoch, file in epoch_files(self.folder).items():
+                if unwanted(epoch):
+                    file.unlink(missing_ok=True)
 
     def _read_last(self) -> dict[str, Any] | None:
         last, best = self.folder / "last.pt", self.folder / "best.pt"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -44,7 +43,7 @@ class Loop:
         """Train to the end of the recipe and validate after each epoch. The best metrics are in `state.best`.
 
         `last.pt`, from which a run resumes, is written every `checkpoint_every` steps, after each epoch and on Ctrl-C;
-        `best.pt` when `val/top1` is the highest so far. Raises FloatingPointError, before anything is saved, if the
+        `best.pt` when the objective is the best so far. Raises FloatingPointError, before anything is saved, if the
         loss is not finite.
         """
         state, recipe, train = training.state, training.recipe, training.train
@@ -52,7 +51,8 @@ class Loop:
         images_per_step = train.batch_size * recipe.grad_accum
         console = Console()  # one for all, so that a line never cuts through the bar
         forecast = Forecast(training.total_steps - state.step, images_per_step, console)
-        while state.step < training.total_steps or state.step_in_epoch:
+        training.remove_others()
+        while not training.is_over:
             last = min(recipe.steps_per_epoch(train), state.step_in_epoch + training.total_steps - state.step)
             batches = forecast.watch(train.epoch(state.epoch, first=state.step_in_epoch * recipe.grad_accum))
             mixed = (mixing(batch.inputs, batch.labels, len(train.classes)) for batch in batches)
@@ -90,14 +90,20 @@ def end_epoch(training: Training, console: Console, num_images: int) -> None:
     times["val/epoch_time"] = time.perf_counter() - start
     state.log({**metrics, **times})
     state.epoch, state.step_in_epoch = state.epoch + 1, 0
-    told = {"train/loss": state.epoch_loss(), **{key: metrics[key] for key in ("val/loss", "val/top1")}}
-    is_best = metrics["val/top1"] > state.best.get("val/top1", -math.inf)
+    shown = dict.fromkeys(["val/loss", "val/top1", training.objective.key])
+    told = {"train/loss": state.epoch_loss(), **{key: metrics[key] for key in shown}}
+    is_best = training.objective.improves(metrics, state.best)
     if is_best:
         state.best = {**metrics, "val/epoch": state.epoch}
         training.save_best()
+    training.keep(metrics)
     training.save_last()
+    training.remove_others()
     line = epoch_line(state.epoch, training.recipe.epochs, told, is_best=is_best, seconds=sum(times.values()))
     console.print(cell(line), soft_wrap=True)
+    if training.is_over and state.step < training.total_steps:
+        line = f"stopped early: {training.objective.key} was best {training.recipe.early_stopping} epochs before"
+        console.print(cell(line), soft_wrap=True)
 
 
 def without_equal_rates(row: Mapping[str, float]) -> dict[str, float]:

@@ -30,11 +30,15 @@ class Recipe:
     log_every: int
     checkpoint_every: int
     class_weights: Literal["balanced"] | None = None
+    early_stopping: int | None = None
+    keep_checkpoints: int | None = None
+    keep_every: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "limit_steps", "grad_accum", "log_every", "checkpoint_every"):
+        may_be_none = ("limit_steps", "early_stopping", "keep_checkpoints", "keep_every")
+        for name in ("epochs", "grad_accum", "log_every", "checkpoint_every", *may_be_none):
             value = getattr(self, name)
-            if not ((isinstance(value, int) and value >= 1) or (name == "limit_steps" and value is None)):
+            if not ((isinstance(value, int) and value >= 1) or (name in may_be_none and value is None)):
                 raise ValueError(f"train.{name}={value} must be a whole number of at least 1")
         if self.clip_grad is not None and not self.clip_grad > 0:
             raise ValueError(f"train.clip_grad={self.clip_grad} must be above 0, or null for no limit")

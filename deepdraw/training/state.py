@@ -35,6 +35,7 @@ class State:
     best: dict[str, float] = field(default_factory=dict)  # validation metrics of the best epoch
     speed: dict[str, float] = field(default_factory=dict)  # train/images_per_second of the last epoch
     epoch_sums: list[float] = field(default_factory=lambda: [0.0, 0.0])  # loss and drawings of the epoch's rows
+    kept: dict[int, float] = field(default_factory=dict)  # objective of the epochs that train.keep_checkpoints keeps
     fitter: dict[str, Any] = field(default_factory=dict)  # the progress of a fitter other than the loop
     network: Any = field(init=False)  # the model, wrapped to average gradients if there are several ranks
 
@@ -61,6 +62,7 @@ class State:
             "best": self.best,
             "speed": self.speed,
             "epoch_sums": self.epoch_sums,
+            "kept": self.kept,
             "fitter": self.fitter,
             "ranks": self.ranks.gather(own),
         }
@@ -77,6 +79,7 @@ class State:
         for name, value in state["progress"].items():
             setattr(self, name, value)
         self.best, self.speed, self.fitter = state["best"], state["speed"], state.get("fitter", {})
+        self.kept = state.get("kept", {})
         self.epoch_sums = state.get("epoch_sums", self.epoch_sums)  # deepdraw before 0.2 had none
         self._load_own(state["ranks"])
 

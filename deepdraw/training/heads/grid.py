@@ -26,11 +26,13 @@ from deepdraw.training.heads.linear_heads import (
     linear_head,
     write_table,
 )
+from deepdraw.training.objective import VAL_TOP1, Objective
 from deepdraw.training.recipe import Recipe
 
 Algorithm = Callable[[list[dict[str, Any]]], Optimizer]
 Schedule = Callable[[Optimizer, int], LRScheduler]
 
+OBJECTIVES = ("val/top1", "val/loss")  # what is measured of each head
 TENSORS = ("weight", "bias", "best_weight", "best_bias")
 HALVES = {"cls": (1, 0), "mean": (0, 1), "cls+mean": (1, 1)}  # of the features of backbone.pooling=cls+mean
 
@@ -59,6 +61,7 @@ class Grid:
         algorithm: Algorithm,
         schedule: Schedule,
         total_steps: int,
+        objective: Objective = VAL_TOP1,
     ) -> None:
         kinds: Sequence[str | None] = [None] if poolings is None else poolings
         settings = list(product(kinds, sorted(set(lrs)), sorted(set(weight_decays))))
@@ -85,6 +88,7 @@ class Grid:
             ]
         )
         self.schedule = schedule(self.optimizer, total_steps)
+        self._objective = objective
         self.epoch = self.step_in_epoch = self.num_steps = 0
 
     def logits(self, features: Tensor) -> Tensor:
@@ -112,7 +116,7 @@ class Grid:
 
     @torch.no_grad()
     def validate(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """Evaluate all heads, and save the weights of each head whose top-1 is higher than ever before.
+        """Evaluate all heads, and save the weights of each head whose objective is better than ever before.
 
         batches: features [B, D] and labels int64 [B] of the validation split.
         """
@@ -124,14 +128,15 @@ class Grid:
             losses += cross_entropies(logits, labels).double().sum(dim=0)
             num_drawings += len(labels)
         for k, (top1, loss) in enumerate(zip(*(torch.stack([hits, losses]) / num_drawings).tolist(), strict=True)):
-            if top1 > self.rows[k]["val/top1"] and math.isfinite(loss):
-                self.rows[k] |= {"val/epoch": self.epoch, "val/top1": top1, "val/loss": loss}
+            metrics = {"val/top1": top1, "val/loss": loss}
+            if math.isfinite(loss) and self._objective.improves(metrics, self.rows[k]):
+                self.rows[k] |= {"val/epoch": self.epoch, **metrics}
                 self.best_weight[k], self.best_bias[k] = self.weight[k], self.bias[k]
 
     @property
     def best(self) -> int:
-        """The head with the highest validation top-1; among equals the first, which has the smallest learning rate."""
-        return max(range(len(self.rows)), key=lambda k: self.rows[k]["val/top1"])
+        """The head with the best objective; among equals the first, which has the smallest learning rate."""
+        return self._objective.best_first({k: row[self._objective.key] for k, row in enumerate(self.rows)})[0]
 
     def head(self, k: int) -> dict[str, Tensor]:
         """The best weights of head k, as the state dict of a linear layer."""
@@ -205,6 +210,7 @@ class GridSearch:
     poolings: Sequence[str] | None
     algorithm: Algorithm
     schedule: Schedule
+    objectives = OBJECTIVES
 
     def __post_init__(self) -> None:
         for name in ("lrs", "weight_decays"):
@@ -230,7 +236,7 @@ class GridSearch:
             return
         head = linear_head(state.model)
         settings = self.lrs, self.weight_decays, self.poolings
-        grid = Grid(head, *settings, self.algorithm, self.schedule, training.total_steps)
+        grid = Grid(head, *settings, self.algorithm, self.schedule, training.total_steps, training.objective)
         if state.fitter:
             grid.load_state_dict(state.fitter)
             print(f"resumed at step {grid.num_steps} of {training.total_steps}")

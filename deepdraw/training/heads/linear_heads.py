@@ -36,6 +36,11 @@ def check_linear_head(model: Classifier, recipe: Recipe, ranks: Ranks) -> None:
             "heads that are tried side by side take batches as they are: "
             "set train.mixup=0 train.cutmix=0 train.ema=null train.grad_accum=1 train.class_weights=null"
         )
+    if recipe.early_stopping or recipe.keep_checkpoints or recipe.keep_every:
+        raise ValueError(
+            "heads that are tried side by side keep the best epoch of each: "
+            "set train.early_stopping=null train.keep_checkpoints=null train.keep_every=null"
+        )
 
 
 def linear_head(model: Classifier) -> nn.Linear:

@@ -172,15 +172,16 @@ class LogisticRegression:
             optimum = Optimum(state.fitter["weight"].to(device), state.fitter["bias"].to(device), 0)
         else:
             training.save_last()  # a resumed run starts from it, and its config is compared with it
+        compared = dict.fromkeys(["val/top1", "val/loss", training.objective.key])
         for c in sorted(set(self.cs))[len(rows) :]:
             optimum = regress(features, optimum, c, self.max_steps)
             heads.append(features.fold(optimum.weight, optimum.bias))
             head.load_state_dict(heads[-1])
             metrics = training.validate()
-            rows.append({"c": c, "steps": optimum.steps, **{name: metrics[name] for name in ("val/top1", "val/loss")}})
+            rows.append({"c": c, "steps": optimum.steps, **{name: metrics[name] for name in compared}})
             state.fitter = {"weight": optimum.weight, "bias": optimum.bias, "rows": rows, "heads": heads}
             training.save_last()
-        best = max(range(len(rows)), key=lambda k: rows[k]["val/top1"])
+        best = training.objective.best_first({k: row[training.objective.key] for k, row in enumerate(rows)})[0]
         state.epoch, state.step, state.fitter = recipe.epochs - 1, training.total_steps, {}
         write_table(rows, best, training.directory / "heads.csv")
         finish_with_best(training, heads[best], rows[best])
