@@ -21,6 +21,7 @@ import torch
 from omegaconf import DictConfig
 
 from deepdraw.config import add_later_options, check_training, expand_homes, make
+from deepdraw.data import in_brackets
 from deepdraw.drawings import PointSampler, Rasterizer
 from deepdraw.evaluation import (
     Predictions,
@@ -158,8 +159,9 @@ class Experiment:
         if not self.ranks.is_first:
             return
         state, recipe = self.state, self.recipe
+        recognition = self.data.recognition
         progress = {"ranks": self.ranks.size, "steps": state.step} | state.speed | state.best
-        summary = describe_run(self.config, self.model) | progress | self.metrics
+        summary = describe_run(self.config, self.model) | {"recognition": recognition} | progress | self.metrics
         drawings = partial(
             sample,
             state.eval_model,
@@ -169,7 +171,7 @@ class Experiment:
             num_batches=min(recipe.limit_steps or 8, 8),
         )
         title = f"test, by the weights of epoch {state.best['val/epoch']}, the best on validation"
-        print_table(title, self.metrics, described=read_descriptions(self.directory))
+        print_table(f"{title} {in_brackets(recognition)}", self.metrics, described=read_descriptions(self.directory))
         rows = self.directory / "metrics.csv" if "csv" in state.loggers else None
         predictions = self._predictions.with_complexity(self.data.splits["test"].complexity())
         pictures = write_training(self.directory, summary, predictions, drawings, rows)

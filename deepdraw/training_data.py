@@ -14,7 +14,18 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from deepdraw.config import make
-from deepdraw.data import Epochs, Loader, Sampling, Shards, Source, Split, Subset, epoch_rasterizer
+from deepdraw.data import (
+    Epochs,
+    Loader,
+    Recognition,
+    Sampling,
+    Shards,
+    Source,
+    Split,
+    Subset,
+    epoch_rasterizer,
+    recognition_of,
+)
 from deepdraw.drawings import Augmentation, ImageAugmentation, PointSampler, Rasterizer
 from deepdraw.features import Encoder, FeatureLoader, FeatureOptions, cached_features
 from deepdraw.report import plot_data, print_classes
@@ -76,6 +87,11 @@ class TrainingData:
         return self.splits["train"].classes
 
     @property
+    def recognition(self) -> Recognition:
+        """Whether they are those that the game of Quick, Draw! recognized, or all."""
+        return recognition_of(self.source)
+
+    @property
     def fingerprints(self) -> dict[str, str]:
         """The fingerprint of each split."""
         return {name: split.fingerprint for name, split in self.splits.items()}
@@ -96,7 +112,7 @@ class TrainingData:
         """
         if isinstance(self.source, Shards):
             return
-        print_classes(self.splits)
+        print_classes(self.splits, recognition=self.recognition)
         plot_data(self.splits, self._draw, self.augment is not None, out)
 
     def _draw(self, name: str, positions: NDArray[np.int64]) -> NDArray[np.uint8]:

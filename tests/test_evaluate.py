@@ -49,7 +49,9 @@ def close(metrics: dict) -> object:
 
 
 def without_times(metrics: dict) -> dict:
-    return {name: value for name, value in metrics.items() if not name.endswith("images_per_second")}
+    """And without what is no number."""
+    others = ("images_per_second", "recognition")
+    return {name: value for name, value in metrics.items() if not name.endswith(others)}
 
 
 def test_the_test_metrics_are_those_of_the_summary(trained, evaluate):
@@ -59,6 +61,13 @@ def test_the_test_metrics_are_those_of_the_summary(trained, evaluate):
     assert {name: metrics[name] for name in expected} == close(expected)
     assert {"test/top1", "test/top5", "test/map3", "test/mean_class_accuracy", "test/loss"} <= expected.keys()
     assert metrics["test/chance"] == pytest.approx(1 / 3)
+
+
+def test_results_say_whether_their_drawings_were_recognized(trained, evaluate, capsys):
+    assert summary(trained)["recognition"] == "unknown"  # these shards are of nobody's drawings
+    evaluate(trained / "checkpoints/best.pt")
+    assert found(trained)["recognition"] == "unknown"
+    assert "drawings of 3 classes (recognized or all: unknown)" in capsys.readouterr().out
 
 
 def test_the_test_metrics_come_with_intervals_and_as_val_calibrates_them(trained, evaluate):
@@ -134,6 +143,7 @@ def test_zeroshot_without_a_text_tower_is_named_k_shot(trained, evaluate, capsys
         ),
         "zeroshot/chance",
         "zeroshot/images_per_second",
+        "recognition",
     }
     assert metrics["zeroshot/chance"] == 0.5
     assert metrics["zeroshot/prototype_5shot_top1"] > 0.8  # a hexagon is no line

@@ -12,6 +12,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from deepdraw.compare.comparison import Comparison, Row
+from deepdraw.data import in_brackets
 from deepdraw.report import Described, Line, lines, title
 from deepdraw.runtime import cell, csv_cell, csv_heading, shown
 
@@ -33,10 +34,12 @@ class Column(NamedTuple):
 
 
 def heading(comparison: Comparison) -> str:
-    """The number of runs, what orders them, and the split of the results."""
+    """The number of runs, what orders them, and the split of the results: of recognized drawings, or all."""
     metric = title(comparison.metric, comparison.described)
     order = f"{_objective_title(comparison)}, their {metric}" if _is_apart(comparison) else metric
-    return f"{len(comparison.rows)} runs by {order} on split {comparison.split}"
+    told = {row.run.recognition for row in comparison.rows}
+    which = in_brackets(told.pop()) if len(told) == 1 else "(recognized or all: see the runs)"
+    return f"{len(comparison.rows)} runs by {order} on split {comparison.split} {which}"
 
 
 def _is_apart(comparison: Comparison) -> bool:

@@ -9,7 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deepdraw.evaluation import TRIAL, read_descriptions, read_metrics, read_summary
+from deepdraw.data import Recognition, as_recognition
+from deepdraw.evaluation import (
+    RECOGNITION,
+    TRIAL,
+    read_descriptions,
+    read_metrics,
+    read_recognition,
+    read_summary,
+)
 from deepdraw.report import Described
 from deepdraw.runtime import MAY_DIFFER, read_yaml
 
@@ -21,7 +29,8 @@ class Run:
     """A run and its metrics on a split.
 
     settings: its config by dotted keys; metrics: without the split's prefix, and the number of trainable_parameters;
-    described: by name, how those of conf/metric are shown.
+    described: by name, how those of conf/metric are shown; recognition: whether its drawings are those that the game of
+    Quick, Draw! recognized.
     """
 
     directory: Path
@@ -29,6 +38,7 @@ class Run:
     settings: dict[str, Any]
     metrics: dict[str, float]
     described: Described = field(default_factory=dict)
+    recognition: Recognition = "unknown"
 
     @property
     def predictions_file(self) -> Path:
@@ -61,15 +71,17 @@ def read_run(directory: Path, split: str) -> Run:
     except ValueError as error:
         raise ValueError(f"{directory} has no config.yaml that can be read: {error}") from error
     summary = read_summary(directory)
-    results = summary | read_metrics(directory / "evaluations" / f"{split}.json", f"delete it, or {again}")
+    file = directory / "evaluations" / f"{split}.json"
+    results = summary | read_metrics(file, f"delete it, or {again}")
     metrics = {key.removeprefix(f"{split}/"): x for key, x in results.items() if key.startswith(f"{split}/")}
     if not metrics:
         there = sorted({key.rpartition("/")[0] for key in results if "/" in key} | _evaluated(directory))
         others = f", only of {', '.join(there)}" if there else ""
         raise ValueError(f"{directory} has no results of split {split}{others}: {again}")
     size = {"trainable_parameters": summary["trainable_parameters"]} if "trainable_parameters" in summary else {}
-    settings = dict(_flat(config)) | _options(directory, config)
-    return Run(directory, split, settings, metrics | size, described=read_descriptions(directory))
+    recognition = read_recognition(file) if file.exists() else as_recognition(summary.get(RECOGNITION))
+    settings = dict(_flat(config)) | _options(directory, config) | {"recognized or all": recognition}
+    return Run(directory, split, settings, metrics | size, read_descriptions(directory), recognition)
 
 
 def command(directory: Path, split: str) -> str:

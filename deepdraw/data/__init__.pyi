@@ -3,6 +3,7 @@ from .interfaces import Batch, Epochs, Inputs, Source, Split
 from .loader import Loader, epoch_rasterizer
 from .memory import MemorySplit
 from .order import BalancedOrder, Order, Sampling, Share, order_of
+from .recognition import Recognition, as_recognition, in_brackets, recognition_of
 from .shards import Shards, ShardSplit, write_shards
 from .subset import Joined, JoinedLoader, Relabeled, Subset
 
@@ -16,6 +17,7 @@ __all__ = [
     "Loader",
     "MemorySplit",
     "Order",
+    "Recognition",
     "Relabeled",
     "Sampling",
     "ShardSplit",
@@ -24,8 +26,11 @@ __all__ = [
     "Source",
     "Split",
     "Subset",
+    "as_recognition",
     "epoch_rasterizer",
+    "in_brackets",
     "open_folder",
     "order_of",
+    "recognition_of",
     "write_shards",
 ]

@@ -15,7 +15,8 @@ from deepdraw.drawings import Complexity, Drawings, Rasterizer
 class Source(Protocol):
     """What a config of `conf/data` opens: splits by name, train, val and test for training.
 
-    Evaluation also knows zeroshot, a split of classes that are never trained on.
+    Evaluation also knows zeroshot, a split of classes that are never trained on. A source may also have an attribute
+    `recognition`: "recognized" or "all" drawings of Quick, Draw!, which tables then say; without one it is unknown.
     """
 
     @property

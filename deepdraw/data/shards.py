@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepdraw.data.external_sort import SortedDrawings, order_hash
+from deepdraw.data.recognition import Recognition, recognition_of_index
 from deepdraw.data.shard_index import FORMATS, ShardEntry, SplitEntry, index_bytes, read_index
 from deepdraw.data.stroke_split import StrokeSplit
 from deepdraw.data.tars import Member, tar_members
@@ -122,6 +123,11 @@ class Shards:
     def splits(self) -> list[str]:
         """The names of the splits."""
         return list(self._entries)
+
+    @property
+    def recognition(self) -> Recognition:
+        """Whether the drawings are those that the game recognized, or all; unknown where their files did not say it."""
+        return recognition_of_index(self.index)
 
     def split(self, name: str) -> ShardSplit:
         """Open one split, after checking size and checksum of each of its shards."""

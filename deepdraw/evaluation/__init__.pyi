@@ -4,6 +4,7 @@ from .evaluation import Evaluation, Stacking
 from .intervals import mcnemar
 from .metric import Kappa, Metric, compute_metrics, make_metrics
 from .metric_files import (
+    RECOGNITION,
     TRIAL,
     Description,
     describe_metrics,
@@ -11,6 +12,7 @@ from .metric_files import (
     lower_is_better,
     read_descriptions,
     read_metrics,
+    read_recognition,
     read_summary,
     write_descriptions,
 )
@@ -22,6 +24,7 @@ from .splits import open_split, redraw
 from .task import Task
 
 __all__ = [
+    "RECOGNITION",
     "TRIAL",
     "Auto",
     "Description",
@@ -45,6 +48,7 @@ __all__ = [
     "open_split",
     "read_descriptions",
     "read_metrics",
+    "read_recognition",
     "read_summary",
     "redraw",
     "sample",

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
+from deepdraw.data import Recognition, as_recognition
 from deepdraw.runtime import read_json, write_json
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ LARGEST_NUMBER = 2**53
 TRIAL = ".limited"  # ends the name of results on a part of a split, which no report shows
 _LOWER_IS_BETTER = re.compile(r"(.*_)?(loss|ece|aurc|stderr)(_scaled)?")
 DESCRIPTIONS = "metrics.json"  # in a run directory: how the metrics of conf/metric are shown that were computed there
+RECOGNITION = "recognition"  # the key beside the metrics; see deepdraw.data.Recognition
 FIX = "delete it, and train or evaluate the run again"
 
 
@@ -30,6 +32,7 @@ class Facts(TypedDict, total=False):
     steps: int
     seed: int
     device: str
+    recognition: Literal["recognized", "all", "unknown"]
     versions: dict[str, str]
     git_commit: str | None
 
@@ -70,8 +73,16 @@ def read_metrics(path: Path, fix: str = FIX) -> dict[str, float]:
     if not path.exists():
         return {}
     metrics = read_json(path, dict[str, Any], fix=fix)
+    metrics.pop(RECOGNITION, None)
     _check(metrics, path, fix)
     return metrics
+
+
+def read_recognition(path: Path) -> Recognition:
+    """Whether a `summary.json` or `evaluations/<split>.json` is of recognized drawings, or all; else unknown."""
+    if not path.exists():
+        return "unknown"
+    return as_recognition(read_json(path, dict[str, Any], fix=FIX).get(RECOGNITION))
 
 
 def lower_is_better(metric: str, described: Mapping[str, Description] | None = None) -> bool:

@@ -11,12 +11,12 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from deepdraw.config import check_evaluation, expand_homes, make
-from deepdraw.data import Epochs, Joined, JoinedLoader, Split
+from deepdraw.data import Epochs, Joined, JoinedLoader, Recognition, Split, in_brackets, recognition_of
 from deepdraw.evaluation.evaluation import Evaluation
 from deepdraw.evaluation.metric import compute_metrics, make_metrics
 from deepdraw.evaluation.metric_files import TRIAL
 from deepdraw.evaluation.objective import choose_objective
-from deepdraw.evaluation.splits import open_split, result_name, seen_drawings
+from deepdraw.evaluation.splits import is_path, open_split, result_name, seen_drawings
 from deepdraw.evaluation.task import Task
 from deepdraw.features import Encoder, FeatureLoader, FeatureOptions, cached_features
 from deepdraw.inference import Trained, average_epochs, rebuild
@@ -28,7 +28,8 @@ class Session:
     """A checkpoint, a split and a protocol; nothing is computed before `versions` is iterated.
 
     trained: the classifier of the checkpoint; directory: its run's; name: of the split, in results; split: what is
-    evaluated. Raises ValueError, in one line, for an impossible config.
+    evaluated; recognition: whether its drawings are those that the game recognized. Raises ValueError, in one line, for
+    an impossible config.
     """
 
     def __init__(self, config: DictConfig) -> None:
@@ -56,6 +57,8 @@ class Session:
             self._averaged = average_epochs(self.trained.path.parent, self._average, objective, self._weights)
         source = self.trained.source()
         self.name = result_name(config.split, source)
+        own = is_path(config.split, source)  # which does not say it
+        self.recognition: Recognition = "unknown" if own else recognition_of(source)
         self.split: Split = open_split(config.split, source, self.trained.classes)
         is_training_split = config.split == "train"
         self._seen = None if is_training_split else seen_drawings(source, self.trained.classes, config.seen_per_class)
@@ -74,7 +77,7 @@ class Session:
     def title(self) -> str:
         """The title of the table of metrics: checkpoint, split, numbers of drawings and classes."""
         number = int(self.split.block_sizes.sum())
-        drawings = f"{number:,} drawings of {len(self.split.classes)} classes"
+        drawings = f"{number:,} drawings of {len(self.split.classes)} classes {in_brackets(self.recognition)}"
         if self.is_trial:
             drawings = f"a trial on {self.config.limit_batches} batches of the {drawings}"
         return f"{self.config.ckpt}, {self.name}: {drawings}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from deepdraw.data import in_brackets
 from deepdraw.report.sheets import Tile, sheet
 from deepdraw.report.style import INK, may_fail
 from deepdraw.runtime import cell
@@ -16,7 +17,7 @@ from deepdraw.runtime import cell
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from deepdraw.data import Split
+    from deepdraw.data import Recognition, Split
 
 Draw = Callable[[str, NDArray[np.int64]], NDArray[np.uint8]]  # a split and positions [n] in it to images [n, S, S]
 _NUM_LINES = 20  # of classes in the table
@@ -25,10 +26,13 @@ _SHOWN = {"train": 40, "val": 20}  # drawings on the sheet
 _COLUMNS = 10
 
 
-def print_classes(splits: Mapping[str, Split], console: Console | None = None) -> None:
+def print_classes(
+    splits: Mapping[str, Split], console: Console | None = None, recognition: Recognition = "unknown"
+) -> None:
     """Print how many drawings of each class there are in each split: at most 20 classes, then how many more.
 
-    One more line warns of very uneven classes of the split train.
+    The title says whether the drawings are those that the game recognized. One more line warns of very uneven classes
+    of the split train.
     """
     from rich.console import Console
     from rich.table import Table
@@ -45,6 +49,7 @@ def print_classes(splits: Mapping[str, Split], console: Console | None = None) -
         table.add_column(name, f"{sum(counts.values()):,}", justify="right")
     for name in classes[:_NUM_LINES]:
         table.add_row(cell(name), *(f"{counts.get(name, 0):,}" for counts in counts_of.values()))
+    console.print(f"drawings of each class {in_brackets(recognition)}", style="bold", soft_wrap=True)
     console.print(table)
     if len(classes) > _NUM_LINES:
         console.print(f"and {len(classes) - _NUM_LINES:,} more classes")

@@ -12,8 +12,16 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from deepdraw.data import Recognition, as_recognition
 from deepdraw.drawings import NO_IMAGE, check_size, image_size
-from deepdraw.evaluation import TRIAL, read_descriptions, read_metrics, read_summary
+from deepdraw.evaluation import (
+    RECOGNITION,
+    TRIAL,
+    read_descriptions,
+    read_metrics,
+    read_recognition,
+    read_summary,
+)
 from deepdraw.report.pictures import ORDER
 from deepdraw.report.tables import Line, lines
 from deepdraw.runtime import LARGEST, read_bytes, read_text, read_yaml, write_text
@@ -34,10 +42,11 @@ class Image:
 
 @dataclass(frozen=True)
 class Section:
-    """A split: its most telling number, all of its metrics by group, its pictures."""
+    """A split: which drawings it has, its most telling number, all of its metrics by group, its pictures."""
 
     anchor: str
     title: str
+    recognition: Recognition
     headline: Line
     groups: dict[str, list[Line]]
     images: list[Image]
@@ -105,15 +114,18 @@ def _sections(run: Path, summary: Mapping[str, Any]) -> Iterator[Section]:
     evaluations, described = run / "evaluations", read_descriptions(run)
     files = [path for path in sorted(evaluations.glob("*.json")) if not path.stem.endswith(TRIAL)]
     metrics_of = {path.stem: read_metrics(path) for path in files}
+    recognition_of = {path.stem: read_recognition(path) for path in files}
     tested = {key: value for key, value in summary.items() if key.startswith("test/")}
     if tested:
         metrics_of.setdefault("test", tested)
+        recognition_of.setdefault("test", as_recognition(summary.get(RECOGNITION)))
     for split in sorted(metrics_of, key=lambda split: (_place(split, _SPLITS), split)):
         pictures = sorted((evaluations / split).glob("*.png"), key=lambda path: (_place(path.stem, ORDER), path.stem))
         found = lines(metrics_of[split], described)
         if found:
             groups = {group: list(members) for group, members in groupby(found, key=lambda line: line.group)}
-            yield Section(re.sub(r"\W+", "-", split), split, _headline(found), groups, embed(pictures))
+            anchor = re.sub(r"\W+", "-", split)
+            yield Section(anchor, split, recognition_of[split], _headline(found), groups, embed(pictures))
 
 
 def _headline(found: list[Line]) -> Line:
@@ -130,6 +142,7 @@ def _facts(summary: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, s
     facts = {
         "encoder": backbone.get("name") or backbone.get("_target_"),
         "data": data.get("root") or data.get("file"),
+        "recognized or all": summary.get(RECOGNITION),
         "parameters": summary.get("parameters"),
         "of them trained": summary.get("trainable_parameters"),
         "steps": summary.get("steps"),

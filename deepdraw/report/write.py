@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepdraw.data import Recognition
 from deepdraw.evaluation import (
+    RECOGNITION,
     TRIAL,
     Evaluation,
     Predictions,
@@ -72,28 +74,29 @@ def write_session(session: Session, versions: Mapping[str | None, Evaluation]) -
             session.title, heading, {key.removeprefix("interpolate_"): of for key, of in metrics_of.items()}
         )
         metrics = {f"{weights}_{key}": value for weights, of in metrics_of.items() for key, value in of.items()}
-        write_metrics(run, name, metrics)
+        write_metrics(run, name, metrics, session.recognition)
         return {f"{name}/{metric}": value for metric, value in metrics.items()}
     found, rasterizer = versions[None], session.trained.rasterizer
     print_table(session.title, found.metrics, described=read_descriptions(run))
-    pictures = write_evaluation(
-        run, name, found, redraw(session.split, rasterizer) if session.config.pictures else None
-    )
+    draw = redraw(session.split, rasterizer) if session.config.pictures else None
+    pictures = write_evaluation(run, name, found, draw, session.recognition)
     shown = {f"{name}/{picture}": path for picture, path in pictures.items()}
     metrics = {f"{name}/{metric}": value for metric, value in found.metrics.items()}
     log_evaluation(run, session.loggers, session.training_config, metrics, shown)
     return metrics
 
 
-def write_evaluation(run: Path, name: str, found: Evaluation, draw: Draw | None) -> dict[str, Path]:
+def write_evaluation(
+    run: Path, name: str, found: Evaluation, draw: Draw | None, recognition: Recognition = "unknown"
+) -> dict[str, Path]:
     """Write the evaluation of split `name` into `<run>/evaluations/` and, unless it is a trial, `<run>/report.html`.
 
     draw: positions in the stored order of the split, int64 [n], and a size to uint8 [n, size, size]; None for no
-    pictures. Returns the pictures' paths.
+    pictures; recognition: which drawings they are. Returns the pictures' paths.
     """
     pictures = {}
     with results_writer(run):
-        _add_metrics(run, name, found.metrics)
+        _add_metrics(run, name, found.metrics, recognition)
         found.predictions.save(run / f"evaluations/{name}.predictions.npz")
         if draw is not None:
             at = found.positions
@@ -105,13 +108,14 @@ def write_evaluation(run: Path, name: str, found: Evaluation, draw: Draw | None)
     return pictures
 
 
-def write_metrics(run: Path, name: str, metrics: Mapping[str, float]) -> None:
+def write_metrics(run: Path, name: str, metrics: Mapping[str, float], recognition: Recognition = "unknown") -> None:
     """Write `<name>/<metric>` into `<run>/evaluations/<name>.json`, beside what other protocols found."""
     with results_writer(run):
-        _add_metrics(run, name, metrics)
+        _add_metrics(run, name, metrics, recognition)
 
 
-def _add_metrics(run: Path, name: str, metrics: Mapping[str, float]) -> None:
+def _add_metrics(run: Path, name: str, metrics: Mapping[str, float], recognition: Recognition) -> None:
     path = run / f"evaluations/{name}.json"
-    write_json(path, read_metrics(path) | {f"{name}/{metric}": value for metric, value in metrics.items()})
+    both = read_metrics(path) | {f"{name}/{metric}": value for metric, value in metrics.items()}
+    write_json(path, both | {RECOGNITION: recognition})
     print(f"written to {path}")

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deepdraw.evaluation import RECOGNITION
 from deepdraw.runtime import MB, cell, csv_cell, csv_heading, read_json, shown, write_text
 from deepdraw.sweep.job_state import JobState
 from deepdraw.sweep.record import Sweep, inside
@@ -90,7 +91,8 @@ def print_failures(jobs: Sequence[JobState]) -> None:
 
 
 def write_results(sweep: Sweep, jobs: Sequence[JobState]) -> Path:
-    """Write `<sweep>/results.csv`, best first: the swept keys, the state, and the metrics of each run's summary."""
+    """Write `<sweep>/results.csv`, best first: the swept keys, the state, the metrics of each run's summary,
+    and whether they are of recognized drawings."""
     keys, rows = sweep.swept, []
     for job in ranked(sweep, jobs):
         metrics, problem = _summary(sweep, job) if job.is_good else ({}, job.error)
@@ -123,7 +125,8 @@ def _summary(sweep: Sweep, job: JobState) -> tuple[dict[str, float | str | None]
         summary = read_json(file, dict[str, Any], fix="run the job again", largest=SUMMARY)
     except ValueError as error:
         return {}, str(error)
-    return {name: value for name, value in summary.items() if "/" in name and isinstance(value, PLAIN)}, job.error
+    kept = {name: value for name, value in summary.items() if "/" in name or name == RECOGNITION}
+    return {name: value for name, value in kept.items() if isinstance(value, PLAIN)}, job.error
 
 
 def report_results(sweep: Sweep, jobs: Sequence[JobState]) -> None:

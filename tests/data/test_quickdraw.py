@@ -18,6 +18,7 @@ import pytest
 from deepdraw.data.quickdraw import __main__ as quickdraw
 from deepdraw.data.quickdraw.__main__ import Options, convert, main
 from deepdraw.data.quickdraw.packing import find_files, pack_file
+from deepdraw.data.recognition import recognition_of_index
 from deepdraw.data.shard_index import index_bytes
 from deepdraw.data.shards import Shards
 from deepdraw.drawings.packed import Drawings
@@ -101,6 +102,61 @@ def test_quickdraw414k_takes_all_categories_into_train_val_and_test(source, tmp_
     splits = run(f"source={source}", f"root={tmp_path / 'shards'}", "split_rule=quickdraw414k")
     assert list(splits) == ["train", "val", "test"]
     assert all(set(drawings.labels.tolist()) == {0, 1, 2, 3} for drawings in splits.values())
+
+
+def test_kaggle340_reads_no_file_of_a_category_that_the_challenge_did_not_have(source, tmp_path):
+    (source / "rifle.ndjson").write_text("no drawing")
+    splits = run(f"source={source}", f"root={tmp_path / 'shards'}", "split_rule=kaggle340")
+    assert list(splits) == ["train", "val", "test"]
+    assert Shards(str(tmp_path / "shards")).split("test").classes == sorted(CATEGORIES)
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    write(alone / "knife.ndjson", [line(1, "knife")])
+    with pytest.raises(ValueError, match=r"kaggle340 takes none of these categories: knife$"):
+        run(f"source={alone}", f"root={tmp_path / 'none'}", "split_rule=kaggle340")
+
+
+def test_sketchrnn_refuses_a_source_of_another_form_before_any_file_is_read(source, tmp_path):
+    with pytest.raises(ValueError, match=r"airplane\.ndjson does not say the splits"):
+        run(f"source={source}", f"root={tmp_path / 'shards'}", "split_rule=sketchrnn")
+    assert not (tmp_path / "shards" / "index.json").exists()
+
+
+@pytest.mark.parametrize(("rule", "number", "suffix"), [("kaggle340", 340, ".bin"), ("sketchrnn", 345, ".npz")])
+def test_only_the_files_that_a_rule_takes_are_downloaded(tmp_path, monkeypatch, rule, number, suffix):
+    asked = {}
+
+    def download(names, directory, base_url="", suffix=".bin"):
+        asked.update(number=len(names), suffix=suffix)
+        raise ValueError("stopped here")
+
+    monkeypatch.setattr(quickdraw, "download", download)
+    with pytest.raises(ValueError, match="stopped here"):
+        run(f"root={tmp_path / 'shards'}", f"split_rule={rule}")
+    assert asked == {"number": number, "suffix": suffix}
+
+
+@pytest.mark.parametrize(
+    ("said", "option", "recognition"),
+    [(True, "true", "recognized"), (True, "any", "all"), (None, "true", "unknown"), (None, "any", "unknown")],
+)
+def test_shards_say_whether_they_hold_recognized_drawings_or_all(source, tmp_path, capsys, said, option, recognition):
+    for number, word in enumerate(CATEGORIES):
+        write(source / f"{word}.ndjson", [line(1000 * number + k, word, recognized=said) for k in range(40)])
+    main([f"source={source}", f"root={tmp_path / 'shards'}", f"recognized={option}"])
+    assert Shards(str(tmp_path / "shards")).recognition == recognition
+    assert f"{recognition})" in capsys.readouterr().out
+
+
+def test_a_few_drawings_that_do_not_say_it_leave_shards_recognized(source, tmp_path):
+    write(source / "yoga.ndjson", [line(9000 + k, "yoga", recognized=True if k else None) for k in range(NUM_EACH)])
+    run(f"source={source}", f"root={tmp_path / 'shards'}")
+    assert Shards(str(tmp_path / "shards")).recognition == "recognized"
+
+
+@pytest.mark.parametrize("index", [{}, {"recognized": ["any"]}, {"recognized": "true", "counts": {"kept": "many"}}])
+def test_an_index_of_anyone_else_leaves_it_unknown(index):
+    assert recognition_of_index(index) == "unknown"
 
 
 def test_the_same_drawings_as_bin_and_as_ndjson_give_the_same_shards(source, tmp_path):

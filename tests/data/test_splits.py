@@ -5,12 +5,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepdraw.data.quickdraw.categories import CATEGORIES, SEEN, UNSEEN, check_category
-from deepdraw.data.quickdraw.splits import SPLIT_RULES, SPLITS, assign_original, assign_quickdraw414k, select
+from deepdraw.data.quickdraw.categories import CATEGORIES, KAGGLE, SEEN, UNSEEN, check_category
+from deepdraw.data.quickdraw.splits import (
+    SPLIT_RULES,
+    SPLITS,
+    assign_90_5_5,
+    assign_original,
+    assign_quickdraw414k,
+    select,
+)
 from deepdraw.drawings.packed import Drawings
 
 many_key_ids = st.lists(st.integers(0, 2**64 - 1), unique=True, max_size=200)
-PROPORTIONS = {assign_original: (0.75, 0.05, 0.20), assign_quickdraw414k: (10 / 12, 1 / 12, 1 / 12)}
+PROPORTIONS = {
+    assign_original: (0.75, 0.05, 0.20),
+    assign_quickdraw414k: (10 / 12, 1 / 12, 1 / 12),
+    assign_90_5_5: (0.90, 0.05, 0.05),
+}
 
 
 def drawings(num: int, seed: int) -> Drawings:
@@ -94,6 +105,29 @@ def test_quickdraw414k_keeps_at_most_1000_100_100_of_a_category():
     counts = {name: np.bincount(part.labels).tolist() for name, (_, part) in splits.items()}
     assert {name: count[1] for name, count in counts.items()} == {"train": 1000, "val": 100, "test": 100}
     assert sum(count[0] for count in counts.values()) == 240
+
+
+def test_quickdraw10k_divides_at_most_10000_of_a_category():
+    parts = {"cat": drawings(12_000, 0), "airplane": drawings(240, 1)}
+    splits = SPLIT_RULES["quickdraw10k"](parts)
+    assert list(splits) == list(SPLITS)
+    counts = {name: np.bincount(part.labels).tolist() for name, (_, part) in splits.items()}
+    assert [sum(count[label] for count in counts.values()) for label in (0, 1)] == [240, 10_000]
+    assert abs(counts["train"][1] - 9000) < 4 * 30
+    fewer = {"cat": parts["cat"].take(np.flatnonzero(select(parts["cat"].key_ids, 500)))}
+    for name, (_, part) in SPLIT_RULES["quickdraw10k"](fewer).items():
+        assert set(part.key_ids.tolist()) <= set(splits[name][1].key_ids.tolist())
+
+
+def test_kaggle340_takes_all_categories_but_five_and_divides_them_as_quickdraw10k_does():
+    assert len(KAGGLE) == 340
+    assert set(CATEGORIES) - set(KAGGLE) == {"aircraft carrier", "knife", "lighter", "rifle", "syringe"}
+    parts = {"cat": drawings(300, 0), "rifle": drawings(300, 1), "zebra": drawings(300, 2)}
+    splits = SPLIT_RULES["kaggle340"](parts)
+    assert all(classes == ("cat", "zebra") for classes, _ in splits.values())
+    kept = SPLIT_RULES["quickdraw10k"]({name: parts[name] for name in ("cat", "zebra")})
+    for name, (_, part) in splits.items():
+        assert part.key_ids.tolist() == kept[name][1].key_ids.tolist()
 
 
 def test_a_split_without_drawings_is_not_there():

@@ -294,6 +294,7 @@ def test_shards_keep_the_splits_of_sketch_rnn_where_they_are_asked_to(tmp_path):
     assert leaked in keys["train"]
     found = prepared(tmp_path / "kept", tmp_path / "source", "split_rule=file")
     assert found == {split: sorted(ids) for split, ids in keys.items()}
+    assert prepared(tmp_path / "kept", tmp_path / "source", "split_rule=sketchrnn") == found  # the name of today
     by_key = prepared(tmp_path / "by_key", tmp_path / "source")
     assert sum(map(len, by_key.values())) == 9
     write_csv(tmp_path / "source/yoga.csv", [{"drawing": json.dumps(CAT)}])

@@ -18,7 +18,7 @@ from scipy.stats import binomtest
 
 from deepdraw.compare.__main__ import main
 from deepdraw.compare.comparison import compare
-from deepdraw.compare.forms import columns, print_runs, to_csv, to_html, to_markdown
+from deepdraw.compare.forms import columns, heading, print_runs, to_csv, to_html, to_markdown
 from deepdraw.compare.paired import NotComparable, common, difference, holm
 from deepdraw.compare.runs import differing, find_runs, read_run, short_names
 from deepdraw.evaluation.predictions import Predictions
@@ -433,6 +433,23 @@ def test_a_sweep_is_compared_and_what_has_no_results_is_left_out(sweep, monkeypa
     assert sorted(path.name for path in Path("table").iterdir()) == [f"comparison.{e}" for e in ("csv", "html", "md")]
     main(["sweep/optimizer.lr=0.001", "sweep/1", "metric=loss"])
     assert "2 runs by negative log-likelihood" in capsys.readouterr().out
+
+
+def say(run: Path, recognition: str) -> None:
+    file = run / "evaluations/test.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"recognition": recognition}))
+
+
+def test_a_comparison_says_whether_its_drawings_were_recognized_and_where_runs_differ_in_it(sweep):
+    assert heading(compare(runs_of(sweep))).endswith("on split test (recognized or all: unknown)")
+    for run in runs_of(sweep):
+        say(run, "recognized")
+    assert heading(compare(runs_of(sweep))).endswith("on split test (recognized)")
+    say(sweep / "2", "all")
+    found = compare(runs_of(sweep))
+    assert heading(found).endswith("(recognized or all: see the runs)")
+    cells = {column.heading: column.cells for column in columns(found)}["recognized or all"]
+    assert cells == ["all" if row.run.directory == sweep / "2" else "recognized" for row in found.rows]
 
 
 def launched(sweep: Path, objective: str, values: list[float], **more) -> Path:

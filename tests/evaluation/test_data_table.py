@@ -35,6 +35,13 @@ def test_each_class_has_a_line_with_its_number_in_each_split_and_the_last_line_h
     assert not any("uneven" in line for line in lines)
 
 
+def test_the_title_says_whether_the_drawings_were_recognized():
+    console = Console(file=StringIO(), width=200)
+    print_classes({name: split([3]) for name in ("train", "val", "test")}, console, "recognized")
+    assert "drawings of each class (recognized)" in console.file.getvalue()
+    assert "(recognized or all: unknown)" in "\n".join(printed([3], [3], [3]))
+
+
 def test_of_many_classes_twenty_are_shown_and_the_others_counted():
     lines = printed(*[[2] * 345] * 3)
     assert len(rows(lines)) == 21

@@ -72,6 +72,14 @@ def test_splits_follow_each_other_and_bear_their_numbers_and_pictures(run, few_p
     assert "script" not in {tag for tag, _ in page.tags}
 
 
+@pytest.mark.parametrize("said", ["recognized", "all", "unknown", "<b>", None])
+def test_every_split_says_whether_its_drawings_were_recognized(run, said):
+    told = {} if said is None else {"recognition": said}
+    write_json(run / "evaluations/test.json", {"test/top1": 0.5, **told})
+    expected = said if said in ("recognized", "all") else "unknown"
+    assert f"drawings, recognized or all: {expected}" in Page(write_report(run)).words
+
+
 def test_the_harmonic_mean_is_the_headline_of_seen_and_unseen(run):
     metrics = {"top1": 0.6, "harmonic_mean": 0.444}
     write_json(run / "evaluations/generalized.json", {f"generalized/{k}": v for k, v in metrics.items()})

@@ -88,7 +88,8 @@ def _write(home: Path, settings: dict[str, Any]) -> None:
     splits = {name: (SEEN, seen.take(np.flatnonzero(split_of == number))) for number, name in enumerate(SPLITS)}
     try:
         with whole_folder(home) as folder:
-            write_shards(folder, {**splits, "zeroshot": (UNSEEN, unseen)}, metadata=settings)
+            metadata = settings | {"recognized": "any"}
+            write_shards(folder, {**splits, "zeroshot": (UNSEEN, unseen)}, metadata=metadata)
     except OSError:
         # Another process may have been faster. Its settings are checked when `home` is opened.
         if not home.is_dir() or _is_empty(home):

@@ -19,9 +19,10 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from deepdraw.data.quickdraw.categories import CATEGORIES
-from deepdraw.data.quickdraw.download import download
-from deepdraw.data.quickdraw.packing import DROPPED, ODDITIES, find_files, sort_files
-from deepdraw.data.quickdraw.splits import BY_FILE, SPLIT_RULES
+from deepdraw.data.quickdraw.download import SKETCH_RNN_URL, download
+from deepdraw.data.quickdraw.packing import DROPPED, ODDITIES, choose_files, find_files, sort_files
+from deepdraw.data.quickdraw.splits import SKETCH_RNN, SPLIT_RULES, categories_of
+from deepdraw.data.recognition import in_brackets, recognition_of_index
 from deepdraw.data.shards import Shards, write_shards
 from deepdraw.runtime import (
     MB,
@@ -38,6 +39,7 @@ from deepdraw.runtime import (
 log = logging.getLogger(__name__)
 
 BYTES_OF_A_WORKER = 64 * MB  # to be read; to start another process costs as much as to read so many
+OLD_RULES = {"file": SKETCH_RNN}  # names of split rules in older commands and shards
 KINDS = {"read": "drawings read", **DROPPED, "kept": "drawings kept", **ODDITIES}  # that an index counts
 
 
@@ -52,7 +54,10 @@ class Options:
     )
     download: str | None = field(
         default=None,
-        metadata={"help": "where to download 345 .bin files, about 6 GB; default: <root>/official"},
+        metadata={
+            "help": "where to download a file for each category, 6 GB of .bin, of .npz for split_rule=sketchrnn; "
+            "default: <root>/official"
+        },
     )
     per_class: int | None = field(
         default=None, metadata={"help": "drawings to keep of each category, before the split; default: all"}
@@ -65,7 +70,9 @@ class Options:
         default="original",
         metadata={
             "help": "original: train, val, test (75, 5, 20 %) of the 275 seen categories, zeroshot of the "
-            "70 unseen; quickdraw414k: at most 1,000, 100, 100 of all 345; file: those of sketch-rnn's .npz"
+            "70 unseen; quickdraw414k: at most 1,000, 100, 100 of all 345; quickdraw10k: 90, 5, 5 % of at most "
+            "10,000 of all 345; kaggle340: 90, 5, 5 % of the 340 of Kaggle's challenge; sketchrnn: as the .npz files "
+            "of sketch-rnn say, 70,000, 2,500, 2,500"
         },
     )
 
@@ -76,8 +83,9 @@ class Options:
             raise ValueError(f"per_class={self.per_class} keeps no drawing: give at least 1")
         if self.recognized not in ("true", "any"):
             raise ValueError(f"recognized={self.recognized} is neither true nor any")
-        if self.split_rule not in (*SPLIT_RULES, BY_FILE):
-            raise ValueError(f"split_rule={self.split_rule} is none of {', '.join((*SPLIT_RULES, BY_FILE))}")
+        self.split_rule = OLD_RULES.get(self.split_rule, self.split_rule)
+        if self.split_rule not in (*SPLIT_RULES, SKETCH_RNN):
+            raise ValueError(f"split_rule={self.split_rule} is none of {', '.join((*SPLIT_RULES, SKETCH_RNN))}")
 
 
 def convert(options: Options) -> dict[str, Any]:
@@ -97,10 +105,13 @@ def convert(options: Options) -> dict[str, Any]:
     check_writable(root)
     if options.source is None:
         source = Path(options.download) if options.download else root / "official"
-        download(CATEGORIES, source)
+        if options.split_rule == SKETCH_RNN:
+            download(CATEGORIES, source, base_url=SKETCH_RNN_URL, suffix=".npz")
+        else:
+            download(categories_of(options.split_rule), source)
     else:
         source = Path(options.source)
-    files = find_files(source)
+    files = choose_files(find_files(source), options.split_rule)
     metadata |= {
         "num_files": len(files),
         "num_source_bytes": sum(path.stat().st_size for path in files.values()),
@@ -141,6 +152,8 @@ def _check_same(root: Path, metadata: Mapping[str, Any]) -> bool:
     if not (root / "index.json").exists():
         return False
     there = Shards(str(root)).index
+    rule = there.get("protocol")
+    there = {**there, "protocol": OLD_RULES.get(rule, rule) if isinstance(rule, str) else rule}
     other = [
         f"{'split_rule' if key == 'protocol' else key} is {there.get(key)}, not {value}"
         for key, value in metadata.items()
@@ -156,7 +169,8 @@ def _check_same(root: Path, metadata: Mapping[str, Any]) -> bool:
 
 def summarize(index: Mapping[str, Any]) -> None:
     """Print the content of the shards, and how many drawings were dropped or repaired, by kind."""
-    splits = Table("split", *(Column(name, justify="right") for name in ("classes", "drawings", "MB", "bytes each")))
+    headings = ("classes", f"drawings {in_brackets(recognition_of_index(index))}", "MB", "bytes each")
+    splits = Table("split", *(Column(name, justify="right") for name in headings))
     for name, split in index["splits"].items():
         num_drawings, num_bytes = split["num_drawings"], sum(shard["num_bytes"] for shard in split["shards"])
         numbers = (

@@ -1,4 +1,4 @@
-"""The 345 category names of Quick, Draw!, and the 70 of them that are held out for zero-shot evaluation."""
+"""The 345 category names of Quick, Draw!: 70 are held out for zero-shot evaluation, and 340 were those of Kaggle."""
 
 from deepdraw.runtime import did_you_mean, fold_name
 
@@ -51,6 +51,11 @@ stairs, stitches, sweater, toe, toothpaste, tornado, tractor, tree, waterslide, 
 """)
 
 SEEN = tuple(name for name in CATEGORIES if name not in set(UNSEEN))
+
+# Those of "Quick, Draw! Doodle Recognition Challenge" (kaggle.com/c/quickdraw-doodle-recognition, 2018): all but five,
+# by the list CLASS_NAME in clean_data.py of the solution github.com/ngxbac/Kaggle-QuickDraw
+NOT_OF_KAGGLE = _names("aircraft carrier, knife, lighter, rifle, syringe")
+KAGGLE = tuple(name for name in CATEGORIES if name not in NOT_OF_KAGGLE)
 
 
 def check_category(name: str, where: object) -> str:

@@ -19,7 +19,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from deepdraw.runtime import check_writable, name_grown, open_growing, write_text
 
-BASE_URL = "https://storage.googleapis.com/quickdraw_dataset/full/binary"
+BUCKET = "https://storage.googleapis.com/quickdraw_dataset"
+BASE_URL = f"{BUCKET}/full/binary"
+SKETCH_RNN_URL = f"{BUCKET}/sketchrnn"
 CHUNK = 1 << 18
 NUM_TRIES = 4
 

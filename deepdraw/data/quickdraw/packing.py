@@ -16,7 +16,14 @@ from rich.progress import track
 
 from deepdraw.data.external_sort import SortedDrawings, SortedPart, write_sorted
 from deepdraw.data.quickdraw.categories import check_category
-from deepdraw.data.quickdraw.splits import BY_FILE, SPLIT_NAMES, SPLIT_RULES, select, split_as_told
+from deepdraw.data.quickdraw.splits import (
+    SKETCH_RNN,
+    SPLIT_NAMES,
+    SPLIT_RULES,
+    categories_of,
+    select,
+    split_as_told,
+)
 from deepdraw.drawings import NOT_SAID, SUFFIXES, Broken, Bulk, Drawings, own_word, read_bulk, reason_not_read, word_of
 from deepdraw.runtime import create_file, existing_folder, walk
 
@@ -60,6 +67,24 @@ def find_files(source: Path) -> dict[str, Path]:
         raise ValueError(f"source={source} has no <category>.ndjson and no <category>.bin: name the directory that has")
     log.info("reading %s: %s", source, found)
     return files
+
+
+def choose_files(files: Mapping[str, Path], split_rule: str) -> dict[str, Path]:
+    """The files of the categories that a split rule takes. Raises ValueError, reading none, if it can take none."""
+    if split_rule == SKETCH_RNN:
+        for path in files.values():
+            if path.suffix.lower() != ".npz":
+                raise ValueError(
+                    f"{path} does not say the splits of its drawings, as the .npz files of sketch-rnn do: choose "
+                    "another split_rule, or leave it out"
+                )
+    wanted = categories_of(split_rule)
+    taken = {name: path for name, path in files.items() if name in wanted}
+    if left := sorted(files.keys() - taken.keys()):
+        log.info("split_rule=%s leaves out %s", split_rule, ", ".join(left))
+    if not taken:
+        raise ValueError(f"split_rule={split_rule} takes none of these categories: {', '.join(left)}")
+    return taken
 
 
 def pack_file(path: Path, *, only_recognized: bool, per_class: int | None = None) -> tuple[Drawings, Counter[str]]:
@@ -129,9 +154,7 @@ def sort_file(
     Returns where those of each split are, and how many in each place; and what `pack_file` counted.
     """
     bulk, counts = _pack(path, only_recognized, per_class)
-    if split_rule == BY_FILE and (bulk.split == NOT_SAID).any():
-        raise ValueError(f"{path} does not say the splits of its drawings: choose another split_rule, or leave it out")
-    if split_rule == BY_FILE:
+    if split_rule == SKETCH_RNN:
         splits = split_as_told(name, bulk.drawings, bulk.split)
     else:
         splits = SPLIT_RULES[split_rule]({name: bulk.drawings})

@@ -8,13 +8,14 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from deepdraw.data.quickdraw.categories import UNSEEN
+from deepdraw.data.quickdraw.categories import CATEGORIES, KAGGLE, UNSEEN
 from deepdraw.drawings import Drawings, mix
 
 TRAIN, VAL, TEST = range(3)
 SPLITS = ("train", "val", "test")
 SPLIT_NAMES = (*SPLITS, "zeroshot")
 QUICKDRAW414K_LIMITS = (1000, 100, 100)
+QUICKDRAW10K_LIMIT = 10_000
 
 Splits = dict[str, tuple[tuple[str, ...], Drawings]]  # name -> classes, and drawings whose labels index them
 
@@ -39,6 +40,15 @@ def assign_quickdraw414k(key_ids: NDArray[np.uint64]) -> NDArray[np.int8]:
     return np.select([place == 0, place == 1], [VAL, TEST], TRAIN).astype(np.int8)
 
 
+def assign_90_5_5(key_ids: NDArray[np.uint64]) -> NDArray[np.int8]:
+    """Index into SPLITS, int8 [N], of each of uint64 [N]: 90 % train, 5 % val, 5 % test.
+
+    The rules quickdraw10k and kaggle340 share it, so that neither tests on drawings that the other trains on.
+    """
+    place = mix(key_ids, "90/5/5") % 20
+    return np.select([place == 0, place == 1], [VAL, TEST], TRAIN).astype(np.int8)
+
+
 def select(key_ids: NDArray[np.uint64], n: int) -> NDArray[np.bool_]:
     """Which of N key ids to keep, bool [N]: the n with the smallest hash, or all if there are fewer.
 
@@ -59,6 +69,20 @@ def split_original(parts: Mapping[str, Drawings]) -> Splits:
 def split_quickdraw414k(parts: Mapping[str, Drawings]) -> Splits:
     """train, val and test over all categories, limited to 1,000/100/100 of each."""
     return _divide(parts, SPLITS, assign_quickdraw414k, QUICKDRAW414K_LIMITS)
+
+
+def split_quickdraw10k(parts: Mapping[str, Drawings]) -> Splits:
+    """train, val and test (90, 5, 5 %) of all categories, of at most 10,000 drawings of each.
+
+    The number is that of SketchGraphNet (arXiv 2603.07521), which drew its own sample.
+    """
+    kept = {name: part.take(np.flatnonzero(select(part.key_ids, QUICKDRAW10K_LIMIT))) for name, part in parts.items()}
+    return _divide(kept, SPLITS, assign_90_5_5)
+
+
+def split_kaggle340(parts: Mapping[str, Drawings]) -> Splits:
+    """train, val and test (90, 5, 5 %) of the 340 categories of Kaggle's challenge, whose own test has no labels."""
+    return _divide({name: part for name, part in parts.items() if name in KAGGLE}, SPLITS, assign_90_5_5)
 
 
 def _assign_all(key_ids: NDArray[np.uint64]) -> NDArray[np.int8]:
@@ -94,5 +118,15 @@ def split_as_told(name: str, drawings: Drawings, told: NDArray[np.int8]) -> Spli
     return {split: ((name,), part) for split, part in chosen}
 
 
-BY_FILE = "file"  # the split rule that keeps the splits which files say
-SPLIT_RULES = {"original": split_original, "quickdraw414k": split_quickdraw414k}
+SKETCH_RNN = "sketchrnn"  # the split rule that keeps the splits which the files of sketch-rnn say
+SPLIT_RULES = {
+    "original": split_original,
+    "quickdraw414k": split_quickdraw414k,
+    "quickdraw10k": split_quickdraw10k,
+    "kaggle340": split_kaggle340,
+}
+
+
+def categories_of(split_rule: str) -> tuple[str, ...]:
+    """The categories that a split rule takes; files of others are left out."""
+    return KAGGLE if split_rule == "kaggle340" else CATEGORIES
