@@ -26,12 +26,14 @@ class Options(bench.Options):
 
 
 def run(options: Options) -> dict[str, Any]:
-    """Drawings per second of one core for the points and for images."""
+    """Drawings per second of one core for the points and for images, of each kind of channels."""
     split = Shards(options.root).split("val")
     drawings = Drawings.concatenate(list(split))
     makers: dict[str, Callable[[Drawings], Any]] = {
         f"{options.points} points": PointSampler(options.points),
         f"{options.size} px": Rasterizer(options.size),
+        f"{options.size} px, shaded": Rasterizer(options.size, images="drawing", channels="shaded"),
+        f"{options.size} px, thirds": Rasterizer(options.size, images="drawing", channels="thirds"),
     }
     return {"drawings": len(drawings), "per_second": {name: rate(make, drawings) for name, make in makers.items()}}
 
@@ -48,7 +50,7 @@ def rate(make: Callable[[Drawings], Any], drawings: Drawings) -> float:
 
 
 def table(options: Options, figures: dict[str, Any]) -> Table:
-    """A row for the points and one for the images."""
+    """A row for the points and one for each kind of images."""
     title = f"{figures['drawings']:,} drawings of {options.root}"
     rows = Table("what", Column("drawings/s, one core", justify="right"), title=title, title_justify="left")
     for name, per_second in figures["per_second"].items():

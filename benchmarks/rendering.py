@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 import benchmarks as bench
 from deepdraw.data import Shards, ShardSplit
-from deepdraw.drawings import Drawings, Polarity, Rasterizer
+from deepdraw.drawings import Channels, Drawings, Polarity, Rasterizer
 from deepdraw.models import Classifier
 from deepdraw.models.backbones import TimmBackbone
 from deepdraw.runtime import find_device, keep_freed_memory, shown
@@ -43,6 +43,7 @@ class Options(bench.Options):
     test: int = field(default=8, metadata={"help": "drawings of each class that it is tested on"})
     line_width: float = field(default=3.0, metadata={"help": "pixels; the width that the others are compared with"})
     line_widths: str = field(default="[1,2,3,5,8]", metadata={"help": "further widths, black on white"})
+    channels: str = field(default="[]", metadata={"help": "further channels beside ink: [shaded,thirds]"})
     image_size: int = field(default=224, metadata={"help": "pixels"})
     sizes: str = field(default="[]", metadata={"help": "further sizes, whose line width is scaled with them"})
     device: str = field(default="auto", metadata={"help": "auto, cpu or cuda; fp32 on either"})
@@ -55,35 +56,40 @@ class Options(bench.Options):
 
 @dataclass(frozen=True)
 class Rendering:
-    """image_size and line_width: pixels; polarity: as of `Rasterizer`."""
+    """image_size and line_width: pixels; polarity, channels: as of `Rasterizer`."""
 
     image_size: int
     line_width: float
     polarity: Polarity = "black_on_white"
+    channels: Channels = "ink"
 
     def rasterizer(self) -> Rasterizer:
-        return Rasterizer(self.image_size, self.line_width, polarity=self.polarity)
+        return Rasterizer(
+            self.image_size, self.line_width, polarity=self.polarity, images="drawing", channels=self.channels
+        )
 
 
 def renderings(options: Options) -> list[Rendering]:
     """All that are compared, each once; first the one with which the others are compared."""
     size, line_width = options.image_size, options.line_width
-    line_widths = [line_width, *_numbers(options.line_widths, float, "line_widths=[1,2,5]")]
-    sizes = _numbers(options.sizes, int, "sizes=[160,256]")
+    line_widths = [line_width, *_listed(options.line_widths, float, "of numbers", "line_widths=[1,2,5]")]
+    sizes = _listed(options.sizes, int, "of numbers", "sizes=[160,256]")
+    channels = _listed(options.channels, str.strip, "of channels", "channels=[shaded,thirds]")
     compared = [
         *(Rendering(size, width) for width in line_widths),
         Rendering(size, line_width, "white_on_black"),
         *(Rendering(other, line_width * other / size) for other in sizes),
+        *(Rendering(size, line_width, channels=kind) for kind in channels),
     ]
     return list(dict.fromkeys(compared))
 
 
-def _numbers(text: str, number: Callable[[str], Any], example: str) -> list[Any]:
+def _listed(text: str, read: Callable[[str], Any], what: str, example: str) -> list[Any]:
     listed = text.removeprefix("[").removesuffix("]").split(",")
     try:
-        return [number(entry) for entry in listed] if listed != [""] else []
+        return [read(entry) for entry in listed] if listed != [""] else []
     except ValueError as error:
-        raise ValueError(f"{text!r} is no list of numbers: write it as {example}") from error
+        raise ValueError(f"{text!r} is no list {what}: write it as {example}") from error
 
 
 def spread(num_classes: int, chosen: int) -> NDArray[np.int64]:
@@ -242,7 +248,7 @@ def table(options: Options, figures: dict[str, Any]) -> Table:
         f"{options.classes} classes, {options.train} drawings of each to fit, {options.test} to test\n"
         f"{figures['num_images']:,} images encoded; percent, with standard errors"
     )
-    headings = ("size", "line width", "polarity", "top-1", "difference")
+    headings = ("size", "line width", "polarity", "channels", "top-1", "difference")
     rows = Table(*(Column(heading, justify="right") for heading in headings), title=title, title_justify="left")
     for number, figure in enumerate(figures["renderings"]):
         difference = f"{100 * figure['difference']:+.1f} ± {100 * figure['difference_stderr']:.1f}" if number else ""
@@ -250,6 +256,7 @@ def table(options: Options, figures: dict[str, Any]) -> Table:
             f"{figure['image_size']:d} px",
             f"{figure['line_width']:.3g} px",
             figure["polarity"].replace("_", " "),
+            figure["channels"],
             f"{100 * figure['top1']:.1f} ± {100 * figure['top1_stderr']:.1f}",
             difference,
         )

@@ -55,6 +55,7 @@ class TrainingData:
     @classmethod
     def of(cls, config: DictConfig, sees: tuple[str, ...], device: torch.device, ranks: Ranks) -> TrainingData:
         """Open the data source of a config and check all its splits. sees: what the backbone sees."""
+        rasterizer = Rasterizer(**config.render)
         augment: Augmentation | None = make(config.augment, "augment")
         changes_images = config.render.images == "drawing" or isinstance(augment, ImageAugmentation)
         needs_strokes = augment is not None and not changes_images
@@ -71,7 +72,7 @@ class TrainingData:
             source=source,
             splits=splits,
             sees=sees,
-            rasterizer=Rasterizer(**config.render),
+            rasterizer=rasterizer,
             points=PointSampler(**config.input) if "strokes" in sees else None,
             augment=augment,
             loading=loading,
@@ -116,9 +117,9 @@ class TrainingData:
         plot_data(self.splits, self._draw, self.augment is not None, out)
 
     def _draw(self, name: str, positions: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """The drawings at positions [n] of a split as the network gets them in the first epoch: [n, size, size]."""
+        """The drawings at positions [n] of a split as the network gets them in the first epoch: [n, *shape]."""
         rasterizer = epoch_rasterizer(self.rasterizer, self._augment(name), self.loading["seed"], epoch=0)
-        images = np.empty((len(positions), rasterizer.size, rasterizer.size), np.uint8)
+        images = np.empty((len(positions), *rasterizer.shape), np.uint8)
         chosen = Subset(self.splits[name], positions)
         chosen.read(np.arange(len(chosen.block_sizes)), np.arange(len(positions)), rasterizer, images)
         return images

@@ -118,6 +118,7 @@ def test_one_drawing_gives_the_same_logits_wherever_the_checkpoint_goes(trained,
     assert preprocessing.pop("mean") == list(backbone.mean)
     assert preprocessing.pop("std") == list(backbone.std)
     drawn = {"size": 32, "line_width": 2.5, "margin": 0.02, "polarity": "white_on_black", "images": "drawing"}
+    drawn["channels"] = "ink"
     assert preprocessing == drawn
 
     def logits(rasterizer: Rasterizer) -> torch.Tensor:

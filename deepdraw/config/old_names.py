@@ -61,12 +61,14 @@ def add_later_options(config: dict[str, Any]) -> None:
     """Give a saved config the options that it does not have yet, at the values that mean what was done then.
 
     Images were trained on as they are; a network that was trained on strokes alone reads images as drawings. No
-    backbone saw points, and no augmentation changed the strokes for them.
+    backbone saw points, no augmentation changed the strokes for them, and all images were gray.
     """
     render, data = config.get("render"), config.get("data")
     source = data.get("source") if isinstance(data, dict) else None
     if isinstance(render, dict) and isinstance(source, dict):
         render.setdefault("images", "drawing" if source.get("_target_") in OF_STROKES else "canvas")
+    if isinstance(render, dict):
+        render.setdefault("channels", "ink")
     config.setdefault("input", {"points": 96})
     augment = config.get("augment")
     if isinstance(augment, dict) and augment.get("_target_") == "deepdraw.drawings.Augment":

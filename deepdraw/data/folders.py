@@ -97,7 +97,7 @@ class ImageFolder:
     def read(
         self, blocks: NDArray[np.int64], rows: NDArray[np.int64], rasterizer: Rasterizer, images: NDArray[np.uint8]
     ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
-        """Draw those at `rows` [N] of the concatenated `blocks` into images [N, size, size]: labels and key ids.
+        """Draw those at `rows` [N] of the concatenated `blocks` into images [N, *shape]: labels and key ids.
 
         Raises ValueError, naming the file, for an image that does not decode or has no strokes.
         """

@@ -58,7 +58,7 @@ class Split(Protocol):
     def read(
         self, blocks: NDArray[np.int64], rows: NDArray[np.int64], rasterizer: Rasterizer, images: NDArray[np.uint8]
     ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
-        """Draw those at `rows` [N] of the concatenated `blocks` into images [N, size, size]: labels and key ids [N]."""
+        """Draw those at `rows` [N] of the concatenated `blocks` into images [N, *shape]: labels and key ids [N]."""
         ...
 
     def read_strokes(self, blocks: NDArray[np.int64], rows: NDArray[np.int64]) -> Drawings:
@@ -75,8 +75,8 @@ Inputs = torch.Tensor | tuple[torch.Tensor, torch.Tensor]
 class Batch(NamedTuple):
     """inputs: what the backbone sees; labels: int64 [B]; key_ids: int64 [B], the bits of the unsigned ids.
 
-    Inputs are images uint8 [B, size, size], points float32 [B, K, 8] (see `PointSampler`), or a pair of both. A loader
-    of features that were computed before gives these, float32 [B, D].
+    Inputs are images uint8 [B, size, size] or [B, 3, size, size] (see `Rasterizer`), points float32 [B, K, 8] (see
+    `PointSampler`), or a pair of both. A loader of features that were computed before gives these, float32 [B, D].
     """
 
     inputs: Inputs

@@ -67,7 +67,7 @@ class Batches(Dataset[Batch]):
     def _read_images(self, parts: Parts, number: int, epoch: int) -> Read:
         """Images alone, which a split of images can give, too."""
         assert self._rasterizer is not None
-        images = _empty((number, self._rasterizer.size, self._rasterizer.size), torch.uint8)
+        images = _empty((number, *self._rasterizer.shape), torch.uint8)
         unfilled, read = images.numpy(), []
         for blocks, rows, repeat in parts:
             rasterizer = epoch_rasterizer(self._rasterizer, self._augment, self._seed, epoch, repeat)
@@ -80,8 +80,8 @@ class Batches(Dataset[Batch]):
         """Points, with the images of the same drawings, augmented alike, where pixels are seen, too."""
         assert self._points is not None
         points = _empty((number, self._points.points, len(POINT_NUMBERS)), torch.float32)
-        size = self._rasterizer.size if self._rasterizer is not None else 0
-        images, read, first = _empty((number, size, size), torch.uint8), [], 0
+        shape = self._rasterizer.shape if self._rasterizer is not None else (0,)
+        images, read, first = _empty((number, *shape), torch.uint8), [], 0
         for blocks, rows, repeat in parts:
             drawings, own = self._split.read_strokes(blocks, rows), slice(first, first + len(rows))
             changed, line_widths, paces = drawings, np.ones(len(drawings), np.float32), None

@@ -20,7 +20,7 @@ class StrokeSplit:
     def read(
         self, blocks: NDArray[np.int64], rows: NDArray[np.int64], rasterizer: Rasterizer, images: NDArray[np.uint8]
     ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
-        """Draw those at `rows` [N] of the concatenated `blocks` into images [N, size, size]: labels and key ids."""
+        """Draw those at `rows` [N] of the concatenated `blocks` into images [N, *shape]: labels and key ids."""
         chosen = self.read_strokes(blocks, rows)
         rasterizer(chosen, images)
         return chosen.labels.astype(np.int64), chosen.key_ids

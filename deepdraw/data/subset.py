@@ -58,7 +58,7 @@ class Subset:
     def read(
         self, blocks: NDArray[np.int64], rows: NDArray[np.int64], rasterizer: Rasterizer, images: NDArray[np.uint8]
     ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
-        """Draw those at `rows` [N] of the concatenated `blocks` into images [N, size, size]: labels and key ids."""
+        """Draw those at `rows` [N] of the concatenated `blocks` into images [N, *shape]: labels and key ids."""
         return self._split.read(*self._places(blocks, rows), rasterizer, images)
 
     def read_strokes(self, blocks: NDArray[np.int64], rows: NDArray[np.int64]) -> Drawings:
@@ -112,7 +112,7 @@ class Joined:
     def read(
         self, blocks: NDArray[np.int64], rows: NDArray[np.int64], rasterizer: Rasterizer, images: NDArray[np.uint8]
     ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
-        """Draw those at `rows` [N] of the concatenated `blocks` into images [N, size, size]: labels and key ids."""
+        """Draw those at `rows` [N] of the concatenated `blocks` into images [N, *shape]: labels and key ids."""
         labels, key_ids = np.empty(len(rows), np.int64), np.empty(len(rows), np.uint64)
         for split, first_label, wanted, own_blocks, own_rows in self._parts(blocks, rows):
             part = images if wanted.all() else np.empty((int(wanted.sum()), *images.shape[1:]), images.dtype)
@@ -211,7 +211,7 @@ class Relabeled:
     def read(
         self, blocks: NDArray[np.int64], rows: NDArray[np.int64], rasterizer: Rasterizer, images: NDArray[np.uint8]
     ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
-        """Draw those at `rows` [N] of the concatenated `blocks` into images [N, size, size]: labels and key ids."""
+        """Draw those at `rows` [N] of the concatenated `blocks` into images [N, *shape]: labels and key ids."""
         labels, key_ids = self._split.read(blocks, rows, rasterizer, images)
         return self._numbers[labels], key_ids
 

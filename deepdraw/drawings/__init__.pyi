@@ -16,7 +16,7 @@ from .ink import Fault, find_fault, is_light_on_dark
 from .kinds import DRAWING_SUFFIXES, IMAGE_SUFFIXES, is_svg, reason_not_read, word_of
 from .packed import Complexity, Drawings, hash_text, mix, ranges
 from .points import POINT_NUMBERS, PointSampler, drawings_of_points
-from .raster import Images, Polarity, Rasterizer
+from .raster import Channels, Images, Polarity, Rasterizer
 from .simplification import simplify
 from .strokes import MAX_LENGTH, is_stroke, parse_strokes
 from .svg import read_svg
@@ -38,6 +38,7 @@ __all__ = [
     "AugmentingRasterizer",
     "Broken",
     "Bulk",
+    "Channels",
     "Complexity",
     "Drawings",
     "Fault",

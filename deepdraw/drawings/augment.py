@@ -180,16 +180,21 @@ class AugmentingRasterizer(Rasterizer):
 
     def __init__(self, rasterizer: Rasterizer, augment: Augmentation, salt: str) -> None:
         super().__init__(
-            rasterizer.size, rasterizer.line_width, rasterizer.margin, rasterizer.polarity, rasterizer.images
+            rasterizer.size,
+            rasterizer.line_width,
+            rasterizer.margin,
+            rasterizer.polarity,
+            rasterizer.images,
+            rasterizer.channels,
         )
         self._augment, self._salt = augment, salt
 
     def __call__(self, drawings: Drawings, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
-        """Augment and draw every drawing: uint8 [N, size, size], written into `out` if it is given."""
+        """Augment and draw every drawing: uint8 [N, *shape], written into `out` if it is given."""
         return self.draw(*self._augment(drawings, self._salt), out)
 
     def place(self, image: NDArray[np.uint8], key_id: int) -> NDArray[np.uint8]:
-        """Augment a gray image [H, W] and fit it into the square: uint8 [size, size].
+        """Augment a gray image [H, W] and fit it into the square: uint8 [*shape].
 
         An image that stands for a drawing is augmented as strokes are.
 

@@ -38,7 +38,7 @@ COLOR_TYPE, WITH_ALPHA = 25, (4, 6)  # position of the color type in a PNG, and 
 
 
 def draw_image(source: str | Path | bytes | Image | NDArray[Any], rasterizer: Rasterizer) -> NDArray[np.uint8]:
-    """One picture as `rasterizer` would have drawn it: uint8 [size, size].
+    """One picture as `rasterizer` would have drawn it: uint8 [*shape].
 
     source: the path of an SVG file, whose strokes are drawn as any drawing's are, or an image (see `gray_image`).
 
@@ -100,7 +100,7 @@ def decode(encoded: bytes) -> NDArray[np.uint8] | None:
 
 
 def fit_to_square(image: NDArray[np.uint8], rasterizer: Rasterizer) -> NDArray[np.uint8]:
-    """Fit a gray image [H, W] into the square of a rasterizer: uint8 [size, size].
+    """Fit a gray image [H, W] into the square of a rasterizer: uint8 [*shape].
 
     With images="drawing" its lines are traced and drawn by the rasterizer, so that their place, width and darkness are
     those of strokes; light lines on dark paper are traced, too (see `deepdraw.drawings.trace`). With images="canvas" it
@@ -130,8 +130,8 @@ def trace_drawing(image: NDArray[np.uint8], key_id: int = 0) -> Drawings:
 
 
 def blank(rasterizer: Rasterizer) -> NDArray[np.uint8]:
-    """Paper without a line: uint8 [size, size]."""
-    return np.full((rasterizer.size,) * 2, 255 if rasterizer.polarity == "black_on_white" else 0, np.uint8)
+    """Paper without a line: uint8 [*shape]."""
+    return np.full(rasterizer.shape, 255 if rasterizer.polarity == "black_on_white" else 0, np.uint8)
 
 
 def _decoded(encoded: bytes, name: str) -> NDArray[np.uint8] | None:

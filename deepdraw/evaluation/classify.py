@@ -49,7 +49,7 @@ def score(
 def sample(
     model: Classifier, loader: Epochs, precision: Precision, rasterizer: Rasterizer, *, num_batches: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.float32]]:
-    """The first drawings of a split, to look at: images uint8 [N, S, S], labels [N] and logits [N, C].
+    """The first drawings of a split, to look at: images uint8 [N, S, S] or [N, 3, S, S], labels [N] and logits [N, C].
 
     rasterizer: draws the points of a backbone that sees no pixels.
     """
@@ -63,7 +63,7 @@ def sample(
 
 
 def _pictures(inputs: Inputs, rasterizer: Rasterizer) -> NDArray[np.uint8]:
-    """What a backbone sees of N drawings as images uint8 [N, S, S]."""
+    """What a backbone sees of N drawings as images uint8 [N, S, S] or [N, 3, S, S]."""
     seen = (inputs[0] if isinstance(inputs, tuple) else inputs).cpu().numpy()
     return rasterizer(drawings_of_points(seen)) if seen.dtype == np.float32 else seen
 

@@ -63,7 +63,7 @@ def seen_drawings(source: Source, classes: Sequence[str], per_class: int) -> Spl
 
 
 def redraw(split: Split, rasterizer: Rasterizer) -> Callable[[NDArray[np.int64], int], NDArray[np.uint8]]:
-    """A function of positions [n] in a split's stored order that draws them: uint8 [n, size, size]."""
+    """A function of positions [n] in a split's stored order that draws them in ink: uint8 [n, size, size]."""
 
     def draw(positions: NDArray[np.int64], size: int) -> NDArray[np.uint8]:
         width = max(0.5, rasterizer.line_width * size / rasterizer.size)

@@ -83,7 +83,7 @@ class Encoder:
         device is left out, because a checkpoint may move between devices, too.
         """
         block, rows = np.zeros(1, np.int64), np.arange(min(SPECIMENS, split.block_sizes[0]))
-        specimens = np.empty((len(rows), self.rasterizer.size, self.rasterizer.size), np.uint8)
+        specimens = np.empty((len(rows), *self.rasterizer.shape), np.uint8)
         split.read(block, rows, self.rasterizer, specimens)
         strokes = {}
         if self.points is not None:
@@ -97,7 +97,8 @@ class Encoder:
             "mean": list(self.model.backbone.mean),
             "std": list(self.model.backbone.std),
             "render": {name: getattr(self.rasterizer, name) for name in ("size", "line_width", "margin", "polarity")}
-            | ({"images": "canvas"} if self.rasterizer.images == "canvas" else {}),
+            | ({"images": "canvas"} if self.rasterizer.images == "canvas" else {})
+            | ({"channels": self.rasterizer.channels} if self.rasterizer.channels != "ink" else {}),
             "precision": self.precision.name,
             "drawings": split.fingerprint,
             "specimens": blake2b(specimens.tobytes(), digest_size=16).hexdigest(),

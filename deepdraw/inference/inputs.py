@@ -93,14 +93,14 @@ def drawing_of(sketch: Sketch) -> Any:
 def draw(
     drawings: Sequence[Any], rasterizer: Rasterizer, first: int = 0, check: ImageCheck | None = None
 ) -> NDArray[np.uint8]:
-    """The images uint8 [N, size, size] of drawings of any form, as the network sees them.
+    """The images uint8 [N, *shape] (see `Rasterizer`) of drawings of any form, as the network sees them.
 
     Strokes, including those of an SVG file, are drawn as in training, and images are fitted into the square as there
     (see `deepdraw.drawings.fit_to_square`). check: is shown all images.
 
     Raises ValueError, in one line, for anything that is no drawing, with its number, from `first` on.
     """
-    images = np.empty((len(drawings), rasterizer.size, rasterizer.size), np.uint8)
+    images = np.empty((len(drawings), *rasterizer.shape), np.uint8)
     strokes = {}
     for index, drawing in enumerate(drawings):
         with _naming(drawing, first + index) as name:

@@ -81,7 +81,7 @@ class Recognizer:
         return self._run(model.features, model.backbone.num_features, drawings, batch_size)
 
     def images(self, drawings: Any) -> NDArray[np.uint8]:
-        """The images uint8 [N, size, size] in which the network sees the drawings."""
+        """The images in which the network sees the drawings: uint8 [N, size, size], or [N, 3, size, size]."""
         return draw(listed(drawings), self.trained.rasterizer, check=self._check)
 
     def _inputs(self, drawings: list[Any], first: int) -> Inputs:

@@ -15,7 +15,8 @@ from deepdraw.models.layers import pad_before_depthwise
 class Classifier(nn.Module):
     """What the backbone sees of drawings to logits [B, num_classes].
 
-    Inputs are gray images uint8 [B, H, W] (0 is black, 255 white), points float32 [B, K, 8], or a pair of both.
+    Inputs are images uint8, gray [B, H, W] (0 is black, 255 white) or of three channels [B, 3, H, W], points float32
+    [B, K, 8], or a pair of images and points.
 
     The backbone's preprocessing happens here, on the device of the images. Its constants are not in the state dict,
     which holds only the weights of backbone and head.
@@ -65,7 +66,7 @@ class Classifier(nn.Module):
         return self.head(inputs if are_features(inputs) else self.features(inputs))
 
     def _normalize(self, images: Tensor) -> Tensor:
-        return images[:, None] * self.scale + self.shift
+        return (images if images.ndim == 4 else images[:, None]) * self.scale + self.shift
 
 
 def are_features(inputs: Inputs) -> TypeGuard[Tensor]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from deepdraw.data import Recognition, Split
 
-Draw = Callable[[str, NDArray[np.int64]], NDArray[np.uint8]]  # a split and positions [n] in it to images [n, S, S]
+Draw = Callable[[str, NDArray[np.int64]], NDArray[np.uint8]]  # a split and positions [n] in it to images
 _NUM_LINES = 20  # of classes in the table
 _UNEVEN = 10  # times as many drawings of one class as of another
 _SHOWN = {"train": 40, "val": 20}  # drawings on the sheet

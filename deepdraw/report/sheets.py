@@ -32,7 +32,7 @@ _GAP, _LINE, _HEADING = 6, 20, 44  # pixels between tiles, of a line of text, of
 
 @dataclass(frozen=True, eq=False)
 class Tile:
-    """A drawing uint8 [S, S] in a frame of `color`, and one or two lines of text below it."""
+    """A drawing uint8 [S, S], or [3, S, S] in color, in a frame of `color`, and one or two lines of text below it."""
 
     image: NDArray[np.uint8]
     color: str
@@ -99,9 +99,9 @@ def plot_sheet(
 ) -> None:
     """Draw what a classifier sees and says: drawings as they come, then its most confident mistakes.
 
-    `images` uint8 [N, S, S] in random order, `labels` int [N], `logits` float [N, C]. The PNG `out` shows the
-    first 24 and the 24 worst, or as many as there are, each with the predicted name and its probability; a
-    mistake also bears the true name.
+    `images` uint8 [N, S, S], or [N, 3, S, S] in color, in random order, `labels` int [N], `logits` float [N, C]. The
+    PNG `out` shows the first 24 and the 24 worst, or as many as there are, each with the predicted name and its
+    probability; a mistake also bears the true name.
     """
     predicted = logits.argmax(axis=1)
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -175,8 +175,9 @@ def _stacked(pages: Sequence[Image]) -> Image:
 def _resized(image: NDArray[np.uint8], size: int) -> Image:
     from PIL.Image import fromarray
 
-    interpolation = cv2.INTER_AREA if len(image) > size else cv2.INTER_CUBIC
-    return fromarray(cv2.resize(image, (size, size), interpolation=interpolation))
+    interpolation = cv2.INTER_AREA if image.shape[-1] > size else cv2.INTER_CUBIC
+    pixels = image if image.ndim == 2 else np.ascontiguousarray(image.transpose(1, 2, 0))
+    return fromarray(cv2.resize(pixels, (size, size), interpolation=interpolation))
 
 
 def _write(pen: ImageDraw, middle: int, top: int, text: str, color: str, width: int) -> None:

@@ -40,9 +40,9 @@ def write_training(
 ) -> dict[str, Path]:
     """Write `summary.json`, the predictions on the test split, `plots/` and `report.html` into `run`.
 
-    drawings: computes images uint8 [N, S, S], labels [N] and logits [N, C], to be looked at; metrics_csv: the source of
-    the training curves; None for no curves. Returns the paths of the pictures, of which any that cannot be drawn is
-    left out.
+    drawings: computes images uint8 [N, S, S] or [N, 3, S, S], labels [N] and logits [N, C], to be looked at;
+    metrics_csv: the source of the training curves; None for no curves. Returns the paths of the pictures, of which any
+    that cannot be drawn is left out.
     """
     paths = {f"plots/{name}": run / f"plots/{name}.png" for name in ("drawings", "curves", "data")}
     with results_writer(run):

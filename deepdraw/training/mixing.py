@@ -34,9 +34,9 @@ class Mixing:
                 raise ValueError(f"train.{name}={value} must be a number of at least 0; 0 is off")
 
     def __call__(self, images: Inputs, labels: Tensor, num_classes: int) -> tuple[Inputs, Tensor]:
-        """Mixed images, uint8 [B, H, W], and class probabilities, float32 [B, num_classes]; if off, both unchanged.
+        """Mixed images, uint8 as given, and class probabilities, float32 [B, num_classes]; if off, both unchanged.
 
-        images: uint8 [B, H, W], on white paper or on black; labels: int64 [B].
+        images: uint8 [B, H, W] or [B, 3, H, W], on white paper or on black; labels: int64 [B].
         """
         if not (self.mixup or self.cutmix):
             return images, labels
@@ -48,7 +48,7 @@ class Mixing:
             share = Beta(self.mixup, self.mixup).sample().item()
             return mixup(images, partners, share), torch.lerp(targets[partners], targets, share)
         share = Beta(self.cutmix, self.cutmix).sample().item()
-        rows, columns = random_rectangle(images.shape[1], images.shape[2], 1 - share)
+        rows, columns = random_rectangle(images.shape[-2], images.shape[-1], 1 - share)
         mixed, shares = cutmix(images, partners, rows, columns)
         return mixed, torch.lerp(targets[partners], targets, shares[:, None])
 
@@ -64,13 +64,13 @@ def cutmix(images: Tensor, partners: Tensor, rows: slice, columns: slice) -> tup
 
     Returns the mixed images and, for each, the share of its ink that comes from the original image, float32 [B]; if
     there is no ink, the share of the area. Ink is the difference from the paper, which is white if the mean of the
-    batch is nearer to white than to black.
+    batch is nearer to white than to black. Of several channels it is the sum.
     """
-    mixed, cut = images.clone(), images[:, rows, columns]
-    mixed[:, rows, columns] = images.index_select(0, partners)[:, rows, columns]
+    mixed, cut = images.clone(), images[..., rows, columns]
+    mixed[..., rows, columns] = images.index_select(0, partners)[..., rows, columns]
     paper = 255 * (images.float().mean() > 127.5)
     # Paper is the lightest or darkest value, so the sum of differences is the difference of sums.
-    whole, inside = ((paper * part[0].numel() - part.sum(dim=(1, 2))).abs() for part in (images, cut))
+    whole, inside = ((paper * part[0].numel() - part.flatten(1).sum(dim=1)).abs() for part in (images, cut))
     kept, pasted = whole - inside, inside[partners]
     area = cut[0].numel() / images[0].numel()
     return mixed, torch.where(kept + pasted > 0, kept / (kept + pasted), 1 - area)

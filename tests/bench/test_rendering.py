@@ -121,6 +121,12 @@ def test_lines_grow_with_the_further_sizes():
     assert renderings(options)[2:] == [Rendering(56, 1.0), Rendering(224, 4.0)]
 
 
+def test_further_channels_have_the_size_and_the_line_width_of_the_first():
+    options = parse(Options, ["line_widths=", "channels=[shaded, thirds]"])
+    assert renderings(options)[2:] == [Rendering(224, 3.0, channels=kind) for kind in ("shaded", "thirds")]
+    assert [rendering.rasterizer().shape for rendering in renderings(options)[1:3]] == [(224, 224), (3, 224, 224)]
+
+
 def test_features_are_the_encoders_own_batch_by_batch(encoder: Classifier, polygon_root: Path):
     drawings = first_of_each(Shards(str(polygon_root)).split("test"), np.arange(3), 7)
     rasterizer = Rasterizer(32, 2.0, polarity="white_on_black")
@@ -178,6 +184,7 @@ def test_the_command_shows_its_table_and_writes_the_same_figures_each_time(tiny:
         (["test=40"], "a split has 30 drawings of 'triangle', not 40: lower train= or test="),
         (["line_widths=[1;2]"], "'[1;2]' is no list of numbers: write it as line_widths=[1,2,5]"),
         (["line_widths=[20]"], "line_width=20.0 must lie between 0.5 and a quarter of the size"),
+        (["channels=[gray]"], "render.channels='gray' must be ink, shaded or thirds"),
         (["sizes=[50]"], "no multiple of the 16 px patch: use 48 or 64"),
         (["pretrained=absent.pth"], "no weights file absent.pth"),
         (["backbone=test_vit2"], "is of another architecture than test_vit2"),

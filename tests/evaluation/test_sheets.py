@@ -32,6 +32,14 @@ def test_right_and_wrong_readings_have_their_own_colors(tmp_path):
     assert num_pixels(picture, VERMILION) > 0
 
 
+def test_images_of_three_channels_are_shown_in_color(tmp_path):
+    images = np.zeros((4, 3, 32, 32), np.uint8)
+    images[:, 1] = 200
+    plot_sheet(images, np.zeros(4, int), np.eye(2, dtype=np.float32)[[0] * 4], ("a", "b"), tmp_path / "sheet.png")
+    picture = np.asarray(Image.open(tmp_path / "sheet.png").convert("RGB"))
+    assert num_pixels(picture, (0, 200, 0)) > 4 * 100 * 100
+
+
 def test_the_sheet_grows_by_the_mistakes_and_no_further_than_its_two_halves(tmp_path):
     heights = [sheet(tmp_path, *counts).shape[0] for counts in ((8, 0), (8, 2), (30, 26), (40, 40))]
     assert heights[0] < heights[1] < heights[2] == heights[3]

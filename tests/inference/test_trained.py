@@ -29,6 +29,7 @@ def test_it_draws_and_answers_as_in_training(best):
     trained = rebuild(best)
     assert trained.classes == ["triangle", "square", "octagon"]
     drawn = {"size": 32, "line_width": 2.5, "margin": 0.02, "polarity": "white_on_black", "images": "drawing"}
+    drawn["channels"] = "ink"
     assert vars(trained.rasterizer) == drawn
     assert not trained.model.training
     loader = Loader(

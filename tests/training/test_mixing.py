@@ -126,6 +126,17 @@ def test_shares_are_those_of_the_ink(seed, num_blank, edges):
     assert shares.tolist() == pytest.approx(ink_shares(images, partners, rows, columns))
 
 
+@pytest.mark.parametrize("mixing", [Mixing(0.4, 0), Mixing(0, 1.0)])
+def test_three_equal_channels_are_mixed_as_one_image(mixing):
+    images, labels = sketches(), torch.arange(8)
+    torch.manual_seed(0)
+    mixed, targets = mixing(images, labels, 8)
+    torch.manual_seed(0)
+    colored, same = mixing(images[:, None].repeat(1, 3, 1, 1), labels, 8)
+    assert torch.equal(colored, mixed[:, None].expand(-1, 3, -1, -1))
+    assert torch.allclose(same, targets)
+
+
 def test_a_rectangle_of_blank_paper_over_blank_paper_leaves_the_label():
     images = sketches()
     images[:, :, 6:] = 255

@@ -117,7 +117,7 @@ class TarSplit:
     def read(
         self, blocks: NDArray[np.int64], rows: NDArray[np.int64], rasterizer: Rasterizer, images: NDArray[np.uint8]
     ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
-        """Put those at `rows` [N] of the concatenated `blocks` into images [N, size, size]: labels and key ids.
+        """Put those at `rows` [N] of the concatenated `blocks` into images [N, *shape]: labels and key ids.
 
         See `deepdraw.drawings.place_image` for how. Raises ValueError if an image does not decode.
         """
