@@ -70,6 +70,10 @@ def add_later_options(config: dict[str, Any]) -> None:
     if isinstance(render, dict):
         render.setdefault("channels", "ink")
     config.setdefault("input", {"points": 96})
+    for place in (["backbone"], ["backbone", "strokes"]):
+        for node in _nodes(config, place):
+            if node.get("_target_") == "deepdraw.models.backbones.StrokesBackbone":
+                node.setdefault("pretrained", False)
     augment = config.get("augment")
     if isinstance(augment, dict) and augment.get("_target_") == "deepdraw.drawings.Augment":
         config["augment"] = LATER_STRENGTHS | augment

@@ -18,7 +18,8 @@ from omegaconf import DictConfig
 from deepdraw.runtime import expand_home
 
 OUTPUT_KEYS = {"features.dir", "hydra.run.dir", "hydra.sweep.dir"}  # whose folder may be new
-PATH_KEYS = {"ckpt", "split", "data.root", "data.file", "backbone.pretrained", *OUTPUT_KEYS}
+WEIGHTS_KEYS = {"backbone.pretrained", "backbone.pixels.pretrained", "backbone.strokes.pretrained"}
+PATH_KEYS = {"ckpt", "split", "data.root", "data.file", *WEIGHTS_KEYS, *OUTPUT_KEYS}
 WORD = re.compile(r"(?P<key>\+{0,2}(?P<name>[\w./@:-]+))=(?P<value>.*)", re.DOTALL)
 BEGINS_A_PATH = re.compile(r"/|\.\.?/|~")
 BEGINS_GRAMMAR = re.compile(r"['\"\[{]|(choice|range|interval|glob|shuffle|sort|tag|str|int|float|bool|json_str)\(")

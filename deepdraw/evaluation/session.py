@@ -46,7 +46,8 @@ class Session:
         check_folders(self.directory)
         check_writable(self.directory / "evaluations")
         if config.interpolate is not None:
-            check_alphas(config.interpolate, self.trained.config.backbone.get("pretrained"))
+            backbone = self.trained.config.backbone
+            check_alphas(config.interpolate, backbone.get("pretrained") or self.trained.model.backbone.pretrained)
         self._protocol = make(config.protocol, "protocol", _convert_="all")
         self._caching = FeatureOptions(**config.features)
         self.loggers = {key: make(logger, f"logger.{key}") for key, logger in config.get("logger", {}).items()}

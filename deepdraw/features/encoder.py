@@ -92,7 +92,7 @@ class Encoder:
             strokes = {"points": self.points.points, "specimens": digest}
         return {
             "version": VERSION,
-            "backbone": {name: value for name, value in self.config.items() if name != "pretrained"},
+            "backbone": _without_weights(self.config),
             "weights": self.weights,
             "mean": list(self.model.backbone.mean),
             "std": list(self.model.backbone.std),
@@ -105,3 +105,12 @@ class Encoder:
             "libraries": {name: version(name) for name in LIBRARIES},
             **({"sees": list(self.sees), "strokes": strokes} if strokes else {}),
         }
+
+
+def _without_weights(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of a backbone, and of the halves of a fused one, without saying where its weights were read."""
+    return {
+        name: _without_weights(value) if isinstance(value, Mapping) and "_target_" in value else value
+        for name, value in config.items()
+        if name != "pretrained"
+    }

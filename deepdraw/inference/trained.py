@@ -17,7 +17,8 @@ from deepdraw.data.tars import is_remote
 from deepdraw.drawings import PointSampler, Rasterizer
 from deepdraw.models import Classifier, ModelPlan
 from deepdraw.models.backbones import Backbone
-from deepdraw.models.freezing import keeps_all, merged
+from deepdraw.models.freezing import keeps_all
+from deepdraw.models.layers import merged
 from deepdraw.runtime import Precision, best_checkpoint, find_device
 from deepdraw.training import load_checkpoint
 
@@ -132,8 +133,10 @@ def rebuild(
 
 def _with_places(config: DictConfig, pretrained: str | None, root: str | None) -> DictConfig:
     """The config with the places of pretrained weights and data that the command gave, where it gave any."""
-    if config.backbone.get("pretrained") and pretrained is not None:
-        config.backbone.pretrained = pretrained
+    pixels = config.backbone.get("pixels")  # of a fused backbone
+    encoder = pixels if isinstance(pixels, DictConfig) else config.backbone
+    if encoder.get("pretrained") and pretrained is not None:
+        encoder.pretrained = pretrained
     if root is not None:
         key = "root" if "root" in config.data.source else "file"  # of a data=csv
         config.data[key] = config.data.source[key] = str(root)

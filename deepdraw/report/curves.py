@@ -25,8 +25,8 @@ _CROWDED = 60  # points on a curve
 def plot_curves(metrics_csv: Path, out: Path) -> None:
     """Draw loss, top-1 and learning rates over optimizer steps from a run's `metrics.csv` into the PNG `out`.
 
-    Columns read: `step`, `train/loss`, `val/loss`, `train/top1`, `val/top1`, `optim/lr`, `optim/backbone_lr`;
-    all but `step` may be absent and cells may be empty. Raises ValueError if there is no `step`.
+    Columns read: `step`, `train/loss`, `val/loss`, `train/top1`, `val/top1`, `optim/lr`, `optim/backbone_lr`,
+    `optim/strokes_lr`; all but `step` may be absent and cells may be empty. Raises ValueError if there is no `step`.
     """
     curves = read_curves(metrics_csv)
     figure = new_figure(WIDE, 3.8)
@@ -42,7 +42,7 @@ def plot_curves(metrics_csv: Path, out: Path) -> None:
         label = f"best val {100 * values[best]:.1f} %"
         accuracy.plot(steps[best], values[best], "o", markersize=9, mfc="none", mec=INK, label=label)
         about += f" Validation was best at step {steps[best]:,.0f} with {100 * values[best]:.1f} % top-1."
-    for name, color in (("lr", BLUE), ("backbone_lr", VERMILION)):
+    for name, color in (("lr", BLUE), ("backbone_lr", VERMILION), ("strokes_lr", INK)):
         if f"optim/{name}" in curves:
             rates.plot(*curves[f"optim/{name}"], color=color, label=name.replace("_", " "))
     for axes, title in ((loss, "loss"), (accuracy, "top-1 accuracy"), (rates, "learning rate")):

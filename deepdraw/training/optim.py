@@ -12,7 +12,7 @@ from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
 from deepdraw.models import Classifier
-from deepdraw.models.backbones import LayerGroup
+from deepdraw.models.backbones import Backbone, FusedBackbone, LayerGroup
 from deepdraw.models.freezing import will_train
 
 
@@ -25,13 +25,15 @@ def build_optimizer(
     layer_decay: float,
     weight_decay: float,
     pretrained: bool,
+    strokes_lr: float | None = None,
 ) -> Optimizer:
     """Build the optimizer, with parameter groups for backbone and head; biases and norms (1-D) have no weight decay.
 
     It gets only the parameters that train, now or from a later epoch on. backbone_lr: None means `lr` for a backbone
     with random weights and `lr` / 100 for a `pretrained` one. This is the rate of the topmost layers; every layer group
     below has `layer_decay` times the rate of the group above it (BEiT, arXiv 2106.08254). What starts
-    from random weights beside a pretrained backbone has the rate of the head. Raises ValueError for impossible rates.
+    from random weights beside a pretrained backbone has the rate of the head. strokes_lr: the rate of the stroke half of
+    a fused backbone, if it is to have one of its own. Raises ValueError for impossible rates.
     """
     if not 0 < layer_decay <= 1:
         raise ValueError(f"optimizer.layer_decay={layer_decay} must lie in (0, 1]: 1 gives all layers the same rate")
@@ -40,8 +42,10 @@ def build_optimizer(
     if backbone_lr is None:
         backbone_lr = lr / 100 if pretrained else lr
     _check("backbone_lr", backbone_lr)
+    strokes = _strokes(model.backbone, strokes_lr) if strokes_lr is not None else []
     fresh = model.backbone.fresh_parameters() if pretrained else []
-    layers = _without(model.backbone.layer_groups(), fresh)
+    fresh = [parameter for parameter in fresh if parameter not in set(strokes)]
+    layers = _without(model.backbone.layer_groups(), [*fresh, *strokes])
     if layer_decay == 1:
         parts = [("backbone", backbone_lr, [parameter for layer in layers for parameter in layer.parameters])]
     else:
@@ -52,7 +56,8 @@ def build_optimizer(
         ]
     groups = []
     trained = will_train(model)
-    for part, rate, parameters in (*parts, ("head", lr, [*fresh, *model.head.parameters()])):
+    parts += [("strokes", strokes_lr or 0.0, strokes), ("head", lr, [*fresh, *model.head.parameters()])]
+    for part, rate, parameters in parts:
         own = [parameter for parameter in parameters if parameter in trained]
         for name, chosen, decay in (
             (part, [parameter for parameter in own if parameter.ndim > 1], weight_decay),
@@ -64,6 +69,14 @@ def build_optimizer(
     if isinstance(optimizer, SGD):
         _start_momentum(optimizer)
     return optimizer
+
+
+def _strokes(backbone: Backbone, strokes_lr: float) -> list[nn.Parameter]:
+    """The parameters of the stroke half, which has a rate of its own."""
+    _check("strokes_lr", strokes_lr)
+    if not isinstance(backbone, FusedBackbone):
+        raise ValueError(f"optimizer.strokes_lr={strokes_lr} is for backbone=fused: set optimizer.backbone_lr")
+    return list(backbone.strokes.parameters())
 
 
 def _without(layers: Sequence[LayerGroup], parameters: Sequence[nn.Parameter]) -> list[LayerGroup]:
@@ -95,8 +108,11 @@ def _start_momentum(optimizer: SGD) -> None:
 
 
 def learning_rates(optimizer: Optimizer) -> dict[str, float]:
-    """The learning rates of the next step: `optim/lr` of the head and `optim/backbone_lr` of the topmost layers."""
-    keys = {"head": "optim/lr", "backbone": "optim/backbone_lr"}
+    """The learning rates of the next step: `optim/lr` of the head and `optim/backbone_lr` of the topmost layers.
+
+    With `strokes_lr` also `optim/strokes_lr`.
+    """
+    keys = {"head": "optim/lr", "backbone": "optim/backbone_lr", "strokes": "optim/strokes_lr"}
     return {keys[re.split("[ ,]", group["name"])[0]]: group["lr"] for group in optimizer.param_groups}
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -16,7 +18,7 @@ from deepdraw.config import compose_config
 from deepdraw.inference import rebuild
 from deepdraw.models import Classifier, Linear, ModelPlan, Weighed
 from deepdraw.models.backbones import Backbone, FusedBackbone, LayerGroup, StrokesBackbone, TimmBackbone
-from deepdraw.models.freezing import first, freeze
+from deepdraw.models.freezing import first, freeze, lora
 from deepdraw.training import Muon, build_optimizer, load_checkpoint
 from deepdraw.training.checkpoint import save_checkpoint
 from deepdraw.training.loop import losses
@@ -175,6 +177,84 @@ def test_a_half_whose_loss_is_not_finite_shows_in_the_loss_that_is_watched():
 def test_an_impossible_weighed_head_is_refused(overrides, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         ModelPlan.of(compose_config("train", overrides))
+
+
+def rates(backbone: Backbone, **options) -> tuple[set[float], set[float], set[float]]:
+    """The learning rates of the pixel half, the stroke half and the head."""
+    model = Classifier(backbone, Linear(backbone.num_features, 3))
+    options = {"backbone_lr": 1e-4, "layer_decay": 1.0, "weight_decay": 0.05, "pretrained": True} | options
+    optimizer = build_optimizer(model, algorithm=torch.optim.AdamW, lr=1e-2, **options)
+    rate_of = {p: group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert rate_of.keys() == set(model.parameters())
+    halves = (model.backbone.pixels, model.backbone.strokes, model.head)
+    return tuple({rate_of[parameter] for parameter in half.parameters()} for half in halves)
+
+
+def test_the_stroke_half_has_a_rate_of_its_own_where_one_is_given():
+    assert rates(FusedBackbone(pixels(), small()), strokes_lr=3e-3) == ({1e-4}, {3e-3}, {1e-2})
+    assert rates(FusedBackbone(pixels(), small()), strokes_lr=3e-3, layer_decay=0.9)[1:] == ({3e-3}, {1e-2})
+    assert rates(FusedBackbone(pixels(), small()), strokes_lr=0.0)[1] == {0.0}
+    with pytest.raises(ValueError, match="optimizer.strokes_lr=0.1 is for backbone=fused: set optimizer.backbone_lr"):
+        rates(pixels(), strokes_lr=0.1)
+
+
+def test_pretrained_strokes_have_the_rate_of_a_pretrained_backbone():
+    strokes = StrokesBackbone(widths=[8, 16], depths=[1, 1], pretrained="run")
+    assert rates(FusedBackbone(pixels(), strokes)) == ({1e-4}, {1e-4}, {1e-2})
+
+
+def saved_run(folder: Path, backbone: Backbone) -> Path:
+    """The directory of a run with this backbone."""
+    weights = Classifier(backbone, Linear(backbone.num_features, 3)).state_dict()
+    content = {"config": {}, "classes": ["a", "b", "c"], "model": weights}
+    (folder / "checkpoints").mkdir(parents=True)
+    save_checkpoint(folder / "checkpoints/best.pt", content)
+    return folder
+
+
+def same(one: Backbone, other: Backbone) -> bool:
+    weights = other.state_dict()
+    return all(torch.equal(tensor, weights[name]) for name, tensor in one.state_dict().items())
+
+
+@pytest.mark.parametrize("of_fused", [False, True], ids=["of a run of its own", "of a fused run"])
+def test_each_half_starts_from_the_weights_of_a_run(of_fused, tmp_path):
+    images, strokes = pixels(), small()
+    runs = [saved_run(tmp_path / f"run {k}", half) for k, half in enumerate((images, strokes))]
+    if of_fused:
+        runs = [saved_run(tmp_path / "fused run", FusedBackbone(images, strokes))] * 2
+    options = {"channels": [8, 8, 16, 16]}
+    found = FusedBackbone(
+        TimmBackbone("resnet10t", pretrained=str(runs[0]), image_size=32, options=options),
+        StrokesBackbone(widths=[8, 16], depths=[1, 1], pretrained=str(runs[1] / "checkpoints/best.pt")),
+    )
+    found.load_pretrained()
+    assert same(found.pixels, images) and same(found.strokes, strokes)
+
+
+def test_weights_of_a_run_with_adapters_are_taken_with_the_adapters_added(tmp_path):
+    model = Classifier(images := pixels(), Linear(images.num_features, 3))
+    plain = copy.deepcopy(images)
+    freeze(model, lora(images.layer_groups(), rank=2, alpha=4.0))
+    run = saved_run(tmp_path / "run", images)
+    started = TimmBackbone("resnet10t", pretrained=str(run), image_size=32, options={"channels": [8, 8, 16, 16]})
+    started.load_pretrained()
+    assert same(started, plain)  # the adapters start at zero
+
+
+@pytest.mark.parametrize(
+    "start, message",
+    [
+        (lambda run: StrokesBackbone(pretrained=str(run)), "is of another architecture than strokes"),
+        (lambda run: TimmBackbone("test_vit", pretrained=str(run)), "is of another architecture than test_vit"),
+        (lambda run: StrokesBackbone(pretrained=str(run / "none.pt")), "no weights file"),
+        (lambda run: StrokesBackbone(pretrained=True), "has no weights on any hub"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(start, message, tmp_path):
+    run = saved_run(tmp_path / "run", small())
+    with pytest.raises(ValueError, match=message):
+        start(run).load_pretrained()
 
 
 class Mean(Backbone):

@@ -12,7 +12,7 @@ class FusedBackbone(Backbone):
     """A backbone for pixels and one for strokes, whose features are joined: [B, D + E].
 
     Args:
-        pixels: any backbone that sees pixels; its preprocessing, layer groups, tokens and text tower are the whole's.
+        pixels: any backbone that sees pixels; its preprocessing and layer groups are the whole's.
         strokes: one that sees strokes. It counts as the final layers, so it trains when blocks of `pixels` are frozen.
 
     Raises:
@@ -52,7 +52,8 @@ class FusedBackbone(Backbone):
         return [*below, LayerGroup(top.name, [*top.modules, self.strokes], parameters)]
 
     def fresh_parameters(self) -> list[nn.Parameter]:
-        return [*self.pixels.fresh_parameters(), *self.strokes.parameters()]
+        strokes = [] if self.strokes.pretrained else list(self.strokes.parameters())
+        return [*self.pixels.fresh_parameters(), *strokes]
 
     def checkpoint_activations(self) -> None:
         self.pixels.checkpoint_activations()

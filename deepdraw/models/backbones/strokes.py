@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from deepdraw.drawings import POINT_NUMBERS
 from deepdraw.models.backbones.base import Backbone, LayerGroup, group_layers
+from deepdraw.models.backbones.weights import load_weights, read_weights
 
 
 class StrokesBackbone(Backbone):
@@ -20,6 +21,7 @@ class StrokesBackbone(Backbone):
     Args:
         widths: channels of each stage; each stage but the first halves the number of points.
         depths: blocks of each stage.
+        pretrained: False for random weights, or a run of train.py, or a checkpoint of one, whose weights to start from.
 
     Raises:
         ValueError: no stage, a stage without a block, or other numbers of widths and depths.
@@ -29,8 +31,16 @@ class StrokesBackbone(Backbone):
     name = "strokes"
     image_size = 0  # it sees none
 
-    def __init__(self, widths: Sequence[int] = (48, 96, 144, 192), depths: Sequence[int] = (1, 2, 2, 2)) -> None:
+    def __init__(
+        self,
+        widths: Sequence[int] = (48, 96, 144, 192),
+        depths: Sequence[int] = (1, 2, 2, 2),
+        pretrained: bool | str = False,
+    ) -> None:
         super().__init__()
+        if pretrained is True:
+            raise ValueError("backbone=strokes has no weights on any hub: pretrained=false, or the directory of a run")
+        self.pretrained = pretrained
         if not widths or len(widths) != len(depths) or min(*widths, *depths, 1) < 1:
             raise ValueError(
                 f"backbone.widths={list(widths)} and depths={list(depths)} make no network: give both for each stage"
@@ -50,6 +60,11 @@ class StrokesBackbone(Backbone):
         rows = points.transpose(1, 2)[:, :, None]  # images of one row: channels_last is faster than Conv1d on CPUs
         stage = self.blocks(self.stem(rows)).squeeze(2)
         return torch.cat([stage.mean(dim=2), stage.amax(dim=2)], dim=1)
+
+    def load_pretrained(self) -> None:
+        if self.pretrained:
+            file = str(self.pretrained)
+            load_weights(self, read_weights(file, "strokes"), file=file, name=self.name)
 
     def layer_groups(self) -> list[LayerGroup]:
         return group_layers(self, {"stem": r"^stem", "blocks": r"^blocks\.(\d+)"}, "stem")

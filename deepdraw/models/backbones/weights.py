@@ -16,7 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from deepdraw.runtime import check_seal, open_regular
+from deepdraw.models.layers import merged
+from deepdraw.runtime import best_checkpoint, check_seal, open_regular
 
 HASHED = re.compile(r"-(?!(?:19|20)\d{6}\.)([0-9a-f]{8,64})\.[a-z]+$")  # eight digits may be a date, not a hash
 BLOB = re.compile(r"([0-9a-f]{64})")
@@ -29,8 +30,11 @@ UNREADABLE = (
 )
 
 
-def read_weights(file: str) -> dict[str, Tensor]:
+def read_weights(file: str, half: str = "pixels") -> dict[str, Tensor]:
     """The state dict in a .pth, .pt or .safetensors file, as timm, open_clip or torch saved it.
+
+    Of a checkpoint of train.py, or of the best one of the run directory `file`, it is that of the backbone, and of a
+    fused one that of the `half`, adapters merged.
 
     It may lie under "state_dict" or "model", and its keys may have the prefixes of DataParallel and torch.compile. The
     file is checked against the SHA-256 in its name (in the hub's cache: the name of the file that it links to) and the
@@ -39,14 +43,14 @@ def read_weights(file: str) -> dict[str, Tensor]:
     Raises:
         ValueError: the file is missing, cut short, damaged, or holds anything but tensors; no code in it is run.
     """
-    path = Path(file)
+    path = best_checkpoint(file)
     if not path.exists():
         raise ValueError(f"no weights file {file}: correct the path in backbone.pretrained")
     with open_regular(path, fix="give backbone.pretrained a file of weights") as opened:
         check_hash(path, opened)
         try:
             if file.endswith(".safetensors"):
-                loaded: Any = load_file(file)
+                loaded: Any = load_file(path)
             elif opened.read(2) == b"PK" and not check_seal(opened):
                 raise ValueError(f"{file} does not match its checksums")
             else:
@@ -56,12 +60,27 @@ def read_weights(file: str) -> dict[str, Tensor]:
             raise ValueError(
                 f"{file} is cut short, damaged or no file of plain weights: fetch it anew, or save a state_dict"
             ) from error
+    if isinstance(loaded, Mapping) and {"config", "classes", "model"} <= loaded.keys():
+        loaded = weights_of_run(loaded["model"], half)
     for key in ("state_dict", "model"):
         if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
             loaded = loaded[key]
     if not isinstance(loaded, Mapping) or not all(isinstance(tensor, Tensor) for tensor in loaded.values()):
         raise ValueError(f"{file} holds no state dict: save model.state_dict() to it")
     return {key.removeprefix("module.").removeprefix("_orig_mod."): tensor for key, tensor in loaded.items()}
+
+
+def weights_of_run(weights: Any, half: str) -> Any:
+    """Of the weights of a checkpoint of train.py those of the backbone, as its library names them."""
+    if not isinstance(weights, Mapping) or not all(isinstance(key, str) for key in weights):
+        return weights
+    backbone = _below("backbone.", weights)
+    backbone = _below(f"{half}.", backbone) or backbone
+    return merged(_below("network.", backbone) or backbone)
+
+
+def _below(prefix: str, weights: Mapping[str, Any]) -> dict[str, Any]:
+    return {key.removeprefix(prefix): tensor for key, tensor in weights.items() if key.startswith(prefix)}
 
 
 def check_hash(path: Path, file: BinaryIO) -> None:

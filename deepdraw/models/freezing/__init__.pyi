@@ -1,4 +1,3 @@
-from .adapters import merged
 from .efficient import biases, lora, norms
 from .policies import (
     blocks,
@@ -24,7 +23,6 @@ __all__ = [
     "keeps_all",
     "last",
     "lora",
-    "merged",
     "norms",
     "nothing",
     "print_layers",

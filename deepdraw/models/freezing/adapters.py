@@ -8,14 +8,14 @@ The paper adapts linear layers. A convolution is a linear layer over the pixels 
 [O, I, kh, kw] are adapted as a matrix [O, I * kh * kw]. peft does the same.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import register_parametrization
 
 from deepdraw.models.backbones import LayerGroup
+from deepdraw.models.layers import adapted
 
 
 class LoRA(nn.Module):
@@ -30,7 +30,7 @@ class LoRA(nn.Module):
         self.register_buffer("scale", weight.new_tensor(alpha / rank))
 
     def forward(self, weight: Tensor) -> Tensor:
-        return _adapted(weight, self.down, self.up, self.scale)
+        return adapted(weight, self.down, self.up, self.scale)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,23 +57,3 @@ def matrices(group: LayerGroup) -> Iterator[tuple[nn.Module, str]]:
             for name, parameter in module.named_parameters(recurse=False):
                 if parameter.ndim in (2, 4) and name.endswith("weight") and getattr(module, "groups", 1) == 1:
                     yield module, name
-
-
-@torch.no_grad()
-def merged(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same weights with every adapter added to its weight, under the names that they had before `adapt`.
-
-    A state dict without adapters is returned unchanged.
-    """
-    plain = dict(state_dict)
-    for key in state_dict:
-        if key.endswith(".original"):
-            weight, prefix = plain.pop(key), key.removesuffix("original")
-            down, up, scale = (plain.pop(f"{prefix}0.{part}") for part in ("down", "up", "scale"))
-            name = prefix.replace("parametrizations.", "").removesuffix(".")
-            plain[name] = _adapted(weight, down, up, scale)
-    return plain
-
-
-def _adapted(weight: Tensor, down: Tensor, up: Tensor, scale: Tensor) -> Tensor:
-    return weight + scale * (up @ down).view(weight.shape)
