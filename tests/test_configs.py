@@ -27,6 +27,7 @@ NEEDED = {
     ("freeze", "last"): ["freeze.n=2"],
     ("freeze", "blocks"): ["freeze.blocks=[0,1]"],
     ("freeze", "first12"): ["backbone=dinov2_small"],
+    ("freeze", "halves"): ["backbone=fused"],
     ("freeze", "lora"): ["backbone=dinov2_small"],
     ("head", "weighed"): ["backbone=fused"],
     ("data", "tars"): ["data.root=tars"],
@@ -35,12 +36,16 @@ NEEDED = {
 }
 # Each experiment on a small network in place of its own, for a step.
 SMALL_VIT = ["backbone=timm", "backbone.name=vit_tiny_patch16_224", "backbone.image_size=32"]
-SEE_STROKES = ("strokes", "fused_small")  # experiments that start from random weights
+SEE_STROKES = ("strokes", "fused_small", "fused", "fused_large")  # which have no backbone.pretrained
+SMALL_PIXELS = ["backbone@backbone.pixels=timm", "backbone.pixels.name=test_vit", "backbone.pixels.pretrained=false"]
+SMALL_PIXELS += ["backbone.pixels.image_size=32", "backbone.strokes.widths=[8,8,8,8]", "input.points=32"]
 SMALL = {
     "first12": [*SMALL_VIT, "+backbone.options.embed_dim=24", "+backbone.options.depth=24"],
     "scratch": ["backbone.image_size=32"],
     "strokes": ["input.points=32"],
     "fused_small": ["backbone.pixels.image_size=32", "input.points=32"],
+    "fused": SMALL_PIXELS,
+    "fused_large": SMALL_PIXELS,
     "finetune_small": ["backbone.image_size=32"],
 }
 

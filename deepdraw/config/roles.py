@@ -9,6 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+POLICIES = (
+    "deepdraw.models.freezing.nothing",
+    "deepdraw.models.freezing.everything",
+    "deepdraw.models.freezing.first",
+    "deepdraw.models.freezing.last",
+    "deepdraw.models.freezing.blocks",
+    "deepdraw.models.freezing.gradual",
+    "deepdraw.models.freezing.norms",
+    "deepdraw.models.freezing.biases",
+    "deepdraw.models.freezing.lora",
+)
 ALGORITHMS = ("torch.optim.AdamW", "torch.optim.SGD", "deepdraw.training.Muon")
 SCHEDULES = (
     "deepdraw.training.constant",
@@ -92,20 +103,9 @@ ROLES = {
         ),
         method="split",
     ),
-    "freeze": Role(
-        (
-            "deepdraw.models.freezing.nothing",
-            "deepdraw.models.freezing.everything",
-            "deepdraw.models.freezing.first",
-            "deepdraw.models.freezing.last",
-            "deepdraw.models.freezing.blocks",
-            "deepdraw.models.freezing.gradual",
-            "deepdraw.models.freezing.norms",
-            "deepdraw.models.freezing.biases",
-            "deepdraw.models.freezing.lora",
-        ),
-        positional=1,
-    ),
+    "freeze": Role((*POLICIES, "deepdraw.models.freezing.halves"), positional=1),
+    "freeze.pixels": Role(POLICIES, keys=("_partial_",), positional=1),
+    "freeze.strokes": Role(POLICIES, keys=("_partial_",), positional=1),
     "augment": Role(("deepdraw.drawings.nothing", "deepdraw.drawings.Augment")),
     "optimizer": Role(("deepdraw.training.build_optimizer",), positional=1, named=("pretrained",)),
     "optimizer.algorithm": Role(ALGORITHMS, keys=("_partial_",), positional=1),

@@ -150,10 +150,15 @@ def _is_frozen(checkpoint: Mapping[str, Any], config: DictConfig, backbone: Back
     of the checkpoint, so it is not run: training wrote down what it did.
     """
     policy = config.get("freeze")
-    target = policy.get("_target_") if isinstance(policy, DictConfig) else None
-    if isinstance(target, str) and target.startswith(POLICIES):
+    if isinstance(policy, DictConfig) and all(target.startswith(POLICIES) for target in _targets(policy)):
         return keeps_all(backbone, make(policy, "freeze", backbone.layer_groups()))
     return checkpoint.get("frozen") is True
+
+
+def _targets(policy: DictConfig) -> list[str]:
+    """What the config of a policy names: itself, and the policies of both halves of a fused backbone."""
+    below = [part for part in policy.values() if isinstance(part, DictConfig)]
+    return [str(part.get("_target_")) for part in (policy, *below)]
 
 
 def _load_weights(model: Classifier, weights: Mapping[str, Tensor], path: Path) -> None:

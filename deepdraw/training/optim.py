@@ -32,8 +32,8 @@ def build_optimizer(
     It gets only the parameters that train, now or from a later epoch on. backbone_lr: None means `lr` for a backbone
     with random weights and `lr` / 100 for a `pretrained` one. This is the rate of the topmost layers; every layer group
     below has `layer_decay` times the rate of the group above it (BEiT, arXiv 2106.08254). What starts
-    from random weights beside a pretrained backbone has the rate of the head. strokes_lr: the rate of the stroke half of
-    a fused backbone, if it is to have one of its own. Raises ValueError for impossible rates.
+    from random weights beside a pretrained backbone has the rate of the head. strokes_lr: that of the stroke half of a
+    fused backbone, if it is to have one of its own. Raises ValueError for impossible rates.
     """
     if not 0 < layer_decay <= 1:
         raise ValueError(f"optimizer.layer_decay={layer_decay} must lie in (0, 1]: 1 gives all layers the same rate")

@@ -14,9 +14,9 @@ from deepdraw.models.backbones.timm import TimmBackbone
 from deepdraw.models.classifier import Classifier
 from deepdraw.models.freezing import efficient
 from deepdraw.models.freezing.adapters import AdaptedGroup, matrices
-from deepdraw.models.layers import merged
 from deepdraw.models.freezing.policies import freeze
 from deepdraw.models.heads import Linear
+from deepdraw.models.layers import merged
 
 Frozen = Callable[[str, str], Classifier]
 

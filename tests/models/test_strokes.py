@@ -14,11 +14,12 @@ from omegaconf import open_dict
 from torch.nn.functional import cross_entropy
 
 import deepdraw
-from deepdraw.config import compose_config
+from deepdraw.config import compose_config, make
 from deepdraw.inference import rebuild
 from deepdraw.models import Classifier, Linear, ModelPlan, Weighed
 from deepdraw.models.backbones import Backbone, FusedBackbone, LayerGroup, StrokesBackbone, TimmBackbone
 from deepdraw.models.freezing import first, freeze, lora
+from deepdraw.models.freezing.policies import layer_rows
 from deepdraw.training import Muon, build_optimizer, load_checkpoint
 from deepdraw.training.checkpoint import save_checkpoint
 from deepdraw.training.loop import losses
@@ -255,6 +256,49 @@ def test_weights_that_do_not_fit_are_refused(start, message, tmp_path):
     run = saved_run(tmp_path / "run", small())
     with pytest.raises(ValueError, match=message):
         start(run).load_pretrained()
+
+
+def halved(*overrides: str) -> Classifier:
+    """A fused model frozen as freeze=halves with these overrides says."""
+    config = compose_config("train", [*FUSED, "freeze=halves", "train.epochs=3", *overrides])
+    model = ModelPlan.of(config).build(num_classes=3)
+    freeze(model, make(config.freeze, "freeze", model.backbone.layer_groups()))
+    return model.train()
+
+
+def test_each_half_is_frozen_by_a_policy_of_its_own():
+    backbone = halved("freeze@freeze.pixels=first", "freeze.pixels.n=2", "freeze@freeze.strokes=all").backbone
+    network = backbone.pixels.network
+    assert not network.layer2[0].training and network.layer3[0].training
+    assert not backbone.strokes.training
+    assert not any(parameter.requires_grad for parameter in backbone.strokes.parameters())
+    backbone = halved("freeze@freeze.strokes=last", "freeze.strokes.n=1").backbone
+    assert not any(parameter.requires_grad for parameter in backbone.pixels.parameters())
+    assert [any(p.requires_grad for p in block.parameters()) for block in backbone.strokes.blocks] == [False, True]
+
+
+def test_the_table_of_layers_names_the_strokes():
+    def trains(model: Classifier) -> dict[str, str]:
+        return {row.name: row.trains for row in layer_rows(model)}
+
+    assert trains(halved("freeze@freeze.strokes=all"))["strokes"] == "frozen"
+    gradual = trains(halved("freeze@freeze.pixels=gradual", "freeze.pixels.probe_epochs=2"))
+    assert gradual["strokes"] == f"{sum(p.numel() for p in small().parameters()):,}"
+    assert gradual["block 3"] == "from epoch 3"
+
+
+def test_other_backbones_have_no_halves_to_freeze():
+    config = compose_config("train", [*STROKES, "freeze=halves"])
+    with pytest.raises(ValueError, match="freeze=halves is for backbone=fused"):
+        make(config.freeze, "freeze", small().layer_groups())
+
+
+def test_both_halves_frozen_are_encoded_once_and_evaluated_from_the_same_features(train, evaluate, tmp_path, capsys):
+    frozen = ["freeze=halves", "freeze@freeze.strokes=all", "train.epochs=1"]
+    run = train(*FUSED, *WEIGHED, *frozen, run_dir=tmp_path / "run")
+    assert "it encodes the drawings once" in capsys.readouterr().out
+    evaluate(run / "checkpoints/best.pt", f"features.dir={tmp_path / 'features'}")
+    assert len(list((tmp_path / "features").glob("test-*"))) == 1
 
 
 class Mean(Backbone):

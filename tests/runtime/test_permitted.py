@@ -75,6 +75,10 @@ def test_the_list_is_what_the_yaml_files_offer():
     # the halves of backbone=fused are other options of that group
     targets |= {"backbone.pixels": targets["backbone"] - {fused, strokes}, "backbone.strokes": {strokes}}
     keys |= dict.fromkeys(("backbone.pixels", "backbone.strokes"), keys["backbone"])
+    # so are the policies of both halves
+    halves = ("freeze.pixels", "freeze.strokes")
+    targets |= dict.fromkeys(halves, targets["freeze"] - {"deepdraw.models.freezing.halves"})
+    keys |= {half: {"_partial_"} for half in halves}
     assert {place: set(role.targets) for place, role in ROLES.items()} == targets
     assert {place: set(role.keys) for place, role in ROLES.items()} == keys
 

@@ -1,5 +1,5 @@
 from .base import Backbone, LayerGroup
-from .fused import FusedBackbone
+from .fused import FusedBackbone, JoinedGroup
 from .open_clip import OpenClipBackbone
 from .strokes import StrokesBackbone
 from .timm import TimmBackbone
@@ -9,6 +9,7 @@ __all__ = [
     "UNREADABLE",
     "Backbone",
     "FusedBackbone",
+    "JoinedGroup",
     "LayerGroup",
     "OpenClipBackbone",
     "StrokesBackbone",

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 from deepdraw.models.backbones.base import Backbone, LayerGroup
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class JoinedGroup(LayerGroup):
+    """The final layers of the pixel half and the whole stroke half: the topmost layer group of a fused backbone.
+
+    top: the former alone; strokes: the layer groups of the stroke half.
+    """
+
+    top: LayerGroup
+    strokes: list[LayerGroup]
 
 
 class FusedBackbone(Backbone):
@@ -49,7 +62,8 @@ class FusedBackbone(Backbone):
     def layer_groups(self) -> list[LayerGroup]:
         *below, top = self.pixels.layer_groups()
         parameters = [*top.parameters, *self.strokes.parameters()]
-        return [*below, LayerGroup(top.name, [*top.modules, self.strokes], parameters)]
+        modules, strokes = [*top.modules, self.strokes], self.strokes.layer_groups()
+        return [*below, JoinedGroup(top.name, modules, parameters, top=top, strokes=strokes)]
 
     def fresh_parameters(self) -> list[nn.Parameter]:
         strokes = [] if self.strokes.pretrained else list(self.strokes.parameters())

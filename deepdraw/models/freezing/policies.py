@@ -5,7 +5,7 @@ Each option of conf/freeze names a function that takes the layer groups of a bac
 then freezes them, and `thaw` unfreezes those that are only frozen for some epochs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -13,10 +13,12 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from deepdraw.models.backbones import Backbone, LayerGroup
+from deepdraw.models.backbones import Backbone, JoinedGroup, LayerGroup
 from deepdraw.models.classifier import Classifier
 from deepdraw.models.freezing.adapters import AdaptedGroup
 from deepdraw.runtime import cell
+
+Policy = Callable[[Sequence[LayerGroup]], Sequence[LayerGroup]]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -118,6 +120,18 @@ def gradual(
     return thawing
 
 
+def halves(groups: Sequence[LayerGroup], pixels: Policy, strokes: Policy) -> list[LayerGroup]:
+    """Each half of a fused backbone by a policy of its own, which is given the layer groups of this half alone.
+
+    Raises:
+        ValueError: the backbone has no halves, or a policy does not fit its half.
+    """
+    *below, joined = groups
+    if not isinstance(joined, JoinedGroup):
+        raise ValueError("freeze=halves is for backbone=fused, and this backbone has no halves: use another freeze=")
+    return [*pixels([*below, joined.top]), *strokes(joined.strokes)]
+
+
 def freeze(model: Classifier, groups: Sequence[LayerGroup]) -> None:
     """Freeze these layer groups of the model's backbone, or parts of them, for the whole run or until `thaw`.
 
@@ -191,14 +205,23 @@ class LayerRow:
 
 def layer_rows(model: Classifier) -> list[LayerRow]:
     """The rows of the table of layers, from the pixels to the logits. Parts without parameters are left out."""
-    groups = [*model.backbone.layer_groups(), LayerGroup("head", [model.head], list(model.head.parameters()))]
-    epochs = {group.name: group.epoch for group in _thawing(model)}
-    rows = [
-        LayerRow(group.name, group.num_parameters, group.num_trainable, epochs.get(group.name))
-        for group in groups
-        if group.parameters
-    ]
+    groups = [part for group in model.backbone.layer_groups() for part in _parts(group)]
+    groups.append(LayerGroup("head", [model.head], list(model.head.parameters())))
+    epochs = {parameter: group.epoch for group in _thawing(model) for parameter in group.parameters}
+    rows = []
+    for group in groups:
+        found = [epochs[parameter] for parameter in group.parameters if parameter in epochs]
+        if group.parameters:
+            rows.append(LayerRow(group.name, group.num_parameters, group.num_trainable, min(found, default=None)))
     return [_join(list(run)) for _, run in groupby(rows, key=_kind)]
+
+
+def _parts(group: LayerGroup) -> list[LayerGroup]:
+    """What of a layer group has a row of its own: the strokes do."""
+    if not isinstance(group, JoinedGroup):
+        return [group]
+    parameters = [parameter for below in group.strokes for parameter in below.parameters]
+    return [group.top, LayerGroup("strokes", [], parameters)]
 
 
 def _kind(row: LayerRow) -> tuple[str, bool, int | None]:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def adapted(weight: Tensor, down: Tensor, up: Tensor, scale: Tensor) -> Tensor:
-    """A weight [O, ...] plus `scale` times the product of `up` [O, R] and `down` [R, numbers of a row of the weight]."""
+    """A weight [O, ...] plus `scale` times the product of `up` [O, R] and `down` [R, size of a row of the weight]."""
     return weight + scale * (up @ down).view(weight.shape)
 
 
