@@ -34,6 +34,7 @@ BENCHMARKS = {
     "preparation": "drawings prepared per second of a core, from official files to shards, and the memory it takes",
     "probe": "linear probes by one pass and many heads at once, against a pass for each epoch of each head",
     "rendering": "line width, polarity and size of drawings, by what a probe of a frozen encoder makes of them",
+    "step": "a training step of the loop, with logging, checks and bar, against the bare step",
     "sweep": "many jobs on SLURM submitted, asked for and collected, against Hydra's own launcher",
 }
 

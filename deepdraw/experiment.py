@@ -18,13 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from deepdraw.config import add_later_options, check_training, expand_homes, make
 from deepdraw.data import in_brackets
 from deepdraw.drawings import PointSampler, Rasterizer
 from deepdraw.evaluation import (
+    TRIAL,
     Predictions,
+    Probes,
     choose_objective,
     compute_metrics,
     make_metrics,
@@ -46,11 +49,23 @@ from deepdraw.runtime import (
     find_device,
     keep_freed_memory,
     open_run,
+    removed_unless_used,
     shown,
     sole_writer,
 )
-from deepdraw.training import Checkpoints, Fitter, Recipe, State, Training, average, balanced_weights, encodes_once
+from deepdraw.training import (
+    Checkpoints,
+    Fitter,
+    Recipe,
+    State,
+    Training,
+    average,
+    balanced_weights,
+    encodes_once,
+    show_metric,
+)
 from deepdraw.training_data import TrainingData
+from deepdraw.training_warnings import find_warnings
 
 
 @contextmanager
@@ -64,7 +79,7 @@ def open_experiment(config: DictConfig, directory: Path) -> Iterator[Experiment]
     expand_homes(config)
     ranks = Ranks.join()
     directory = ranks.broadcast_from_rank0(lambda: directory)
-    with sole_writer(directory) if ranks.is_first else nullcontext():
+    with removed_unless_used(directory), sole_writer(directory) if ranks.is_first else nullcontext():
         try:
             experiment = Experiment(config, directory, ranks)
         except ValueError:  # of bad input, which all ranks find alike
@@ -125,11 +140,19 @@ class Experiment:
             self.data.encode_once(self._encoder(), self._caching)
         self.checkpoints = Checkpoints(checkpoints.folder, self._metadata(), ranks)
         self.metrics: dict[str, float] = {}
+        self._probes = self._find_probes()
+        if saved is None:
+            typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+            for line in find_warnings(self.model, self.state.optimizer, self.data, typed, pretrained=self._pretrained):
+                print(f"warning: {line}")
 
     def fit(self) -> None:
         """Train from where the run stands to the end of the recipe. The result is `best.pt`."""
         if self.ranks.is_first:
             write_descriptions(self.directory, self.own_metrics)  # which W&B reads, too
+        if self._probes is not None and self.state.step == 0:
+            self.state.log(found := self._probe(), epoch=0)
+            print("  ".join(["before training", *(show_metric(key, value) for key, value in found.items())]))
         self.fitter.fit(
             Training(
                 state=self.state,
@@ -137,7 +160,7 @@ class Experiment:
                 val=self.data.loaders["val"],
                 recipe=self.recipe,
                 precision=self.precision,
-                validate=lambda: self._evaluate("val")[0],
+                validate=lambda: self._evaluate("val")[0] | self._probe(),
                 checkpoints=self.checkpoints,
                 directory=self.directory,
                 class_weights=self._class_weights(),
@@ -149,10 +172,18 @@ class Experiment:
         """The metrics of the best weights on the test split. It is read only here, after training."""
         self.state.eval_model.load_state_dict(self.checkpoints.load_best())
         start = time.perf_counter()
-        self.metrics, self._predictions = self._evaluate("test")
+        metrics, self._predictions = self._evaluate("test")
+        tested = f"test{TRIAL}" if self.is_trial else "test"
+        self.metrics = {name.replace("test", tested, 1): value for name, value in metrics.items()}
+        self.metrics[f"{tested}/drawings"] = len(self._predictions)
         times = {"test/epoch_time": time.perf_counter() - start}
         self.state.log(self.metrics | times, epoch=int(self.state.best["val/epoch"]))
         return self.metrics
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether train.limit_steps lets only a part of the test drawings be scored. Results have other names then."""
+        return len(self._predictions) < self.data.loaders["test"].num_drawings
 
     def report(self) -> None:
         """Print the test metrics and write the summary, the predictions, the pictures and the page, on rank 0 only."""
@@ -162,6 +193,10 @@ class Experiment:
         recognition = self.data.recognition
         progress = {"ranks": self.ranks.size, "steps": state.step} | state.speed | state.best
         summary = describe_run(self.config, self.model) | {"recognition": recognition} | progress | self.metrics
+        title = f"test, by the weights of epoch {state.best['val/epoch']}, the best on validation"
+        if self.is_trial:
+            summary["trial"] = f"{len(self._predictions):,} of {self._drawn_test.num_drawings:,} test drawings"
+            title = f"a trial on {summary['trial']}, by train.limit_steps: no result to report"
         drawings = partial(
             sample,
             state.eval_model,
@@ -170,7 +205,6 @@ class Experiment:
             self.data.rasterizer,
             num_batches=min(recipe.limit_steps or 8, 8),
         )
-        title = f"test, by the weights of epoch {state.best['val/epoch']}, the best on validation"
         print_table(f"{title} {in_brackets(recognition)}", self.metrics, described=read_descriptions(self.directory))
         rows = self.directory / "metrics.csv" if "csv" in state.loggers else None
         predictions = self._predictions.with_complexity(self.data.splits["test"].complexity())
@@ -187,8 +221,7 @@ class Experiment:
     def _start(self, config: DictConfig, saved: Mapping[str, Any] | None) -> State:
         """The state of a new run, or of the one that wrote `saved`."""
         recipe, train = self.recipe, self.data.loaders["train"]
-        pretrained = bool(config.backbone.get("pretrained") or self.model.backbone.pretrained)
-        optimizer = make(config.optimizer, "optimizer", self.model, _convert_="all", pretrained=pretrained)
+        optimizer = make(config.optimizer, "optimizer", self.model, _convert_="all", pretrained=self._pretrained)
         loggers = config.get("logger", {}) if self.ranks.is_first else {}
         state = State(
             model=self.model,
@@ -206,6 +239,26 @@ class Experiment:
             state.load_state_dict(saved)
             print(f"resumed at step {state.step} of {recipe.total_steps(train)}")
         return state
+
+    @property
+    def _pretrained(self) -> bool:
+        """Whether the backbone begins with weights that were trained before."""
+        return bool(self.config["backbone"].get("pretrained") or self.model.backbone.pretrained)
+
+    def _find_probes(self) -> Probes | None:
+        """What is encoded after each epoch to watch features; None without train.probes or for a frozen backbone."""
+        if self.recipe.probes is None:
+            return None
+        if not will_train(self.model) & set(self.model.backbone.parameters()):
+            print("train.probes is left out: the backbone is frozen, and its features stay as they are")
+            return None
+        return self.data.probes(self.recipe.probes)
+
+    def _probe(self) -> dict[str, float]:
+        """The metrics of the probes, on rank 0; nothing where there are none."""
+        if self._probes is None or not self.ranks.is_first:
+            return {}
+        return self._probes(self.state.eval_model.eval().features, self.precision)
 
     def _class_weights(self) -> torch.Tensor | None:
         """The weight of each class in the loss; None where all weigh the same."""

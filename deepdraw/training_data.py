@@ -27,6 +27,7 @@ from deepdraw.data import (
     recognition_of,
 )
 from deepdraw.drawings import Augmentation, ImageAugmentation, PointSampler, Rasterizer
+from deepdraw.evaluation import SHOTS, Probes, first_of_each_class
 from deepdraw.features import Encoder, FeatureLoader, FeatureOptions, cached_features
 from deepdraw.report import plot_data, print_classes
 from deepdraw.runtime import Ranks
@@ -129,6 +130,21 @@ class TrainingData:
         for name, split in self.splits.items():
             features = cached_features(name, split, encoder, options, self._augment(name), self.loading["seed"])
             self.loaders[name] = FeatureLoader(features, split, **self._order(name), **self.loading)
+
+    def probes(self, per_class: int) -> Probes:
+        """What `train.probes` encodes after each epoch: `per_class` drawings of each class, and of each unseen one."""
+
+        def first(split: Split) -> Loader:
+            chosen = first_of_each_class(split, per_class)
+            alone = {**self.loading, "rank": 0, "world_size": 1}  # rank 0 encodes them all
+            rasterizer = self.rasterizer if "pixels" in self.sees else None
+            return Loader(chosen, rasterizer, points=self.points, num_workers=0, shuffle=False, **alone)
+
+        unseen = self.source.split("zeroshot") if "zeroshot" in self.source.splits else None
+        if unseen is not None and not (len(unseen.labels) and np.bincount(unseen.labels).min() > SHOTS < per_class):
+            print(f"train.probes leaves unseen classes out: it needs more than {SHOTS} drawings of each")
+            unseen = None
+        return Probes(first(self.splits["train"]), first(self.splits["val"]), None if unseen is None else first(unseen))
 
     def _drawn(self, name: str) -> Loader:
         return Loader(

@@ -39,7 +39,9 @@ OPTIONS: dict[str, dict[str, str]] = {  # groups that are chosen -> keys and the
         **dict.fromkeys(["seed", "data.batch_size", "train.epochs", "train.grad_accum", "train.log_every"], "whole"),
         **dict.fromkeys(["render.size", "train.checkpoint_every"], "whole"),
         **dict.fromkeys(["train.limit_steps", "features.views", "backbone.image_size"], "whole?"),
-        **dict.fromkeys(["train.early_stopping", "train.keep_checkpoints", "train.keep_every"], "whole?"),
+        **dict.fromkeys(
+            ["train.early_stopping", "train.keep_checkpoints", "train.keep_every", "train.probes"], "whole?"
+        ),
         **dict.fromkeys(["data.source.per_class", "data.source.seed"], "whole"),
         **dict.fromkeys(["render.line_width", "render.margin", "train.label_smoothing", "train.mixup"], "number"),
         **dict.fromkeys(["train.cutmix", "optimizer.lr", "optimizer.weight_decay", "schedule.warmup"], "number"),

@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from deepdraw.compare.order import Objective, best_first, choose_metric, classes_of, split_by_classes
+from deepdraw.compare.order import (
+    Objective,
+    best_first,
+    choose_metric,
+    classes_of,
+    shared_objective,
+    split_by_classes,
+)
 from deepdraw.compare.paired import Difference, NotComparable, common, difference, holm
 from deepdraw.compare.runs import Run, command, differing, read_run, short_names
 from deepdraw.evaluation import Predictions, lower_is_better
@@ -62,7 +69,8 @@ def compare(
 ) -> Comparison:
     """Put two or more runs in order by `metric`, without the split's prefix; by default the split's main one.
 
-    objective: of the sweep that the runs are jobs of, which then orders them; the metric is that of its name, on
+    objective: of the sweep that the runs are jobs of, which then orders them, or without `metric` that which all runs
+    were given, where it is not the usual top-1; the metric is that of its name, on
     `split`. Runs that were evaluated on other classes than most are listed last.
 
     The predictions of each are paired with those of the best run that kept its own, on the drawings that both
@@ -72,6 +80,8 @@ def compare(
     if len(directories) < 2:
         raise ValueError(f"{len(directories)} run to compare: give two or more run directories, or that of a sweep")
     runs = [read_run(directory, split) for directory in directories]
+    if objective is None and metric is None:
+        objective = shared_objective(runs)
     if objective and all(objective.value(run) is None for run in runs):
         objective = None
     metric = choose_metric(runs, split, metric, objective)

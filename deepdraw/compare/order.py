@@ -17,6 +17,7 @@ _MAIN_METRIC = re.compile(
     rf"((?P<method>{'|'.join(_METHODS)}|[a-z]+(?=_\d+shot_))_)?((?P<shots>\d+)shot_)?"
     r"(?P<calibrated>calibrated_)?(harmonic|top1)"
 )
+USUAL = "val/top1"  # the objective of a run that was told of none
 LARGEST_SWEEP = 64 * MB  # bytes of a sweep.json
 
 
@@ -51,6 +52,16 @@ def read_objective(directory: Path) -> Objective | None:
     found = read_json(file, _Sweep, fix="give the run directories, or metric=...", largest=LARGEST_SWEEP)
     key, better = found.get("objective", ""), found.get("better")
     return Objective(key, lower_is_better(key) if better is None else better == "lower") if key else None
+
+
+def shared_objective(runs: Sequence[Run]) -> Objective | None:
+    """What all runs were told to be compared by (`objective=`); None where they differ, and for the usual top-1."""
+    keys = {str(run.settings.get("objective", USUAL)) for run in runs}
+    if len(keys) > 1 or keys == {USUAL}:
+        return None
+    (key,) = keys
+    described = {name: each for run in runs for name, each in run.described.items()}
+    return Objective(key, lower_is_better(key, described))
 
 
 def best_first(runs: Sequence[Run], objective: Objective) -> list[Run]:

@@ -79,7 +79,7 @@ def add_later_options(config: dict[str, Any]) -> None:
         config["augment"] = LATER_STRENGTHS | augment
     config.setdefault("objective", "val/top1")
     if isinstance(train := config.get("train"), dict):
-        for name in ("early_stopping", "keep_checkpoints", "keep_every"):
+        for name in ("early_stopping", "keep_checkpoints", "keep_every", "probes"):
             train.setdefault(name)
 
 

@@ -18,13 +18,15 @@ from .metric_files import (
 )
 from .objective import choose_objective
 from .predictions import Predictions
+from .probes import SHOTS, Probes
 from .protocols import Auto, Head, Text
 from .session import Session
-from .splits import open_split, redraw
+from .splits import first_of_each_class, open_split, redraw
 from .task import Task
 
 __all__ = [
     "RECOGNITION",
+    "SHOTS",
     "TRIAL",
     "Auto",
     "Description",
@@ -33,6 +35,7 @@ __all__ = [
     "Kappa",
     "Metric",
     "Predictions",
+    "Probes",
     "Reliability",
     "Session",
     "Stacking",
@@ -42,6 +45,7 @@ __all__ = [
     "compute_metrics",
     "describe_metrics",
     "find_description",
+    "first_of_each_class",
     "lower_is_better",
     "make_metrics",
     "mcnemar",

@@ -35,6 +35,7 @@ class Facts(TypedDict, total=False):
     recognition: Literal["recognized", "all", "unknown"]
     versions: dict[str, str]
     git_commit: str | None
+    trial: str
 
 
 @dataclass(frozen=True)

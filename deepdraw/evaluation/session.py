@@ -62,12 +62,21 @@ class Session:
         self.recognition: Recognition = "unknown" if own else recognition_of(source)
         self.split: Split = open_split(config.split, source, self.trained.classes)
         is_training_split = config.split == "train"
-        self._seen = None if is_training_split else seen_drawings(source, self.trained.classes, config.seen_per_class)
+        self._seen = None if is_training_split else seen_drawings(source, self.trained.classes, self._seen_per_class)
 
     @property
     def is_trial(self) -> bool:
         """Whether only a part of the split is scored. The results of a trial have a name of their own."""
         return self.config.limit_batches is not None
+
+    @property
+    def _seen_per_class(self) -> int:
+        """Drawings to learn from of each class: in a trial about as many in all as are scored, at least two of each."""
+        config, most = self.config, self.config.seen_per_class
+        if config.limit_batches is None:
+            return int(most)
+        share = config.limit_batches * config.data.batch_size // len(self.trained.classes)
+        return int(min(most, max(2, share)))
 
     @property
     def result_name(self) -> str:
@@ -124,8 +133,6 @@ class Session:
             evaluation = self._evaluate()
             if self.caches_features:
                 del evaluation.metrics["images_per_second"]  # it would be the speed of reading the cache
-            if self.is_trial:
-                evaluation.metrics["drawings"] = len(evaluation.predictions)
             yield None, evaluation
             return
         weights = {name: tensor.clone() for name, tensor in trained.model.state_dict().items()}
@@ -174,6 +181,7 @@ class Session:
             limit_batches=config.limit_batches,
         )
         evaluation: Evaluation = self._protocol(task)
+        evaluation.metrics["drawings"] = len(evaluation.predictions)
         prefix = "" if evaluation.protocol == "classifier" else f"{evaluation.protocol}_"
         for name, value in compute_metrics(self.own_metrics, evaluation.predictions).items():
             evaluation.metrics[prefix + name] = value

@@ -56,10 +56,15 @@ def seen_drawings(source: Source, classes: Sequence[str], per_class: int) -> Spl
     train = source.split("train")
     if train.classes != list(classes):
         return None
-    by_class = np.argsort(train.labels, kind="stable")
-    counts = np.bincount(train.labels, minlength=len(classes))
+    return first_of_each_class(train, per_class)
+
+
+def first_of_each_class(split: Split, per_class: int) -> Split:
+    """Up to `per_class` drawings of each class of a split, the first ones, in stored order."""
+    by_class = np.argsort(split.labels, kind="stable")
+    counts = np.bincount(split.labels, minlength=len(split.classes))
     ranks = np.arange(len(by_class)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return Subset(train, np.sort(by_class[ranks < per_class]))
+    return Subset(split, np.sort(by_class[ranks < per_class]))
 
 
 def redraw(split: Split, rasterizer: Rasterizer) -> Callable[[NDArray[np.int64], int], NDArray[np.uint8]]:

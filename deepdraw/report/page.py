@@ -146,6 +146,7 @@ def _facts(summary: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, s
         "parameters": summary.get("parameters"),
         "of them trained": summary.get("trainable_parameters"),
         "steps": summary.get("steps"),
+        "a trial, no result": summary.get("trial"),
         "best epoch": summary.get("val/epoch"),
         "seed": summary.get("seed"),
         "device": summary.get("device"),

@@ -47,7 +47,8 @@ def write_training(
     paths = {f"plots/{name}": run / f"plots/{name}.png" for name in ("drawings", "curves", "data")}
     with results_writer(run):
         write_json(run / "summary.json", summary)
-        predictions.save(run / "evaluations/test.predictions.npz")
+        name = f"test{TRIAL}" if "trial" in summary else "test"
+        predictions.save(run / f"evaluations/{name}.predictions.npz")
         with may_fail(paths["plots/drawings"]):
             sheets.plot_sheet(*drawings(), predictions.classes, paths["plots/drawings"])
         if metrics_csv is not None:

@@ -48,6 +48,7 @@ from .run import (
     one_line_errors,
     one_line_values,
     open_run,
+    resume_command,
     run_directory_for_rank0_only,
 )
 from .run_directory import (
@@ -55,6 +56,7 @@ from .run_directory import (
     best_checkpoint,
     check_folders,
     choose_directory,
+    removed_unless_used,
     results_writer,
     sole_writer,
 )
@@ -142,7 +144,9 @@ __all__ = [
     "read_text",
     "read_yaml",
     "remove_parts",
+    "removed_unless_used",
     "results_writer",
+    "resume_command",
     "run_command",
     "run_directory_for_rank0_only",
     "run_main",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -190,6 +191,12 @@ def evaluation_left(config: DictConfig, since: float) -> str:
     files = [*(run / "evaluations").rglob("*"), run / "report.html"]
     written = [str(file) for file in files if file.is_file() and file.stat().st_mtime >= since]
     return f"interrupted: {', '.join(sorted(written)) or 'nothing'} was written; the same command starts anew"
+
+
+def resume_command(directory: Path, *more: str) -> str:
+    """The command that goes on with the run in a directory, quoted for the shell; more: words to add."""
+    words = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    return shlex.join(["python", "train.py", *words, f"hydra.run.dir={directory}", *more])
 
 
 def _resume_command() -> str:

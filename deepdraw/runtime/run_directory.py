@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -123,10 +124,45 @@ class NewDirectory(WritableDirectory):
         super().on_run_start(config)
 
 
+_made: dict[Path, Path] = {}  # run directories that this process made, and the highest folder that was made for each
+UNUSED = ("config.yaml", "metrics.json", "plots/data.png")  # what a run writes before its first step
+
+
+def _remember(directory: Path) -> None:
+    """Remember what has to be made for a directory that is not there yet."""
+    folder = directory.absolute()
+    if missing := [one for one in (folder, *folder.parents) if not one.exists()]:
+        _made[folder] = missing[-1]
+
+
+@contextmanager
+def removed_unless_used(run: Path) -> Iterator[None]:
+    """Remove a run directory that was made for this run, if the block fails before the first step: nothing is lost."""
+    _remember(run)
+    try:
+        yield
+    except BaseException:
+        folder = run.absolute()
+        if (highest := _made.pop(folder, None)) and not _is_used(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            for parent in folder.parents:
+                if parent == highest.parent or any(parent.iterdir()):
+                    break
+                parent.rmdir()
+        raise
+
+
+def _is_used(run: Path) -> bool:
+    """Whether a run directory holds more than is written before the first step."""
+    files = [path.relative_to(run).as_posix() for path in run.rglob("*") if not path.is_dir() or path.is_symlink()]
+    return any(not (name in UNUSED or name.startswith((".hydra/", ".lock"))) for name in files)
+
+
 def choose_directory(config: DictConfig) -> Path:
     """The directory of the run of a config with Hydra's own part: as `NewDirectory` says. May raise OSError."""
     run = config.hydra.run
     asked_for = any(override.startswith("hydra.run.dir=") for override in config.hydra.overrides.hydra)
+    _remember(possible_folder(run.dir, "hydra.run.dir="))
     if asked_for or "${now:" not in OmegaConf.to_container(run, resolve=False)["dir"]:  # type: ignore[call-overload,index]
         return possible_folder(run.dir, "hydra.run.dir=")
     return _make_new(possible_folder(run.dir, "hydra.run.dir="))
@@ -146,6 +182,7 @@ def _make_new(directory: Path) -> Path:
         made = directory.with_name(f"{directory.name}_{number}") if number > 1 else directory
         with suppress(FileExistsError):
             made.mkdir()
+            _made.setdefault(made.absolute(), made.absolute())
             return made
     raise AssertionError("numbers do not end")
 

@@ -1,5 +1,6 @@
 from .averaging import average
 from .checkpoint import Checkpoints, epoch_files, load_checkpoint
+from .epoch_lines import show_metric
 from .fitter import Fitter, Training
 from .loop import Loop, balanced_weights, train_step
 from .muon import Muon
@@ -26,5 +27,6 @@ __all__ = [
     "epoch_files",
     "load_checkpoint",
     "onecycle",
+    "show_metric",
     "train_step",
 ]

@@ -30,4 +30,4 @@ def epoch_line(epoch: int, epochs: int, metrics: Mapping[str, float], *, is_best
 def show_metric(key: str, value: float) -> str:
     """A metric by its split and name, a share in percent: `val top1 95.2 %`, `val loss 0.38`."""
     text = f"{100 * value:.1f} %" if key.endswith(_SHARES) else f"{value:.3g}"
-    return f"{key.replace('/', ' ')} {text}"
+    return f"{key.replace('/', ' ').replace('_', ' ')} {text}"

@@ -20,6 +20,7 @@ from deepdraw.models import Classifier
 from deepdraw.models.freezing import thaw
 from deepdraw.runtime import Bar, Forecast, Precision, Ranks, StopSignal, cell
 from deepdraw.training.epoch_lines import epoch_line
+from deepdraw.training.finite import check_finite
 from deepdraw.training.fitter import Training
 from deepdraw.training.mixing import Mixing
 from deepdraw.training.optim import learning_rates
@@ -68,13 +69,13 @@ class Loop:
                     bar.advance()
                     forecast.advance()
                     if state.step % recipe.log_every == 0 or state.step_in_epoch == last:
-                        row = {**recent_metrics(state), **rates}
+                        row = {**recent_metrics(training), **rates}
                         state.speed = {"train/images_per_second": bar.images_per_second()}
                         state.log({**row, **state.speed})
                         bar.show(without_equal_rates(row))
                     stopping = state.ranks.any(stop.requested)
                     if stopping or state.step % recipe.checkpoint_every == 0 or state.step_in_epoch == last:
-                        check_finite(state)
+                        check_finite(training)
                         training.save_last()
                     if stopping:
                         stop.requested = True  # all ranks stop, although only one may have got the signal
@@ -91,6 +92,7 @@ def end_epoch(training: Training, console: Console, num_images: int) -> None:
     state.log({**metrics, **times})
     state.epoch, state.step_in_epoch = state.epoch + 1, 0
     shown = dict.fromkeys(["val/loss", "val/top1", training.objective.key])
+    shown |= dict.fromkeys(key for key in metrics if key.startswith("probe/"))
     told = {"train/loss": state.epoch_loss(), **{key: metrics[key] for key in shown}}
     is_best = training.objective.improves(metrics, state.best)
     if is_best:
@@ -129,6 +131,7 @@ def train_step(
         state.scaler.scale(loss / recipe.grad_accum).backward()
         labels = targets if targets.ndim == 1 else targets.argmax(dim=1)
         hits = (logits.argmax(dim=1) == labels).sum()
+        state.losses.append(shown)
         state.recent += torch.stack([shown * len(logits), hits, hits.new_tensor(len(logits))])
     if recipe.clip_grad is not None:
         state.scaler.unscale_(state.optimizer)
@@ -170,20 +173,9 @@ def balanced_weights(labels: NDArray[np.int64], num_classes: int) -> Tensor:
     return torch.from_numpy(np.where(counts, weights, 0)).float()
 
 
-def recent_metrics(state: State) -> dict[str, float]:
+def recent_metrics(training: Training) -> dict[str, float]:
     """Mean loss and accuracy over the drawings of all ranks since the last row."""
-    loss, hits, drawings = check_finite(state)
+    state, (loss, hits, drawings) = training.state, check_finite(training)
     state.recent.zero_()
     state.epoch_sums = [state.epoch_sums[0] + loss, state.epoch_sums[1] + drawings]
     return {"train/loss": loss / drawings, "train/top1": hits / drawings}
-
-
-def check_finite(state: State) -> list[float]:
-    """The sums of `recent` over all ranks. Raises FloatingPointError if a loss was infinite or not a number."""
-    (recent,) = state.ranks.sum([state.recent])
-    if not recent.isfinite().all():
-        raise FloatingPointError(
-            f"the loss is not finite at step {state.step}: lower optimizer.lr or use precision=fp32; "
-            "the checkpoints are from before"
-        )
-    return recent.tolist()

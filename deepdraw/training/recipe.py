@@ -33,9 +33,10 @@ class Recipe:
     early_stopping: int | None = None
     keep_checkpoints: int | None = None
     keep_every: int | None = None
+    probes: int | None = None
 
     def __post_init__(self) -> None:
-        may_be_none = ("limit_steps", "early_stopping", "keep_checkpoints", "keep_every")
+        may_be_none = ("limit_steps", "early_stopping", "keep_checkpoints", "keep_every", "probes")
         for name in ("epochs", "grad_accum", "log_every", "checkpoint_every", *may_be_none):
             value = getattr(self, name)
             if not ((isinstance(value, int) and value >= 1) or (name in may_be_none and value is None)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -36,6 +37,7 @@ class State:
     speed: dict[str, float] = field(default_factory=dict)  # train/images_per_second of the last epoch
     epoch_sums: list[float] = field(default_factory=lambda: [0.0, 0.0])  # loss and drawings of the epoch's rows
     kept: dict[int, float] = field(default_factory=dict)  # objective of the epochs that train.keep_checkpoints keeps
+    losses: deque[Tensor] = field(default_factory=lambda: deque(maxlen=100_000))  # of each batch since the last check
     fitter: dict[str, Any] = field(default_factory=dict)  # the progress of a fitter other than the loop
     network: Any = field(init=False)  # the model, wrapped to average gradients if there are several ranks
 

@@ -485,6 +485,19 @@ def test_a_sweep_is_in_the_order_of_its_objective(sweep, capsys, tmp_path, objec
     assert f"4 runs by {title} on val, their {shown} on split test" in capsys.readouterr().out
 
 
+def test_runs_that_were_given_one_objective_stand_in_its_order(tmp_path):
+    """The lowest loss on validation first, although the accuracy on test says otherwise."""
+    for name, accuracy, loss in (("a", 0.7, 1.5), ("b", 0.5, 0.5), ("c", 0.6, 1.0)):
+        run = write_run(tmp_path / name, predictions(accuracy), objective="val/loss", seed=loss)
+        summary = json.loads((run / "summary.json").read_text())
+        (run / "summary.json").write_text(json.dumps(summary | {"val/loss": loss}))
+    runs = [tmp_path / name for name in "abc"]
+    assert [row.name for row in compare(runs).rows] == ["b", "c", "a"]
+    assert [row.name for row in compare(runs, metric="top1").rows] == ["a", "c", "b"]
+    write_run(tmp_path / "a", predictions(0.7), objective="val/top5")  # of several objectives none counts
+    assert [row.name for row in compare(runs).rows] == ["a", "c", "b"]
+
+
 def test_metric_puts_the_runs_of_a_sweep_in_another_order(sweep, capsys):
     main([str(launched(sweep, "val/loss", [0.3, 0.1, 0.2, 0.4])), "metric=top1"])
     assert "4 runs by top-1 on split test" in capsys.readouterr().out

@@ -174,7 +174,7 @@ class LogisticRegression:
             training.save_last()  # a resumed run starts from it, and its config is compared with it
         compared = dict.fromkeys(["val/top1", "val/loss", training.objective.key])
         for c in sorted(set(self.cs))[len(rows) :]:
-            optimum = regress(features, optimum, c, self.max_steps)
+            optimum = regress(features, optimum, c, min(self.max_steps, recipe.limit_steps or self.max_steps))
             heads.append(features.fold(optimum.weight, optimum.bias))
             head.load_state_dict(heads[-1])
             metrics = training.validate()
