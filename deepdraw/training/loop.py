@@ -122,12 +122,13 @@ def train_step(
     class_weights: Tensor | None = None,
 ) -> None:
     """One optimizer step over `grad_accum` batches of inputs and labels, or class probabilities."""
+    head = getattr(state.model, "head", state.model)  # a head alone is trained like any other model
     for number in range(1, recipe.grad_accum + 1):
         inputs, targets = next(batches)
         state.network.require_backward_grad_sync = number == recipe.grad_accum  # the same as no_sync()
         with precision.autocast():
             logits = state.network(inputs)
-            logits, loss, shown = losses(logits, targets, recipe, class_weights, state.model.head)
+            logits, loss, shown = losses(logits, targets, recipe, class_weights, head)
         state.scaler.scale(loss / recipe.grad_accum).backward()
         labels = targets if targets.ndim == 1 else targets.argmax(dim=1)
         hits = (logits.argmax(dim=1) == labels).sum()
