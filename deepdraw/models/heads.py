@@ -69,6 +69,8 @@ class Weighed(nn.Module):
         hidden: width of the hidden layer of the network that weighs.
         dropout: share of features dropped in training before each classifier, in [0, 1).
         part_loss: how much the loss of each part counts beside that of the weighed logits.
+        apart: whether each part learns by its own loss alone, as if it were trained by itself. The loss of the weighed
+            logits then trains only the network that weighs.
 
     Raises:
         ValueError: a backbone of one part, or an impossible option.
@@ -82,6 +84,7 @@ class Weighed(nn.Module):
         hidden: int = 64,
         dropout: float = 0.0,
         part_loss: float = 0.8,
+        apart: bool = False,
     ) -> None:
         super().__init__()
         num_parts = len(feature_widths)
@@ -93,6 +96,7 @@ class Weighed(nn.Module):
                 f"and head.part_loss={part_loss} be at least 0"
             )
         self.feature_widths = tuple(feature_widths)
+        self.apart = apart
         self.loss_weights = (1.0, *[part_loss] * num_parts)
         self.dropout = nn.Dropout(dropout)
         self.classifiers = nn.ModuleList(nn.Linear(width, num_classes) for width in feature_widths)
@@ -106,7 +110,7 @@ class Weighed(nn.Module):
         logits = torch.stack([classify(part) for classify, part in zip(self.classifiers, parts, strict=True)], dim=1)
         probabilities = logits.detach().softmax(dim=2)  # detached, so that it only learns whom to believe
         weights = len(parts) * self.weigh(probabilities.flatten(1)).softmax(dim=1)
-        weighed = (weights[:, :, None] * logits).sum(dim=1)
+        weighed = (weights[:, :, None] * (logits.detach() if self.apart else logits)).sum(dim=1)
         return torch.cat([weighed[:, None], logits], dim=1) if self.training else weighed
 
 

@@ -143,6 +143,15 @@ def test_each_drawing_weighs_the_halves_for_itself():
     torch.testing.assert_close(head.eval()(features), logits)
 
 
+@pytest.mark.parametrize("apart", [False, True])
+def test_halves_that_learn_apart_learn_nothing_from_the_weighed_logits(apart):
+    fused = FusedBackbone(pixels(), small())
+    head, features = weighed(fused, apart=apart).train(), torch.randn(4, fused.num_features, requires_grad=True)
+    cross_entropy(head(features)[:, 0], torch.tensor([0, 2, 1, 1])).backward()
+    assert features.grad.any() != apart
+    assert head.weigh[-1].bias.grad.abs().sum() > 0
+
+
 def test_the_loss_is_that_of_the_weighed_logits_and_of_each_half_times_its_weight():
     fused = FusedBackbone(pixels(), small())
     head, features, labels = weighed(fused, part_loss=0.5).train(), torch.randn(4, 48), torch.tensor([0, 2, 1, 1])
