@@ -39,10 +39,10 @@ sys.addaudithook(watch)
 FAILING = """
 from deepdraw.training import loop
 log = loop.recent_metrics
-def fail(state):
-    if rank == "1" and state.step > 5:
+def fail(training):
+    if rank == "1" and training.state.step > 5:
         raise RuntimeError("a fault of rank one")
-    return log(state)
+    return log(training)
 loop.recent_metrics = fail
 """
 
