@@ -66,6 +66,8 @@ ROLES = {
             "deepdraw.models.backbones.TimmBackbone",
             "deepdraw.models.backbones.OpenClipBackbone",
             "deepdraw.models.backbones.StrokesBackbone",
+            "deepdraw.models.backbones.StrokeStemBackbone",
+            "deepdraw.models.backbones.StrokeTransformerBackbone",
             "deepdraw.models.backbones.FusedBackbone",
         ),
         keys=("_convert_",),
@@ -77,7 +79,11 @@ ROLES = {
         base="deepdraw.models.backbones.Backbone",
     ),
     "backbone.strokes": Role(
-        ("deepdraw.models.backbones.StrokesBackbone",),
+        (
+            "deepdraw.models.backbones.StrokesBackbone",
+            "deepdraw.models.backbones.StrokeStemBackbone",
+            "deepdraw.models.backbones.StrokeTransformerBackbone",
+        ),
         keys=("_convert_",),
         base="deepdraw.models.backbones.Backbone",
     ),

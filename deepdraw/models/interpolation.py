@@ -26,16 +26,21 @@ def pretrained_weights(model: Classifier, class_names: Sequence[str]) -> dict[st
     """Load the weights that training started from into `model`, and return those with floating-point numbers.
 
     They are the weights of the backbone and of a text head, which starts from the class names as CLIP's zero-shot
-    classifier. Any other head started from random weights, so it is left out.
+    classifier. Any other head started from random weights, and so did some layers beside pretrained ones; they are left
+    out.
 
     Raises:
         ValueError: the weights cannot be downloaded or read, or belong to another architecture.
     """
     model.load_pretrained(class_names)
+    random = {module for group in model.backbone.layer_groups() for module in group.fresh}
+    prefixes = tuple(f"{name}." for name, module in model.named_modules() if module in random)
     return {
         name: tensor.clone()
         for name, tensor in model.state_dict().items()
-        if tensor.is_floating_point() and (isinstance(model.head, Text) or name.startswith("backbone."))
+        if tensor.is_floating_point()
+        and (isinstance(model.head, Text) or name.startswith("backbone."))
+        and not name.startswith(prefixes)
     }
 
 
@@ -46,7 +51,7 @@ def interpolate(
     """Give the model `(1 - alpha) * pretrained + alpha * trained`: alpha 1 is fine-tuned, 0 pretrained.
 
     Tensors that are missing in `pretrained` are taken from `trained` at every alpha: counts, such as BatchNorm's number
-    of batches, and any head except a text head.
+    of batches, what started from random weights, and any head except a text head.
 
     Args:
         pretrained: as `pretrained_weights` returns it.

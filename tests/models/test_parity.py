@@ -20,7 +20,10 @@ from deepdraw.models.heads import cosine_logits
 from deepdraw.models.prompts import PROMPTS, prompts, text_classifier
 
 CONF = Path(__file__).parents[2] / "conf"
-OPTIONS = sorted({option.stem for option in (CONF / "backbone").glob("*.yaml")} - {"strokes", "fused"})  # our own
+OPTIONS = sorted(
+    {option.stem for option in (CONF / "backbone").glob("*.yaml")}
+    - {"strokes", "stroke_stem", "stroke_transformer", "fused"}
+)
 NEEDED = {
     "timm": ["backbone.name=test_vit"],
     "open_clip": ["backbone.name=RN50-quickgelu", "backbone.tag=openai"],

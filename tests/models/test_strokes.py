@@ -32,6 +32,25 @@ FUSED += [
     "backbone.strokes.widths=[8,16]",
     "backbone.strokes.depths=[1,1]",
 ]
+TRANSFORMER = ["backbone=stroke_transformer", "backbone.name=test_vit", "backbone.pretrained=false", "input.points=32"]
+TRANSFORMER += ["+backbone.options.depth=2", "backbone.strokes=4", "backbone.width=16", "backbone.dilations=[1]"]
+TRANSFORMER += ["optimizer=muon", "optimizer.lr=1e-2", "train.epochs=9"]
+STEM = ["backbone=stroke_stem", "backbone.name=resnet10t", "backbone.pretrained=false", "input.points=32"]
+STEM += [
+    "+backbone.options.channels=[8,8,16,16]",
+    "backbone.map_size=8",
+    "backbone.width=16",
+    "backbone.dilations=[1,2]",
+]
+FUSED_STEM = [*FUSED[:7], "backbone@backbone.strokes=stroke_stem"]
+FUSED_STEM += [option.replace("backbone.", "backbone.strokes.") for option in STEM[1:] if "input" not in option]
+EACH = {
+    "strokes": STROKES,
+    "stroke_transformer": TRANSFORMER,
+    "stroke_stem": STEM,
+    "fused": FUSED,
+    "fused with a stem": FUSED_STEM,
+}
 
 
 def pixels() -> TimmBackbone:
@@ -332,9 +351,9 @@ def test_strokes_are_fused_with_a_backbone_from_outside():
     assert ModelPlan.of(config).build(num_classes=3).train()(inputs()).shape == (4, 3, 3)
 
 
-@pytest.mark.parametrize("overrides", [STROKES, FUSED, [*FUSED, *WEIGHED]], ids=["strokes", "fused", "weighed"])
+@pytest.mark.parametrize("overrides", [*EACH.values(), [*FUSED, *WEIGHED]], ids=[*EACH, "fused, with weighed logits"])
 def test_a_run_is_trained_resumed_evaluated_and_used_as_any_other(overrides, train, interrupted, evaluate, tmp_path):
-    overrides = [*overrides, "augment=sketch", "optimizer.lr=1e-2", "train.epochs=4", "train.checkpoint_every=3"]
+    overrides = ["augment=sketch", "optimizer.lr=1e-2", "train.epochs=4", "train.checkpoint_every=3", *overrides]
     alone = train(*overrides, run_dir=tmp_path / "alone")
     found = json.loads((alone / "summary.json").read_text())
     assert found["test/top1"] > 0.5
@@ -358,11 +377,15 @@ def test_a_run_is_trained_resumed_evaluated_and_used_as_any_other(overrides, tra
         recognizer.predict(torch.zeros(40, 40, dtype=torch.uint8).numpy())
 
 
-@pytest.mark.parametrize("overrides", [STROKES, FUSED], ids=["strokes", "fused"])
-@pytest.mark.parametrize("head", ["linear", "grid", "logistic", "weighed"])
+@pytest.mark.parametrize(
+    "overrides, head",
+    [
+        *((overrides, "linear") for overrides in EACH.values()),
+        *((overrides, head) for overrides in (STROKES, FUSED) for head in ("grid", "logistic")),
+        (FUSED, "weighed"),
+    ],
+)
 def test_a_frozen_backbone_encodes_once_whatever_it_sees(overrides, head, train, evaluate, tmp_path, capsys):
-    if head == "weighed" and overrides is STROKES:
-        pytest.skip("there are no halves to weigh")
     run = train(*overrides, "freeze=all", f"head={head}", "train.epochs=2", run_dir=tmp_path / "run")
     assert "it encodes the drawings once" in capsys.readouterr().out
     evaluate(run / "checkpoints/best.pt", f"features.dir={tmp_path / 'features'}")
@@ -384,7 +407,8 @@ def test_strokes_are_not_mixed(option, train):
         train(*STROKES, option)
 
 
-def test_images_are_refused_before_training(train, tmp_path):
+@pytest.mark.parametrize("overrides", EACH.values(), ids=EACH)
+def test_images_are_refused_before_training(overrides, train, tmp_path):
     import cv2
     import numpy as np
 
@@ -395,7 +419,7 @@ def test_images_are_refused_before_training(train, tmp_path):
             image[5 + k : 9 + k, 5:30] = 0
             cv2.imwrite(str(tmp_path / f"own/{name}/{k}.png"), image)
     with pytest.raises(SystemExit, match="the drawings are images, and this backbone sees strokes: try backbone=tiny"):
-        train("data=folder", f"data.root={tmp_path / 'own'}", "data.batch_size=4", *STROKES)
+        train("data=folder", f"data.root={tmp_path / 'own'}", "data.batch_size=4", *overrides)
 
 
 def test_a_run_from_before_backbones_saw_strokes_is_resumed(trained, resume):

@@ -71,9 +71,10 @@ def test_the_list_is_what_the_yaml_files_offer():
     assert copied == {"${schedule._target_}"}  # and fit.algorithm is a copy of optimizer.algorithm
     targets |= {"fit.schedule": targets["schedule"], "fit.algorithm": targets["optimizer.algorithm"]}
     keys["fit.algorithm"] = keys["optimizer.algorithm"]
-    fused, strokes = (f"deepdraw.models.backbones.{name}Backbone" for name in ("Fused", "Strokes"))
+    names = ("Fused", "Strokes", "StrokeStem", "StrokeTransformer")
+    fused, *strokes = (f"deepdraw.models.backbones.{name}Backbone" for name in names)
     # the halves of backbone=fused are other options of that group
-    targets |= {"backbone.pixels": targets["backbone"] - {fused, strokes}, "backbone.strokes": {strokes}}
+    targets |= {"backbone.pixels": targets["backbone"] - {fused, *strokes}, "backbone.strokes": set(strokes)}
     keys |= dict.fromkeys(("backbone.pixels", "backbone.strokes"), keys["backbone"])
     # so are the policies of both halves
     halves = ("freeze.pixels", "freeze.strokes")

@@ -1,6 +1,8 @@
 from .base import Backbone, LayerGroup
 from .fused import FusedBackbone, JoinedGroup
 from .open_clip import OpenClipBackbone
+from .stroke_stem import StrokeStemBackbone
+from .stroke_transformer import StrokeTransformerBackbone
 from .strokes import StrokesBackbone
 from .timm import TimmBackbone
 from .weights import UNREADABLE
@@ -12,6 +14,8 @@ __all__ = [
     "JoinedGroup",
     "LayerGroup",
     "OpenClipBackbone",
+    "StrokeStemBackbone",
+    "StrokeTransformerBackbone",
     "StrokesBackbone",
     "TimmBackbone",
 ]

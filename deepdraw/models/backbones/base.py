@@ -16,11 +16,15 @@ POOLINGS = ("cls", "mean", "cls+mean")
 
 @dataclass(frozen=True, eq=False)
 class LayerGroup:
-    """Layers that are frozen, or given a learning rate, together: the embeddings, a block, the final norm."""
+    """Layers that are frozen, or given a learning rate, together: the embeddings, a block, the final norm.
+
+    fresh: those of the modules that start from random weights beside pretrained ones.
+    """
 
     name: str
     modules: list[nn.Module] = field(default_factory=list)
     parameters: list[nn.Parameter] = field(default_factory=list)
+    fresh: list[nn.Module] = field(default_factory=list)
 
     @property
     def num_parameters(self) -> int:
@@ -29,6 +33,16 @@ class LayerGroup:
     @property
     def num_trainable(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters if parameter.requires_grad)
+
+    @property
+    def fresh_parameters(self) -> list[nn.Parameter]:
+        return [parameter for module in self.fresh for parameter in module.parameters()]
+
+    def without_fresh(self) -> "LayerGroup":
+        """The group without its fresh modules."""
+        fresh = set(self.fresh_parameters)
+        modules = [module for module in self.modules if module not in self.fresh]
+        return LayerGroup(self.name, modules, [parameter for parameter in self.parameters if parameter not in fresh])
 
 
 class Backbone(nn.Module, ABC):
@@ -96,7 +110,7 @@ class Backbone(nn.Module, ABC):
 
     def fresh_parameters(self) -> list[nn.Parameter]:
         """The parameters that start from random weights beside pretrained ones, and so get the rate of the head."""
-        return []
+        return [parameter for group in self.layer_groups() for parameter in group.fresh_parameters]
 
     def checkpoint_activations(self) -> None:
         """Keep no activations inside of blocks for the backward pass, but compute them again (arXiv 1604.06174).

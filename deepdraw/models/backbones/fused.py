@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from deepdraw.models.backbones.base import Backbone, LayerGroup
 
@@ -63,11 +63,11 @@ class FusedBackbone(Backbone):
         *below, top = self.pixels.layer_groups()
         parameters = [*top.parameters, *self.strokes.parameters()]
         modules, strokes = [*top.modules, self.strokes], self.strokes.layer_groups()
-        return [*below, JoinedGroup(top.name, modules, parameters, top=top, strokes=strokes)]
-
-    def fresh_parameters(self) -> list[nn.Parameter]:
-        strokes = [] if self.strokes.pretrained else list(self.strokes.parameters())
-        return [*self.pixels.fresh_parameters(), *strokes]
+        fresh = [module for group in strokes for module in group.fresh] if self.strokes.pretrained else [self.strokes]
+        return [
+            *below,
+            JoinedGroup(top.name, modules, parameters, [*top.fresh, *fresh], top=top, strokes=strokes),
+        ]
 
     def checkpoint_activations(self) -> None:
         self.pixels.checkpoint_activations()

@@ -1,7 +1,8 @@
 """Parameter-efficient policies: in every layer only norms, only biases, or only a low-rank change trains.
 
 Like the functions of `policies`, these take the layer groups of a backbone and return the groups to freeze. Each group
-holds the parameters that do not train and the modules that stay in eval mode.
+holds the parameters that do not train and the modules that stay in eval mode. What starts from random weights beside
+pretrained ones (`LayerGroup.fresh`) is in none of them: it trains.
 """
 
 from collections.abc import Iterator, Sequence
@@ -60,7 +61,14 @@ def lora(groups: Sequence[LayerGroup], rank: int, alpha: float) -> list[LayerGro
         raise ValueError(f"freeze.rank={rank} must be at least 1: use freeze=all to train no adapters")
     blocks = groups[1:-1]
     adapted = [
-        AdaptedGroup(frozen.name, frozen.modules, frozen.parameters, list(matrices(block)), rank, alpha)
+        AdaptedGroup(
+            frozen.name,
+            frozen.modules,
+            frozen.parameters,
+            weights=list(matrices(block.without_fresh())),
+            rank=rank,
+            alpha=alpha,
+        )
         for frozen, block in zip(_all_but(set(), blocks), blocks, strict=True)
     ]
     if not any(group.weights for group in adapted):
@@ -68,7 +76,7 @@ def lora(groups: Sequence[LayerGroup], rank: int, alpha: float) -> list[LayerGro
             "freeze=lora adapts linear layers and ungrouped convolutions, and the blocks of this backbone have none: "
             "use freeze=norms, or freeze=last freeze.n=K"
         )
-    return [groups[0], *adapted, groups[-1]]
+    return [groups[0].without_fresh(), *adapted, groups[-1].without_fresh()]
 
 
 def _modules(groups: Sequence[LayerGroup]) -> Iterator[nn.Module]:
@@ -87,5 +95,5 @@ def _all_but(trained: AbstractSet[nn.Parameter], groups: Sequence[LayerGroup]) -
             [m for m in _modules([group]) if isinstance(m, _NormBase) and m.weight not in trained],
             [parameter for parameter in group.parameters if parameter not in trained],
         )
-        for group in groups
+        for group in (whole.without_fresh() for whole in groups)
     ]

@@ -1,0 +1,65 @@
+"""A timm network whose first layers give way to an encoder of strokes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from deepdraw.models.backbones.base import LayerGroup
+from deepdraw.models.backbones.timm import TimmBackbone, timm_layer_groups
+
+
+class TimmOnStrokes(TimmBackbone):
+    """The layers of a timm network above its first ones, which an encoder of points [B, K, 8] stands for.
+
+    A subclass calls `replace` in its constructor. The encoder starts from random weights and the rest from pretrained
+    ones, so the encoder counts as the final layers: it trains when blocks are frozen, and has the head's learning rate.
+    """
+
+    sees = ("strokes",)
+
+    def __init__(
+        self,
+        name: str,
+        pretrained: bool | str = True,
+        options: Mapping[str, Any] | None = None,
+        pooling: str | None = None,
+    ) -> None:
+        super().__init__(name, pretrained, options=options, pooling=pooling)
+        self.image_size = 0  # it sees none
+
+    def replace(self, layers: Sequence[str], encoder: nn.Module) -> None:
+        """Put an encoder in the place of the first of these modules of the network, and nothing in that of the rest."""
+        first, *rest = layers
+        setattr(self.network, first, encoder)
+        for layer in rest:
+            setattr(self.network, layer, nn.Identity())
+        self._replaced = tuple(layers)
+
+    @property
+    def encoder(self) -> nn.Module:
+        return self.network.get_submodule(self._replaced[0])
+
+    def load_pretrained(self) -> None:
+        if self.pretrained:
+            whole = TimmBackbone(self.name, self.pretrained, options=self._arguments, pooling=self.pooling)
+            whole.load_pretrained()
+            self.network.load_state_dict(self.kept(whole.network.state_dict()), strict=False)
+
+    def kept(self, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Those of the weights of the whole network that this one has."""
+        own = self.network.state_dict()
+        return {
+            key: tensor
+            for key, tensor in state_dict.items()
+            if key in own and key.partition(".")[0] not in self._replaced
+        }
+
+    def layer_groups(self) -> list[LayerGroup]:
+        below, *blocks, top = timm_layer_groups(self.network)
+        encoder = self.encoder
+        below = LayerGroup(below.name, below.modules, below.parameters, fresh=[encoder]).without_fresh()
+        parameters = [*top.parameters, *encoder.parameters()]
+        return [below, *blocks, LayerGroup(top.name, [*top.modules, encoder], parameters, fresh=[encoder])]
