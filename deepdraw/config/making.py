@@ -33,6 +33,8 @@ EVALUATE_TYPES: dict[str, Any] = {
     "pictures": bool,
     "interpolate": list[float] | None,
     "average": int | None,
+    "drawn": float | list[float] | None,
+    "tta": int,
     "backbone.pretrained": str | None,
     "trust": list[str],
     "data.root": str | None,

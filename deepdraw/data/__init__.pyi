@@ -6,6 +6,7 @@ from .order import BalancedOrder, Order, Sampling, Share, order_of
 from .recognition import Recognition, as_recognition, in_brackets, recognition_of
 from .shards import Shards, ShardSplit, write_shards
 from .subset import Joined, JoinedLoader, Relabeled, Subset
+from .views import split_views
 
 __all__ = [
     "BalancedOrder",
@@ -32,5 +33,6 @@ __all__ = [
     "open_folder",
     "order_of",
     "recognition_of",
+    "split_views",
     "write_shards",
 ]

@@ -11,7 +11,7 @@ import atexit
 import math
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Literal
 
@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from deepdraw.data.interfaces import Batch, Inputs, Split
 from deepdraw.data.order import BalancedOrder, Order, Sampling, Share, order_of
+from deepdraw.data.views import ViewBatches
 from deepdraw.drawings import (
     POINT_NUMBERS,
     Augmentation,
@@ -118,7 +119,8 @@ class Loader:
 
     rasterizer: draws the images; None for a backbone that sees no pixels. points: samples the points; None for one that
     sees no strokes. augment: changes the drawings, differently in every epoch. sampler: "balanced" takes every class
-    equally often (see `BalancedOrder`), where None takes every drawing once.
+    equally often (see `BalancedOrder`), where None takes every drawing once. views: augmentations each of which a batch
+    has the inputs of, one behind the other, [K B, ...] (see `ViewBatches`); none for the drawings as they are.
     num_workers: processes that read and draw. 0: this process does it; "auto": one less than the available cores, at
     most 8. Raises ValueError as `Share` does, and for images with an augmentation of strokes alone.
     """
@@ -133,6 +135,7 @@ class Loader:
         shuffle: bool,
         device: torch.device,
         augment: Augmentation | None = None,
+        views: Sequence[Augmentation] = (),
         num_workers: int | Literal["auto"] = "auto",
         seed: int = 0,
         sampler: Sampling = None,
@@ -152,8 +155,9 @@ class Loader:
         self._keys = _Keys()
         self._workers = _free_cores() if num_workers == "auto" else num_workers
         self._started = False
+        of_views = [Batches(split, rasterizer, points, view, seed, shuffle, sampler) for view in views or (augment,)]
         self._batches = DataLoader(
-            Batches(split, rasterizer, points, augment, seed, shuffle, sampler),
+            ViewBatches(of_views) if len(of_views) > 1 else of_views[0],
             sampler=self._keys,
             batch_size=None,
             num_workers=self._workers,

@@ -21,6 +21,7 @@ from .simplification import simplify
 from .strokes import MAX_LENGTH, is_stroke, parse_strokes
 from .svg import read_svg
 from .tracing import trace
+from .views import View
 
 __all__ = [
     "DRAWING_SUFFIXES",
@@ -50,6 +51,7 @@ __all__ = [
     "Polarity",
     "Rasterizer",
     "Sketch",
+    "View",
     "blank",
     "check_size",
     "decode",

@@ -23,8 +23,10 @@ from .protocols import Auto, Head, Text
 from .session import Session
 from .splits import first_of_each_class, open_split, redraw
 from .task import Task
+from .versions import PLAIN, Version
 
 __all__ = [
+    "PLAIN",
     "RECOGNITION",
     "SHOTS",
     "TRIAL",
@@ -41,6 +43,7 @@ __all__ = [
     "Stacking",
     "Task",
     "Text",
+    "Version",
     "choose_objective",
     "compute_metrics",
     "describe_metrics",

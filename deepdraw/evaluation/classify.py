@@ -103,11 +103,15 @@ class EvaluationBuilder:
 
 
 def classify(task: Task, protocol: str, logits_of: Callable[[Tensor], Tensor], *, title: str) -> Evaluation:
-    """One pass over the task's split, in which `logits_of` makes logits [B, C] of features [B, D]."""
+    """One pass over the task's split, in which `logits_of` makes logits [B, C] of features [B, D].
+
+    Of several views of a drawing the logits are averaged, which orders the classes as the geometric mean of their
+    probabilities does.
+    """
 
     def compute(inputs: Inputs) -> tuple[Tensor, Tensor]:
-        features = task.features(inputs)
-        return features, logits_of(features)
+        features = task.features_of_views(inputs)
+        return task.mean_of_views(features), task.mean_of_views(logits_of(features))
 
     temperature = task.temperature if protocol == "classifier" else None
     builder = EvaluationBuilder(task.loader.classes, task.model.backbone.num_features, temperature)

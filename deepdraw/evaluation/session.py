@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,14 @@ from torch import Tensor
 
 from deepdraw.config import check_evaluation, expand_homes, make
 from deepdraw.data import Epochs, Joined, JoinedLoader, Recognition, Split, in_brackets, recognition_of
+from deepdraw.drawings import View
 from deepdraw.evaluation.evaluation import Evaluation
 from deepdraw.evaluation.metric import compute_metrics, make_metrics
 from deepdraw.evaluation.metric_files import TRIAL
 from deepdraw.evaluation.objective import choose_objective
 from deepdraw.evaluation.splits import is_path, open_split, result_name, seen_drawings
 from deepdraw.evaluation.task import Task
+from deepdraw.evaluation.versions import PLAIN, Version, versions_of
 from deepdraw.features import Encoder, FeatureLoader, FeatureOptions, cached_features
 from deepdraw.inference import Trained, average_epochs, rebuild
 from deepdraw.models import ModelPlan, check_alphas, interpolate, pretrained_weights
@@ -45,6 +47,7 @@ class Session:
         self.directory: Path = self.trained.path.parent.parent
         check_folders(self.directory)
         check_writable(self.directory / "evaluations")
+        self._versions = versions_of(config.interpolate, self._average, config.drawn, config.tta)
         if config.interpolate is not None:
             backbone = self.trained.config.backbone
             check_alphas(config.interpolate, backbone.get("pretrained") or self.trained.model.backbone.pretrained)
@@ -63,6 +66,11 @@ class Session:
         self.split: Split = open_split(config.split, source, self.trained.classes)
         is_training_split = config.split == "train"
         self._seen = None if is_training_split else seen_drawings(source, self.trained.classes, self._seen_per_class)
+        if config.drawn is not None and not all(part.has_strokes for part in (self.split, self._seen) if part):
+            raise ValueError(
+                f"drawn={config.drawn} ends drawings early, and those of split {self.name} are images, which do not "
+                "say what was drawn first: leave it out"
+            )
 
     @property
     def is_trial(self) -> bool:
@@ -102,7 +110,7 @@ class Session:
     def caches_features(self) -> bool:
         """Whether features are cached on disk: those of a frozen backbone, for whole splits."""
         config = self.config
-        is_computed_again = self._has_other_weights or config.limit_batches is not None
+        is_computed_again = self._versions != [PLAIN] or config.limit_batches is not None
         return self.trained.frozen and self._caching.dir is not None and not is_computed_again
 
     @property
@@ -111,36 +119,31 @@ class Session:
         number: int | None = self.config.get("average")
         return number
 
-    @property
-    def _has_other_weights(self) -> bool:
-        """Whether other weights are scored than the checkpoint's."""
-        return self.config.interpolate is not None or self._average is not None
-
-    def versions(self) -> Iterator[tuple[str | None, Evaluation]]:
-        """Pairs of name and evaluation: (None, that of the trained weights), or those of other weights.
-
-        With `interpolate` there is `interpolate_ALPHA` for each alpha, the share of the trained weights, 0 to 1, where
-        the rest are the pretrained ones; with `average` there is `average_K`.
-        """
+    def versions(self) -> Iterator[tuple[Version, Evaluation]]:
+        """Pairs of version and evaluation: `PLAIN` alone, or those that the config asks for."""
         trained = self.trained
         if self._average is not None:
             epochs, weights = self._averaged
             print(f"the average of epochs {', '.join(map(str, epochs))}, the best by validation")
             trained.model.load_state_dict(weights)
-            yield f"average_{self._average}", self._evaluate()
+        if self.config.interpolate is not None:
+            yield from self._interpolated()
             return
-        if self.config.interpolate is None:
-            evaluation = self._evaluate()
+        for version in self._versions:
+            evaluation = self._evaluate(version)
             if self.caches_features:
                 del evaluation.metrics["images_per_second"]  # it would be the speed of reading the cache
-            yield None, evaluation
-            return
+            yield version, evaluation
+
+    def _interpolated(self) -> Iterator[tuple[Version, Evaluation]]:
+        trained = self.trained
         weights = {name: tensor.clone() for name, tensor in trained.model.state_dict().items()}
         started = ModelPlan.of(trained.config).build(len(trained.classes)).to(trained.precision.device)
         pretrained = pretrained_weights(started, trained.classes)
-        for alpha in self.config.interpolate:
-            interpolate(trained.model, pretrained, weights, alpha)
-            yield f"interpolate_{alpha:g}", self._evaluate()
+        for version in self._versions:
+            assert version.alpha is not None
+            interpolate(trained.model, pretrained, weights, version.alpha)
+            yield version, self._evaluate(version)
 
     def _rebuild(self, checkpoint: Path | str) -> Trained:
         config = self.config
@@ -156,8 +159,9 @@ class Session:
     def _weights(self, checkpoint: Path) -> dict[str, Tensor]:
         return self._rebuild(checkpoint).model.state_dict()
 
-    def _evaluate(self) -> Evaluation:
+    def _evaluate(self, version: Version) -> Evaluation:
         """The evaluation by the protocol, with the weights that the model has now."""
+        views = version.views()
         trained, config, seen = self.trained, self.config, self._seen
         encoder = Encoder(
             trained.model,
@@ -170,15 +174,16 @@ class Session:
         task = Task(
             model=trained.model,
             encode=encoder.features,
-            loader=self._load(self.name, self.split, encoder),
+            loader=self._load(self.name, self.split, encoder, views),
             precision=trained.precision,
             classes=trained.classes,
-            seen=None if seen is None else (lambda: self._load("seen", seen, encoder)),
+            seen=None if seen is None else (lambda: self._load("seen", seen, encoder, views)),
             trained=not trained.frozen and config.interpolate is None,
             complexity=self.split.complexity(),
             labels=self.split.labels,
-            temperature=None if self._has_other_weights else trained.temperature,
+            temperature=trained.temperature if version == PLAIN else None,
             limit_batches=config.limit_batches,
+            views=max(1, len(views)),
         )
         evaluation: Evaluation = self._protocol(task)
         evaluation.metrics["drawings"] = len(evaluation.predictions)
@@ -187,12 +192,12 @@ class Session:
             evaluation.metrics[prefix + name] = value
         return evaluation
 
-    def _load(self, name: str, split: Split, encoder: Encoder) -> Epochs:
+    def _load(self, name: str, split: Split, encoder: Encoder, views: Sequence[View]) -> Epochs:
         data = self.config.data
         if isinstance(split, Joined):
-            first, second = (self._load(*part, encoder) for part in (("test", split.first), ("zeroshot", split.second)))
-            return JoinedLoader(first, second)
+            parts = (("test", split.first), ("zeroshot", split.second))
+            return JoinedLoader(*(self._load(*part, encoder, views) for part in parts))
         if self.caches_features:
             features, device = cached_features(name, split, encoder, self._caching), self.trained.precision.device
             return FeatureLoader(features, split, batch_size=data.batch_size, shuffle=False, device=device)
-        return self.trained.load(split, batch_size=data.batch_size, num_workers=data.num_workers)
+        return self.trained.load(split, batch_size=data.batch_size, num_workers=data.num_workers, views=views)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from torch import Tensor
 from deepdraw.config import add_later_options, check_arguments, check_config, make
 from deepdraw.data import Loader, Split
 from deepdraw.data.tars import is_remote
-from deepdraw.drawings import PointSampler, Rasterizer
+from deepdraw.drawings import Augmentation, PointSampler, Rasterizer
 from deepdraw.models import Classifier, ModelPlan
 from deepdraw.models.backbones import Backbone
 from deepdraw.models.freezing import keeps_all
@@ -52,8 +52,15 @@ class Trained:
         """What the backbone sees of a drawing: pixels, strokes, or both."""
         return self.model.backbone.sees
 
-    def load(self, split: Split, *, batch_size: int, num_workers: int | Literal["auto"]) -> Loader:
-        """The drawings of a split in stored order, as the backbone sees them, on its device."""
+    def load(
+        self,
+        split: Split,
+        *,
+        batch_size: int,
+        num_workers: int | Literal["auto"],
+        views: Sequence[Augmentation] = (),
+    ) -> Loader:
+        """The drawings of a split in stored order, as the backbone sees them, or in several views, on its device."""
         return Loader(
             split,
             self.rasterizer if "pixels" in self.sees else None,
@@ -61,6 +68,7 @@ class Trained:
             batch_size=batch_size,
             shuffle=False,
             device=self.precision.device,
+            views=views,
             num_workers=num_workers,
         )
 

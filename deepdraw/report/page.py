@@ -56,8 +56,8 @@ def write_report(run: Path) -> Path:
     """Write `<run>/report.html` of what the run directory holds, and return its path.
 
     Read, where they are there: `config.yaml`, `summary.json`, `plots/*.png`, `evaluations/<split>.json` and
-    `evaluations/<split>/*.png`. The test metrics of the summary stand in for an evaluation of the test split that was
-    never made. Raises ValueError where there is neither a summary nor an evaluation.
+    `evaluations/<split>/*.png`. The test metrics of the summary stand in for those that no evaluation of the test
+    split found. Raises ValueError where there is neither a summary nor an evaluation.
     """
     from jinja2 import Environment, StrictUndefined
 
@@ -117,7 +117,7 @@ def _sections(run: Path, summary: Mapping[str, Any]) -> Iterator[Section]:
     recognition_of = {path.stem: read_recognition(path) for path in files}
     tested = {key: value for key, value in summary.items() if key.startswith("test/")}
     if tested:
-        metrics_of.setdefault("test", tested)
+        metrics_of["test"] = tested | metrics_of.get("test", {})
         recognition_of.setdefault("test", as_recognition(summary.get(RECOGNITION)))
     for split in sorted(metrics_of, key=lambda split: (_place(split, _SPLITS), split)):
         pictures = sorted((evaluations / split).glob("*.png"), key=lambda path: (_place(path.stem, ORDER), path.stem))

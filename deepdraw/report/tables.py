@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 Described = Mapping[str, Description]  # by name, how the metrics of conf/metric are shown
 NO_DESCRIPTIONS: Described = {}
-GROUPS = ("accuracy", "own metrics", "calibration", "accuracy by complexity", "speed")
+VERSIONS = "other weights, unfinished drawings, several views"
+GROUPS = ("accuracy", "own metrics", "calibration", "accuracy by complexity", "speed", VERSIONS)
 
 _TITLES = {  # of metrics, which a protocol's name may precede: text_map3
     "top1": "top-1",
@@ -35,11 +36,18 @@ _TITLES = {  # of metrics, which a protocol's name may precede: text_map3
     "aurc": "area under risk-coverage",
     "images_per_second": "images/s",
 }
-_WORDS = {"knn": "kNN", "tip": "Tip-Adapter", "zeroshot": "zero-shot", "aurc": "AURC", "f1": "F1"}
+_WORDS = {"tta": "TTA", "knn": "kNN", "tip": "Tip-Adapter", "zeroshot": "zero-shot", "aurc": "AURC", "f1": "F1"}
 _CALIBRATION = ("loss", "ece", "scaled", "temperature", "aurc", "coverage", "selective")
 _COMPLEXITY = re.compile(r"(?P<metric>.*)_(?P<unit>strokes|points)_(?P<bounds>(?P<least>\d+).*)")
+_VERSIONS = (
+    "interpolate_",
+    "average_",
+    "drawn_",
+    "tta_",
+)  # begin the metrics of a `Version` that is not the evaluation as such
 _METHODS = ("text", "whitened", "prototype", "knn", "tip")  # in this order, behind the trained head
 _SHOTS = re.compile(r"([a-z]+)_(\d+)shot_")
+_COMPARED = ("top1", "stderr", "harmonic", "loss", "ece")
 _NO_PERCENT = ("loss", "loss_scaled", "temperature", "offset", "images_per_second")
 
 
@@ -58,14 +66,14 @@ def lines(metrics: Mapping[str, float], described: Described = NO_DESCRIPTIONS) 
 
     Keys may carry a split ("test/top1"). Accuracies and calibration errors (0..1) are in percent. `..._low` and
     `..._high` become the interval of the metric they belong to, `..._stderr` stands beside its value. Metrics of
-    conf/metric are shown as they are `described`.
+    conf/metric are shown as they are `described`. Of versions of an evaluation only what is compared is shown.
     """
     plain = {key.rpartition("/")[2]: value for key, value in metrics.items()}
     found = [
         _own_line(name, value, described)
         or Line(_group(name), title(name), _value(name, value, plain), _interval(name, plain))
         for name, value in sorted(plain.items(), key=lambda item: _place(item[0]))
-        if not _belongs_to_another(name, plain)
+        if not _belongs_to_another(name, plain) and (name.endswith(_COMPARED) or not _is_version(name))
     ]
     return sorted(found, key=lambda line: GROUPS.index(line.group))
 
@@ -127,9 +135,6 @@ def print_table(
     _print(title, table, console)
 
 
-_COMPARED = ("top1", "stderr", "harmonic", "loss", "ece")
-
-
 def print_comparison(
     title: str, name: str, metrics_of: Mapping[str, Mapping[str, float]], console: Console | None = None
 ) -> None:
@@ -168,7 +173,14 @@ def _belongs_to_another(name: str, metrics: Mapping[str, float]) -> bool:
     return (kind in ("low", "high") and owner in metrics) or kind == "stderr"
 
 
+def _is_version(name: str) -> bool:
+    """Whether this is a metric of other weights, unfinished drawings or several views (see `Version`)."""
+    return name.startswith(_VERSIONS)
+
+
 def _group(name: str) -> str:
+    if _is_version(name):
+        return VERSIONS
     if name.endswith("images_per_second"):
         return "speed"
     if _COMPLEXITY.fullmatch(name):

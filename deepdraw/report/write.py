@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from deepdraw.data import Recognition
 from deepdraw.evaluation import (
+    PLAIN,
     RECOGNITION,
     TRIAL,
     Evaluation,
     Predictions,
     Session,
+    Version,
     read_descriptions,
     read_metrics,
     redraw,
@@ -58,26 +60,29 @@ def write_training(
     return {name: path for name, path in paths.items() if path.is_file()}  # data.png is from before the first step
 
 
-def write_session(session: Session, versions: Mapping[str | None, Evaluation]) -> dict[str, float]:
+def write_session(session: Session, versions: Mapping[Version, Evaluation]) -> dict[str, float]:
     """Print the results of an evaluation and write them into the directory of its run.
 
-    versions: as `Session.versions` yields them; pictures and page are of the trained weights alone. Returns the metrics
+    versions: as `Session.versions` yields them; pictures are of the evaluation as such alone. Returns the metrics
     under the names they have in `<run>/evaluations/<split>.json`.
     """
     run, name = session.directory, session.result_name
     if session.own_metrics:
         with results_writer(run):
             write_descriptions(run, session.own_metrics)
-    if None not in versions:
-        metrics_of = {str(weights): found.metrics for weights, found in versions.items()}
-        heading = "alpha" if session.config.interpolate else "weights"
-        print_comparison(
-            session.title, heading, {key.removeprefix("interpolate_"): of for key, of in metrics_of.items()}
-        )
-        metrics = {f"{weights}_{key}": value for weights, of in metrics_of.items() for key, value in of.items()}
+    if PLAIN not in versions:
+        headings = ", ".join(dict.fromkeys(heading for version in versions for heading in version.cells))
+        metrics_of = {", ".join(version.cells.values()): found.metrics for version, found in versions.items()}
+        print_comparison(session.title, headings, metrics_of)
+        metrics = {
+            f"{version.prefix}{key}": x for version, found in versions.items() for key, x in found.metrics.items()
+        }
         write_metrics(run, name, metrics, session.recognition)
+        if not session.is_trial:
+            with results_writer(run):
+                print(f"report: {write_report(run)}")
         return {f"{name}/{metric}": value for metric, value in metrics.items()}
-    found, rasterizer = versions[None], session.trained.rasterizer
+    found, rasterizer = versions[PLAIN], session.trained.rasterizer
     print_table(session.title, found.metrics, described=read_descriptions(run))
     draw = redraw(session.split, rasterizer) if session.config.pictures else None
     pictures = write_evaluation(run, name, found, draw, session.recognition)
