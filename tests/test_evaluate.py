@@ -143,6 +143,7 @@ def test_zeroshot_without_a_text_tower_is_named_k_shot(trained, evaluate, capsys
             for n in ("top1", "stderr")
         ),
         "zeroshot/chance",
+        "zeroshot/drawings",
         "zeroshot/images_per_second",
         "recognition",
     }
