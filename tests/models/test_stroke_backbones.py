@@ -349,7 +349,9 @@ def fused(build) -> FusedBackbone:
 
 
 @pytest.mark.parametrize(
-    "policy", [lambda groups: first(groups, 2), partial(lora, rank=2, alpha=4), norms, biases], ids=str
+    "policy",
+    [partial(first, n=2), partial(lora, rank=2, alpha=4), norms, biases],
+    ids=["first", "lora", "norms", "biases"],
 )
 @pytest.mark.parametrize("build", [transformer, stem, partial(fused, stem)])
 def test_what_is_new_trains_whole_beside_frozen_blocks(build, policy):
