@@ -115,7 +115,12 @@ def evaluate(run_or_ckpt: PathLike, split: str = "test", overrides: Sequence[str
 
 
 def load(
-    run_or_ckpt: PathLike, *, device: str = "auto", precision: str = "auto", trust: Collection[str] = ()
+    run_or_ckpt: PathLike,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    trust: Collection[str] = (),
+    images: str | None = None,
 ) -> Recognizer:
     """Load a trained classifier: `deepdraw.load(run).predict("cat.png")`.
 
@@ -125,6 +130,8 @@ def load(
         device: auto (cuda where there is one, else cpu), cpu, cuda, cuda:1 ...
         precision: auto, bf16, fp16 or fp32.
         trust: packages, beside deepdraw's own libraries, whose classes the checkpoint may name.
+        images: "traced" has the lines of images traced for a network that sees strokes, "refused" not; by default as
+            in training.
 
     Raises:
         ValueError: in one line, where the checkpoint is missing, damaged, or cannot be used here.
@@ -132,7 +139,7 @@ def load(
     from deepdraw.inference import Recognizer, rebuild  # torch: slow to import
 
     with random_state_kept():  # a network is built with random weights first
-        return Recognizer(rebuild(run_or_ckpt, device=device, precision=precision, trust=trust))
+        return Recognizer(rebuild(run_or_ckpt, device=device, precision=precision, trust=trust, images=images))
 
 
 @contextmanager

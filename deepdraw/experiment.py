@@ -289,7 +289,7 @@ class Experiment:
     def _metadata(self) -> dict[str, Any]:
         """The content of a checkpoint beside weights and state."""
         backbone = self.model.backbone
-        strokes = self.config["input"] if "strokes" in backbone.sees else {}
+        strokes = {"points": self.config["input"]["points"]} if "strokes" in backbone.sees else {}
         preprocessing = {**self.config["render"], **strokes}
         preprocessing |= {"mean": list(backbone.mean), "std": list(backbone.std)}
         frozen = not will_train(self.model) & set(backbone.parameters())

@@ -56,16 +56,21 @@ class TrainingData:
     @classmethod
     def of(cls, config: DictConfig, sees: tuple[str, ...], device: torch.device, ranks: Ranks) -> TrainingData:
         """Open the data source of a config and check all its splits. sees: what the backbone sees."""
-        rasterizer = Rasterizer(**config.render)
         augment: Augmentation | None = make(config.augment, "augment")
-        changes_images = config.render.images == "drawing" or isinstance(augment, ImageAugmentation)
-        needs_strokes = augment is not None and not changes_images
-        kind = get_object(config.data.source._target_)
-        if needs_strokes and getattr(kind, "has_strokes", True) is False:  # before anything is opened or fetched
-            raise ValueError(NO_IMAGE_FORM.format(config.data.get("root"), type(augment).__name__))
+        rasterizer = Rasterizer(**config.render)
+        points = PointSampler(**config.input) if "strokes" in sees else None
+
+        def check_images() -> None:
+            if points is not None:
+                points.check_images(rasterizer if "pixels" in sees else None)
+            elif not (augment is None or rasterizer.images == "drawing" or isinstance(augment, ImageAugmentation)):
+                raise ValueError(NO_IMAGE_FORM.format(config.data.get("root"), type(augment).__name__))
+
+        if getattr(get_object(config.data.source._target_), "has_strokes", True) is False:
+            check_images()  # before anything is opened or fetched
         source: Source = make(config.data.source, "data.source")
-        if needs_strokes and not source.has_strokes:
-            raise ValueError(NO_IMAGE_FORM.format(config.data.get("root"), type(augment).__name__))
+        if not source.has_strokes:
+            check_images()
         splits = {name: source.split(name) for name in SPLITS}
         loading = {"batch_size": config.data.batch_size, "device": device, "seed": config.seed}
         loading |= {"rank": ranks.number, "world_size": ranks.size}
@@ -74,7 +79,7 @@ class TrainingData:
             splits=splits,
             sees=sees,
             rasterizer=rasterizer,
-            points=PointSampler(**config.input) if "strokes" in sees else None,
+            points=points,
             augment=augment,
             loading=loading,
             num_workers=config.data.num_workers,

@@ -61,7 +61,8 @@ def add_later_options(config: dict[str, Any]) -> None:
     """Give a saved config the options that it does not have yet, at the values that mean what was done then.
 
     Images were trained on as they are; a network that was trained on strokes alone reads images as drawings. No
-    backbone saw points, no augmentation changed the strokes for them, and all images were gray.
+    backbone saw points, one that did took no images, no augmentation changed the strokes for them, and all images were
+    gray.
     """
     render, data = config.get("render"), config.get("data")
     source = data.get("source") if isinstance(data, dict) else None
@@ -69,7 +70,9 @@ def add_later_options(config: dict[str, Any]) -> None:
         render.setdefault("images", "drawing" if source.get("_target_") in OF_STROKES else "canvas")
     if isinstance(render, dict):
         render.setdefault("channels", "ink")
-    config.setdefault("input", {"points": 96})
+    points = config.setdefault("input", {"points": 96})
+    if isinstance(points, dict):
+        points.setdefault("images", "refused")
     for place in (["backbone"], ["backbone", "strokes"]):
         for node in _nodes(config, place):
             if node.get("_target_") == "deepdraw.models.backbones.StrokesBackbone":

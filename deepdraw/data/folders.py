@@ -31,6 +31,7 @@ from deepdraw.drawings import (
     read_image,
     read_svg,
     reason_not_read,
+    trace_strokes,
     warn_of_faults,
 )
 from deepdraw.runtime import LARGEST, Found, existing_folder, expand_home, open_regular, suffix_among, visible, walk
@@ -118,10 +119,11 @@ class ImageFolder:
         return ranges(blocks * BLOCK, self.block_sizes[blocks])[rows]
 
     def _drawings(self, positions: NDArray[np.int64]) -> Drawings:
-        """The drawings in the SVG files at `positions`. Each file is read only once, because that takes long."""
+        """The drawings in the files at `positions`, images traced. Each is read only once, because that takes long."""
         for position in positions.tolist():
             if position not in self._strokes:
-                self._strokes[position] = read_svg(self._root / self._files[position])
+                path = self._root / self._files[position]
+                self._strokes[position] = read_svg(path) if is_svg(path.name) else trace_strokes(read_image(path))
         strokes = [self._strokes[position] for position in positions.tolist()]
         return Drawings.pack(strokes, self.labels[positions], self._key_ids[positions])
 

@@ -64,7 +64,8 @@ class Split(Protocol):
     def read_strokes(self, blocks: NDArray[np.int64], rows: NDArray[np.int64]) -> Drawings:
         """The drawings at `rows` [N] of the concatenated `blocks`, with the labels and key ids that `read` gives.
 
-        Only a split that `has_strokes` is asked for them.
+        Without `has_strokes` it is asked for them with input.images=traced alone, and traces its images (see
+        `deepdraw.drawings.trace_strokes`), each as one drawing.
         """
         ...
 

@@ -143,8 +143,8 @@ class Loader:
         world_size: int = 1,
     ) -> None:
         if points is not None and not split.has_strokes:
-            raise ValueError("the drawings are images, and this backbone sees strokes: try backbone=tiny")
-        traced = rasterizer is not None and rasterizer.images == "drawing"
+            points.check_images(rasterizer)
+        traced = points is not None or (rasterizer is not None and rasterizer.images == "drawing")
         if not (augment is None or traced or isinstance(augment, ImageAugmentation) or split.has_strokes):
             raise ValueError(
                 f"{type(augment).__name__} augments strokes, and the drawings are images: set augment=none"

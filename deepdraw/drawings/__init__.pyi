@@ -11,7 +11,7 @@ from .bulk import NOT_SAID, Bulk, read_bulk
 from .files import SUFFIXES, TABLE_SUFFIXES, Broken, Sketch, own_word, read_sketches, whole_sketches
 from .image_check import ImageCheck, warn_of_faults
 from .image_headers import JPEG_SIGNATURE, NO_IMAGE, PNG_SIGNATURE, check_size, image_size, is_image, other_kind
-from .images import blank, decode, draw_image, fit_to_square, gray_image, read_image, trace_drawing
+from .images import blank, decode, draw_image, fit_to_square, gray_image, read_image, trace_drawing, trace_strokes
 from .ink import Fault, find_fault, is_light_on_dark
 from .kinds import DRAWING_SUFFIXES, IMAGE_SUFFIXES, is_svg, reason_not_read, word_of
 from .packed import Complexity, Drawings, hash_text, mix, ranges
@@ -81,6 +81,7 @@ __all__ = [
     "simplify",
     "trace",
     "trace_drawing",
+    "trace_strokes",
     "warn_of_faults",
     "whole_sketches",
     "word_of",

@@ -129,6 +129,11 @@ def trace_drawing(image: NDArray[np.uint8], key_id: int = 0) -> Drawings:
     return Drawings.pack([strokes], key_ids=[key_id]) if strokes else Drawings.pack([])
 
 
+def trace_strokes(image: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """The strokes in a gray image [H, W], for what needs some: one dot where there is no ink."""
+    return trace(image) or [np.zeros((1, 2), np.uint8)]
+
+
 def blank(rasterizer: Rasterizer) -> NDArray[np.uint8]:
     """Paper without a line: uint8 [*shape]."""
     return np.full(rasterizer.shape, 255 if rasterizer.polarity == "black_on_white" else 0, np.uint8)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
 from deepdraw.drawings.packed import Drawings
+from deepdraw.drawings.raster import Rasterizer
 
 POINT_NUMBERS = ("x", "y", "is_start", "dx", "dy", "is_point", "order", "stroke")
 MOST_POINTS = 4096
@@ -18,13 +21,28 @@ class PointSampler:
     Each point has 8 numbers (`POINT_NUMBERS`): x and y, centered on the drawing's box, whose longer side is 2; 1 for
     the first point of a stroke; the unit direction of the line there, 0 at a first point; 1 for a point, 0 for
     padding, which is 0 throughout; the share of the line that was drawn before, 0 to 1; the number of the stroke / 16.
-    Raises ValueError for a number of points out of range.
+    images: what becomes of drawings that are images, which have no strokes: refused, or traced, that is given the
+    strokes that `deepdraw.drawings.trace` finds. Raises ValueError for a number of points out of range.
     """
 
-    def __init__(self, points: int = 96) -> None:
+    def __init__(self, points: int = 96, images: Literal["refused", "traced"] = "refused") -> None:
         if not 8 <= points <= MOST_POINTS:
             raise ValueError(f"input.points={points} must lie between 8 and {MOST_POINTS}")
-        self.points = points
+        if images not in ("refused", "traced"):
+            raise ValueError(f"input.images={images!r} must be refused or traced")
+        self.points, self.images = points, images
+
+    def check_images(self, rasterizer: Rasterizer | None) -> None:
+        """Raise ValueError unless drawings that are images may come in, beside the pixels of `rasterizer`, if any."""
+        if self.images == "refused":
+            raise ValueError(
+                "the drawings are images, and this backbone sees strokes: try backbone=tiny, or have their lines "
+                "traced with input.images=traced (images=traced in predict and embed)"
+            )
+        if rasterizer is not None and rasterizer.images == "canvas":
+            raise ValueError(
+                "input.images=traced draws the pixels of an image from its traced lines: set render.images=drawing"
+            )
 
     def __call__(
         self, drawings: Drawings, out: NDArray[np.float32] | None = None, paces: NDArray[np.float32] | None = None

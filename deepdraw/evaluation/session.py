@@ -154,6 +154,7 @@ class Session:
             trust=config.trust,
             pretrained=config.backbone.pretrained,
             root=config.data.root,
+            images=config.input.images,
         )
 
     def _weights(self, checkpoint: Path) -> dict[str, Tensor]:

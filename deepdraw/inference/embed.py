@@ -130,6 +130,7 @@ def run(options: Options) -> None:
         precision=options.precision,
         trust=options.trusted,
         root=options.root,
+        images=options.images,
     )
     loader = trained.load(
         open_data(options.data, trained),

@@ -22,6 +22,7 @@ from deepdraw.drawings import (
     TABLE_SUFFIXES,
     Drawings,
     ImageCheck,
+    PointSampler,
     Rasterizer,
     Sketch,
     fit_to_square,
@@ -32,6 +33,7 @@ from deepdraw.drawings import (
     read_image,
     read_svg,
     reason_not_read,
+    trace_strokes,
     whole_sketches,
 )
 from deepdraw.inference.arrays import is_tensor, one_image, split_images
@@ -116,17 +118,26 @@ def draw(
     return images
 
 
-def pack(drawings: Sequence[Any], first: int = 0) -> Drawings:
+def pack(drawings: Sequence[Any], points: PointSampler, first: int = 0, check: ImageCheck | None = None) -> Drawings:
     """The strokes of drawings of any form, for a backbone that sees strokes; without labels and key ids.
 
-    Raises ValueError, in one line, for an image and for anything that is no drawing, with its number, from `first` on.
+    points: says whether images are traced; check: is shown them. Raises ValueError, in one line, for other images and
+    for anything that is no drawing, with its number, from `first` on.
     """
     strokes = []
     for index, drawing in enumerate(drawings):
         with _naming(drawing, first + index) as name:
             found = _strokes(drawing)
+            if found is None and points.images == "traced":
+                image = gray_image(_check_image(drawing))
+                if check:
+                    check.look(image, name)
+                found = trace_strokes(image)
         if found is None:
-            raise ValueError(f"{name} is an image, and this network sees strokes: give strokes or SVG")
+            raise ValueError(
+                f"{name} is an image, and this network sees strokes: give strokes or SVG, or images=traced to have its "
+                "lines traced"
+            )
         strokes.append(found)
     return Drawings.pack(strokes)
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -31,6 +32,7 @@ from deepdraw.runtime import (
 )
 
 if TYPE_CHECKING:
+    from deepdraw.drawings import PointSampler
     from deepdraw.inference.recognizer import Guess, Recognizer
 
 
@@ -63,14 +65,14 @@ class Inputs:
     named: Iterable[tuple[str, Any]]
 
 
-def open_inputs(path: Path, sees: tuple[str, ...]) -> Inputs:
+def open_inputs(path: Path, points: PointSampler | None) -> Inputs:
     """The drawings of an image, of all images in a folder and below it, or of a file of drawings.
 
     All drawings are read once to check them. Raises ValueError, in one line, if one is broken or there is none, or one
-    is an image where the network `sees` strokes.
+    is an image where the network sees `points` that images are refused for.
     """
     from deepdraw.drawings import DRAWING_SUFFIXES, SUFFIXES, whole_sketches
-    from deepdraw.inference.inputs import check_file, drawing_of, image_files, pack
+    from deepdraw.inference.inputs import check_file, drawing_of, image_files
 
     path = existing_path(path, "input=")
     if suffix_among(path.name, SUFFIXES) and not path.is_dir():
@@ -79,7 +81,10 @@ def open_inputs(path: Path, sees: tuple[str, ...]) -> Inputs:
     else:
         files = image_files(path) if path.is_dir() else [path]
         with ThreadPoolExecutor() as threads:
-            for _ in threads.map(check_file if sees == ("pixels",) else (lambda file: pack([file])), files):
+            check = check_file
+            if points is not None and points.images == "refused":
+                check = partial(_check_strokes, points)
+            for _ in threads.map(check, files):
                 pass
         inputs = Inputs("file", len(files), ((str(file), file) for file in files))
     if not inputs.number:
@@ -87,6 +92,13 @@ def open_inputs(path: Path, sees: tuple[str, ...]) -> Inputs:
             f"input={path} holds no drawing: give a file or folder of {', '.join((*DRAWING_SUFFIXES, *SUFFIXES))}"
         )
     return inputs
+
+
+def _check_strokes(points: PointSampler, file: Path) -> None:
+    """Raise ValueError where a file is no SVG file, or one that cannot be read."""
+    from deepdraw.inference.inputs import pack
+
+    pack([file], points)
 
 
 def predict(recognizer: Recognizer, inputs: Inputs, output: Path | None, top: int, batch_size: int) -> None:
@@ -167,8 +179,14 @@ def run(options: Options) -> None:
     from deepdraw.inference.recognizer import Recognizer
     from deepdraw.inference.trained import rebuild
 
-    trained = rebuild(options.ckpt, device=options.device, precision=options.precision, trust=options.trusted)
-    inputs = open_inputs(Path(options.input), trained.sees)
+    trained = rebuild(
+        options.ckpt,
+        device=options.device,
+        precision=options.precision,
+        trust=options.trusted,
+        images=options.images,
+    )
+    inputs = open_inputs(Path(options.input), trained.points)
     output = Path(options.output) if options.output else None
     try:
         predict(Recognizer(trained), inputs, output, options.top, options.batch_size)

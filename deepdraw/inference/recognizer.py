@@ -89,7 +89,7 @@ class Recognizer:
         trained, device = self.trained, self.trained.precision.device
         if trained.points is None:
             return torch.from_numpy(draw(drawings, trained.rasterizer, first, self._check)).to(device)
-        packed = pack(drawings, first)
+        packed = pack(drawings, trained.points, first, self._check)
         points = torch.from_numpy(trained.points(packed)).to(device)
         return (torch.from_numpy(trained.rasterizer(packed)).to(device), points) if "pixels" in trained.sees else points
 

@@ -91,6 +91,7 @@ def rebuild(
     trust: Collection[str] = (),
     pretrained: str | None = None,
     root: str | None = None,
+    images: str | None = None,
 ) -> Trained:
     """The classifier of a checkpoint, with its adapters merged into its weights.
 
@@ -101,6 +102,7 @@ def rebuild(
         trust: packages, beside deepdraw's own libraries, whose classes the checkpoint may name.
         pretrained: the file of the pretrained weights, where it is no longer where training read it.
         root: where the data are, if no longer where training read them.
+        images: "refused" or "traced" for a network that sees strokes, where it is not as in training.
 
     Raises:
         ValueError: in one line, where there is no such checkpoint, it is damaged or names foreign code, or its network
@@ -117,6 +119,10 @@ def rebuild(
             check_arguments(key, call, checkpoint["config"][key])
         rasterizer = Rasterizer(**config.render)
         plan = ModelPlan.of(config)
+        if images is not None:
+            if "strokes" not in plan.backbone.sees:
+                raise ValueError(f"images={images} is for networks that see strokes: leave it out for this one")
+            config.input.images = images
         points = PointSampler(**config.input) if "strokes" in plan.backbone.sees else None
         frozen = _is_frozen(checkpoint, config, plan.backbone)
         model = plan.build(len(checkpoint["classes"]))

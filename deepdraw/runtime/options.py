@@ -33,6 +33,11 @@ class CheckpointOptions:
     precision: str = field(default="auto", metadata={"help": "auto, bf16, fp16 or fp32"})
     trust: str = field(default="", metadata={"help": "packages, with commas, whose classes ckpt may name"})
 
+    images: str | None = field(
+        default=None,
+        metadata={"help": "refused or traced: of a network that sees strokes; default: as it was trained"},
+    )
+
     @property
     def trusted(self) -> list[str]:
         """The packages of `trust`."""

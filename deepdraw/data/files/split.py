@@ -14,6 +14,7 @@ from deepdraw.data.files.collection import NONE, Collection
 from deepdraw.drawings import Complexity, Drawings, Rasterizer, blank, place_image, ranges, trace_drawing
 
 BLOCK = 512  # drawings
+DOT = Drawings.pack([[[[0, 0]]]])
 
 
 class FileSplit:
@@ -47,10 +48,17 @@ class FileSplit:
         return bool((self._collection.row[self._chosen] != NONE).all())
 
     def read_strokes(self, blocks: NDArray[np.int64], rows: NDArray[np.int64]) -> Drawings:
-        """The drawings at `rows` [N] of the concatenated `blocks`."""
+        """The drawings at `rows` [N] of the concatenated `blocks`, images traced: one dot where there is no ink."""
         blocks = np.asarray(blocks)
         positions = ranges(blocks * BLOCK, self.block_sizes[blocks])[rows]
-        drawings = self._collection.strokes.take(self._collection.row[self._chosen[positions]])
+        row = self._collection.row[self._chosen[positions]]
+        if (row != NONE).all():
+            drawings = self._collection.strokes.take(row)
+        else:
+            places = [np.flatnonzero(row != NONE), np.flatnonzero(row == NONE)]
+            traced = [self._trace(number) for number in self._chosen[positions[places[1]]]]
+            parts = [self._collection.strokes.take(row[places[0]]), *(part if len(part) else DOT for part in traced)]
+            drawings = Drawings.concatenate(parts).take(np.argsort(np.concatenate(places)))
         return replace(drawings, labels=self.labels[positions].astype(np.uint16), key_ids=self.key_ids[positions])
 
     def complexity(self) -> Complexity | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -16,7 +16,7 @@ from deepdraw.data.quickdraw import CATEGORIES, SEEN, UNSEEN
 from deepdraw.data.shard_index import MOST_CLASSES
 from deepdraw.data.tars.index import TarIndex, open_index
 from deepdraw.data.tars.remote import fetch, is_remote
-from deepdraw.drawings import Drawings, Rasterizer, decode, mix, place_image, warn_of_faults
+from deepdraw.drawings import Drawings, Rasterizer, decode, mix, place_image, trace_strokes, warn_of_faults
 from deepdraw.runtime import did_you_mean, normal_name, possible_folder, read_text
 
 FOLDERS = {"train": "train", "val": "train", "test": "test", "zeroshot": "quickdraw_zeroshot"}
@@ -121,21 +121,34 @@ class TarSplit:
 
         See `deepdraw.drawings.place_image` for how. Raises ValueError if an image does not decode.
         """
-        blocks = np.asarray(blocks)
-        starts, sizes = self._block_starts[blocks], self.block_sizes[blocks]
-        places = [np.arange(start, start + size) for start, size in zip(starts, sizes, strict=True)]
-        chosen = self._chosen[np.concatenate(places)[rows]]
+        chosen = self._samples(blocks, rows)
         samples = self._index.samples[chosen]
-        for number in np.unique(samples["tar"]):
-            with open(self._index.tars[number], "rb", buffering=0) as tar:
-                for i in np.flatnonzero(samples["tar"] == number):
-                    image = self._decoded(tar, chosen[i])
-                    images[i] = place_image(image, int(samples["key_id"][i]), rasterizer)
+        for i, image in self._images(chosen):
+            images[i] = place_image(image, int(samples["key_id"][i]), rasterizer)
         return self._class_of_label[samples["label"]], np.ascontiguousarray(samples["key_id"])
 
     def read_strokes(self, blocks: NDArray[np.int64], rows: NDArray[np.int64]) -> Drawings:
-        """Never called, for there are none."""
-        raise NotImplementedError
+        """Those at `rows` [N] of the concatenated `blocks`, traced. Raises ValueError if an image does not decode."""
+        chosen = self._samples(blocks, rows)
+        samples = self._index.samples[chosen]
+        strokes = {i: trace_strokes(image) for i, image in self._images(chosen)}
+        labels = self._class_of_label[samples["label"]]
+        return Drawings.pack([strokes[i] for i in range(len(chosen))], labels, samples["key_id"])
+
+    def _samples(self, blocks: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The samples at `rows` [N] of the concatenated `blocks`, as numbers in the index."""
+        blocks = np.asarray(blocks)
+        starts, sizes = self._block_starts[blocks], self.block_sizes[blocks]
+        places = [np.arange(start, start + size) for start, size in zip(starts, sizes, strict=True)]
+        return self._chosen[np.concatenate(places)[rows]]
+
+    def _images(self, chosen: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        """The gray images of these samples [N] tar by tar, each with its place among them."""
+        tars = self._index.samples["tar"][chosen]
+        for number in np.unique(tars):
+            with open(self._index.tars[number], "rb", buffering=0) as tar:
+                for i in np.flatnonzero(tars == number).tolist():
+                    yield i, self._decoded(tar, chosen[i])
 
     def gray(self, position: int) -> NDArray[np.uint8]:
         """The gray image uint8 [H, W] at a position of the stored order, as it is in the tar."""
