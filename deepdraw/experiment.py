@@ -62,6 +62,7 @@ from deepdraw.training import (
     average,
     balanced_weights,
     encodes_once,
+    learning_rates,
     show_metric,
 )
 from deepdraw.training_data import TrainingData
@@ -191,8 +192,9 @@ class Experiment:
             return
         state, recipe = self.state, self.recipe
         recognition = self.data.recognition
-        progress = {"ranks": self.ranks.size, "steps": state.step} | state.speed | state.best
-        summary = describe_run(self.config, self.model) | {"recognition": recognition} | progress | self.metrics
+        progress = {"ranks": self.ranks.size, "steps": state.step, "duration": round(state.duration, 1)}
+        told = self.data.description | {"learning_rates": self._rates} | progress | state.speed | state.best
+        summary = describe_run(self.config, self.model) | told | self.metrics
         title = f"test, by the weights of epoch {state.best['val/epoch']}, the best on validation"
         if self.is_trial:
             summary["trial"] = f"{len(self._predictions):,} of {self._drawn_test.num_drawings:,} test drawings"
@@ -222,6 +224,7 @@ class Experiment:
         """The state of a new run, or of the one that wrote `saved`."""
         recipe, train = self.recipe, self.data.loaders["train"]
         optimizer = make(config.optimizer, "optimizer", self.model, _convert_="all", pretrained=self._pretrained)
+        self._rates = {key.rpartition("/")[2]: rate for key, rate in learning_rates(optimizer).items()}  # before warmup
         loggers = config.get("logger", {}) if self.ranks.is_first else {}
         state = State(
             model=self.model,

@@ -99,6 +99,17 @@ class TrainingData:
         return recognition_of(self.source)
 
     @property
+    def description(self) -> dict[str, Any]:
+        """What the summary says of the drawings: their numbers, classes, split rule if known, and recognition."""
+        rule = getattr(self.source, "split_rule", None)
+        return {
+            "drawings": {name: len(split.labels) for name, split in self.splits.items()},
+            "classes": len(self.classes),
+            **({"split_rule": rule} if isinstance(rule, str) else {}),
+            "recognition": self.recognition,
+        }
+
+    @property
     def fingerprints(self) -> dict[str, str]:
         """The fingerprint of each split."""
         return {name: split.fingerprint for name, split in self.splits.items()}

@@ -16,7 +16,8 @@ class Source(Protocol):
     """What a config of `conf/data` opens: splits by name, train, val and test for training.
 
     Evaluation also knows zeroshot, a split of classes that are never trained on. A source may also have an attribute
-    `recognition`: "recognized" or "all" drawings of Quick, Draw!, which tables then say; without one it is unknown.
+    `recognition`: "recognized" or "all" drawings of Quick, Draw!, which tables then say; without one it is unknown;
+    and `split_rule`, a text that says which drawing goes into which split, for the summary and the report.
     """
 
     @property

@@ -129,6 +129,12 @@ class Shards:
         """Whether the drawings are those that the game recognized, or all; unknown where their files did not say it."""
         return recognition_of_index(self.index)
 
+    @property
+    def split_rule(self) -> str | None:
+        """The name of the rule by which the preparation divided the drawings; None where the index does not say it."""
+        rule = self.index.get("protocol")
+        return rule if isinstance(rule, str) else None
+
     def split(self, name: str) -> ShardSplit:
         """Open one split, after checking size and checksum of each of its shards."""
         if name not in self.splits:

@@ -36,6 +36,13 @@ class Facts(TypedDict, total=False):
     versions: dict[str, str]
     git_commit: str | None
     trial: str
+    date: str
+    duration: float
+    command: str
+    drawings: dict[str, int]
+    classes: int
+    split_rule: str
+    learning_rates: dict[str, float]
 
 
 @dataclass(frozen=True)

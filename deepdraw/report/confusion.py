@@ -103,17 +103,21 @@ def worst_pairs(confusion: NDArray[np.int64], classes: Sequence[str]) -> Picture
 
 
 def class_accuracies(confusion: NDArray[np.int64], classes: Sequence[str]) -> Picture:
-    """Bars of the 30 worst and the 15 best classes and the sorted accuracies of all; absent classes are left out."""
+    """Bars of the 30 worst and the 15 best classes and the sorted accuracies of all; absent classes are left out.
+
+    A class of which every drawing is right is never one of the worst.
+    """
     totals = confusion.sum(axis=1)
     present = np.flatnonzero(totals)
     accuracies = confusion.diagonal()[present] / totals[present]
     order = np.argsort(accuracies, kind="stable")
     accuracies, names = accuracies[order], [shown(classes[i], _LONGEST) for i in present[order]]
-    worst = min(_NUM_WORST, len(names))
+    worst = min(_NUM_WORST, int((accuracies < 1).sum()))  # none that is right throughout
     best = min(_NUM_BEST, len(names) - worst)
     figure = new_figure(WIDE, 1.2 + 0.19 * max(worst, 16))
-    left, right = figure.subfigures(1, 2, squeeze=False).flat
-    _plot_bars(left.subplots(), accuracies[:worst], names[:worst], "the worst" if best else "", VERMILION)
+    *left, right = figure.subfigures(1, 2 if worst else 1, squeeze=False).flat
+    for part in left:
+        _plot_bars(part.subplots(), accuracies[:worst], names[:worst], "the worst" if best else "", VERMILION)
     whole, *others = right.subplots(1 + (best > 0), 1, squeeze=False, height_ratios=[1.0, 1.3][: 1 + (best > 0)]).flat
     ranks = np.arange(1, len(names) + 1)
     whole.fill_between(ranks, accuracies, step="mid", color=BLUE, alpha=0.25, linewidth=0)
@@ -124,10 +128,9 @@ def class_accuracies(confusion: NDArray[np.int64], classes: Sequence[str]) -> Pi
     whole.yaxis.set_major_formatter(percent)
     for axes in others:
         _plot_bars(axes, accuracies[-best:][::-1], names[-best:][::-1], "the best", BLUE)
-    about = (
-        f"Accuracy of each of {len(names)} classes, {100 * accuracies.mean():.1f} % on average. Worst: "
-        f"{', '.join(names[:3])}; best: {', '.join(names[:-4:-1])}."
-    )
+    told = {"worst": names[: min(worst, 3)], "best": names[:-4:-1]}
+    about = f"Accuracy of each of {len(names)} classes, {100 * accuracies.mean():.1f} % on average; "
+    about += "; ".join(f"{which}: {', '.join(some)}" for which, some in told.items() if some) + "."
     return finished(figure, "Accuracy of each class", about)
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,10 @@ from deepdraw.evaluation import (
     read_recognition,
     read_summary,
 )
+from deepdraw.report.header import facts
 from deepdraw.report.pictures import ORDER
 from deepdraw.report.tables import Line, lines
+from deepdraw.report.terms import explain
 from deepdraw.runtime import LARGEST, read_bytes, read_text, read_yaml, write_text
 
 _SPLITS = ("test", "zeroshot", "generalized", "val", "train")  # in this order, others behind them
@@ -71,11 +73,12 @@ def write_report(run: Path) -> Path:
     template = environment.from_string(files("deepdraw.report").joinpath("page.jinja").read_text("utf-8"))
     page = template.render(
         title="/".join(run.resolve().parts[-2:]),
-        facts=_facts(summary, trained),
+        facts=facts(summary, trained),
         sections=sections,
         plots=embed(sorted((run / "plots").glob("*.png"))),
         config=written,
         versions=summary.get("versions", {}),
+        terms=explain(_texts(sections)),
     )
     write_text(run / "report.html", page)
     return run / "report.html"
@@ -128,35 +131,19 @@ def _sections(run: Path, summary: Mapping[str, Any]) -> Iterator[Section]:
             yield Section(anchor, split, recognition_of[split], _headline(found), groups, embed(pictures))
 
 
+def _texts(sections: Iterable[Section]) -> Iterator[str]:
+    """All titles, values and intervals of the tables."""
+    for section in sections:
+        for line in chain.from_iterable(section.groups.values()):
+            yield from (line.title, line.value, line.interval)
+
+
 def _headline(found: list[Line]) -> Line:
     """The harmonic mean where there is one, as of seen and unseen classes; else the first metric; with most shots."""
     method = found[0].title.split()[0]
     several = [line for line in found if "-shot" in line.title and line.title.startswith(method)]
     means = [line for line in several or found if "harmonic mean" in line.title]
     return (means or several or found[:1])[-1]
-
-
-def _facts(summary: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, str]:
-    """The facts of the run: encoder, data, sizes, steps, seed, device and commit."""
-    backbone, data = (group if isinstance(group := config.get(name), dict) else {} for name in ("backbone", "data"))
-    facts = {
-        "encoder": backbone.get("name") or backbone.get("_target_"),
-        "data": data.get("root") or data.get("file"),
-        "recognized or all": summary.get(RECOGNITION),
-        "parameters": summary.get("parameters"),
-        "of them trained": summary.get("trainable_parameters"),
-        "steps": summary.get("steps"),
-        "a trial, no result": summary.get("trial"),
-        "best epoch": summary.get("val/epoch"),
-        "seed": summary.get("seed"),
-        "device": summary.get("device"),
-        "commit": re.sub(r"(?<=^[0-9a-f]{10})[0-9a-f]+", "", summary.get("git_commit") or "unknown"),
-    }
-    return {name: _fact(value) for name, value in facts.items() if value is not None}
-
-
-def _fact(value: object) -> str:
-    return f"{value:,}" if isinstance(value, int) else str(value).rpartition("deepdraw.models.")[2]
 
 
 def _place(name: str, order: tuple[str, ...]) -> int:

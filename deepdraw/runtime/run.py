@@ -135,8 +135,9 @@ def _differences(saved: Any, now: Any, path: str = "") -> Iterator[str]:
 
 
 def describe_run(config: Mapping[str, Any], model: nn.Module) -> dict[str, Any]:
-    """The part of the summary beside the metrics: sizes, seed, device, versions and git commit."""
-    import platform  # slow to import, and --help needs neither
+    """The part of the summary beside the metrics: sizes, seed, device, versions, git commit, date and command."""
+    import platform  # slow to import, and --help needs none of these
+    from datetime import datetime
     from importlib.metadata import version
 
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -147,6 +148,8 @@ def describe_run(config: Mapping[str, Any], model: nn.Module) -> dict[str, Any]:
         "device": str(next(model.parameters()).device),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
         "git_commit": git_commit(),
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+        **({"command": command("train.py")} if HydraConfig.initialized() else {}),
     }
 
 
@@ -195,8 +198,13 @@ def evaluation_left(config: DictConfig, since: float) -> str:
 
 def resume_command(directory: Path, *more: str) -> str:
     """The command that goes on with the run in a directory, quoted for the shell; more: words to add."""
+    return f"{command('train.py')} {shlex.join([f'hydra.run.dir={directory}', *more])}"
+
+
+def command(script: str) -> str:
+    """The command that runs a script with the settings of this job, quoted for the shell."""
     words = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-    return shlex.join(["python", "train.py", *words, f"hydra.run.dir={directory}", *more])
+    return shlex.join(["python", script, *words])
 
 
 def _resume_command() -> str:

@@ -5,7 +5,7 @@ from .fitter import Fitter, Training
 from .loop import Loop, balanced_weights, train_step
 from .muon import Muon
 from .objective import Objective
-from .optim import build_optimizer, constant, cosine, onecycle
+from .optim import build_optimizer, constant, cosine, learning_rates, onecycle
 from .recipe import Recipe, encodes_once
 from .state import State
 
@@ -25,6 +25,7 @@ __all__ = [
     "cosine",
     "encodes_once",
     "epoch_files",
+    "learning_rates",
     "load_checkpoint",
     "onecycle",
     "show_metric",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -38,6 +39,8 @@ class State:
     epoch_sums: list[float] = field(default_factory=lambda: [0.0, 0.0])  # loss and drawings of the epoch's rows
     kept: dict[int, float] = field(default_factory=dict)  # objective of the epochs that train.keep_checkpoints keeps
     losses: deque[Tensor] = field(default_factory=lambda: deque(maxlen=100_000))  # of each batch since the last check
+    seconds: float = 0.0  # that the processes before this one trained, up to their last checkpoint
+    started: float = field(default_factory=time.perf_counter)
     fitter: dict[str, Any] = field(default_factory=dict)  # the progress of a fitter other than the loop
     network: Any = field(init=False)  # the model, wrapped to average gradients if there are several ranks
 
@@ -48,6 +51,11 @@ class State:
     def eval_model(self) -> Classifier:
         """The model that is validated, tested and saved as the best: the averaged one if weights are averaged."""
         return self.model if self.averaged is None else cast(Classifier, self.averaged.module)
+
+    @property
+    def duration(self) -> float:
+        """Seconds that the run has taken, in all processes that went on with it."""
+        return self.seconds + time.perf_counter() - self.started
 
     def state_dict(self) -> dict[str, Any]:
         """The state in tensors and plain values. All ranks must call it."""
@@ -65,6 +73,7 @@ class State:
             "speed": self.speed,
             "epoch_sums": self.epoch_sums,
             "kept": self.kept,
+            "seconds": self.duration,
             "fitter": self.fitter,
             "ranks": self.ranks.gather(own),
         }
@@ -81,7 +90,7 @@ class State:
         for name, value in state["progress"].items():
             setattr(self, name, value)
         self.best, self.speed, self.fitter = state["best"], state["speed"], state.get("fitter", {})
-        self.kept = state.get("kept", {})
+        self.kept, self.seconds = state.get("kept", {}), state.get("seconds", 0.0)
         self.epoch_sums = state.get("epoch_sums", self.epoch_sums)  # deepdraw before 0.2 had none
         self._load_own(state["ranks"])
 

@@ -1,6 +1,7 @@
 """Confusions: what is taken for what, and in which order."""
 
 import numpy as np
+import pytest
 
 from deepdraw.report.confusion import class_accuracies, matrix, similar_side_by_side, worst_pairs
 
@@ -36,3 +37,15 @@ def test_one_two_and_many_classes_are_drawn():
         confusion = np.random.default_rng(0).integers(0, 9, (num_classes, num_classes))
         for plot in (matrix, class_accuracies):
             assert plot(confusion, names).image.width > 300
+
+
+@pytest.mark.parametrize(
+    "num_right, told", [(0, "worst: cat, dog, fish; best"), (2, "worst: fish; best"), (3, "; best: ")]
+)
+def test_no_class_that_is_right_throughout_is_among_the_worst(num_right, told):
+    confusion = np.eye(3, dtype=np.int64) * 5
+    for i in range(num_right, 3):
+        confusion[i] = np.roll(confusion[i], 1)
+    about = class_accuracies(confusion, ["cat", "dog", "fish"]).description
+    assert told in about
+    assert ("worst" in about) == (num_right < 3)

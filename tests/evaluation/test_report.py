@@ -1,5 +1,6 @@
 """report.html: one file that shows a run, in a real browser too."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -52,6 +53,59 @@ def test_a_run_that_was_only_trained_has_a_report(run):
     assert not {"script", "em", "b", "img"} & {tag for tag, _ in page.tags}
 
 
+def test_the_header_says_which_encoder_frozen_how_far_was_trained_how_on_what_and_when(run):
+    config = {
+        "backbone": {"_target_": "deepdraw.models.backbones.OpenClipBackbone", "name": "ViT-L-14", "tag": "openai"}
+        | {"pretrained": True, "image_size": 224},
+        "freeze": {"_target_": "deepdraw.models.freezing.first", "n": 12},
+        "head": {"_target_": "deepdraw.models.MLP", "hidden": [512], "dropout": 0.0},
+        "optimizer": {"lr": 2e-3, "weight_decay": 0.05, "algorithm": {"_target_": "torch.optim.AdamW"}},
+        "fit": {"_target_": "deepdraw.training.Loop"},
+        "train": {"epochs": 7, "label_smoothing": 0.1},
+        "data": {"root": "data/quickdraw", "batch_size": 96},
+    }
+    (run / "config.yaml").write_text(json.dumps(config))
+    facts = {"drawings": {"train": 2000, "val": 300, "test": 400}, "classes": 275, "split_rule": "original"}
+    facts |= {"parameters": 1000, "trainable_parameters": 250, "learning_rates": {"lr": 2e-3, "backbone_lr": 2e-5}}
+    facts |= {"date": "2026-11-30T04:46:12+01:00", "duration": 3725.2, "command": "python train.py freeze=first12"}
+    write_json(run / "summary.json", {"recognition": "all", "test/top1": 0.5, **facts})
+    words = Page(write_report(run)).words
+    for title, fact in {
+        "encoder": "ViT-L-14",
+        "weights": "pretrained, tag openai",
+        "frozen": "first (n=12)",
+        "of them trained": "250 (25 %)",
+        "head": "MLP (hidden=[512], dropout=0.0)",
+        "optimizer": "AdamW, weight_decay=0.05",
+        "learning rates": "lr 0.002, backbone_lr 2e-05",
+        "label smoothing": "0.1",
+        "drawings": "2,000 train, 300 val, 400 test",
+        "split rule": "original",
+        "recognized or all": "all",
+        "finished": "2026-11-30 04:46:12+01:00",
+        "duration": "1 h 02 min",
+        "command": "python train.py freeze=first12",
+    }.items():
+        assert words[words.index(title) + 1] == fact
+
+
+@pytest.mark.parametrize(
+    "broken", ["[]", "3", "backbone: 3", "data: {root: {}}", "optimizer: {lr: {}}", "fit: {_target_: 3}"]
+)
+def test_a_config_of_another_form_leaves_facts_out(run, broken):
+    (run / "config.yaml").write_text(broken)
+    try:
+        write_report(run)
+    except ValueError as error:
+        assert "config.yaml" in str(error)
+
+
+def test_terms_that_a_report_uses_are_explained_and_no_others(run):
+    words = Page(write_report(run)).words
+    assert {"top-k", "negative log-likelihood"} <= set(words)
+    assert "harmonic mean" not in words
+
+
 def test_a_directory_without_a_run_has_none(tmp_path):
     with pytest.raises(ValueError, match="give the directory of a run"):
         write_report(tmp_path)
@@ -64,7 +118,7 @@ def test_splits_follow_each_other_and_bear_their_numbers_and_pictures(run, few_p
         write_json(run / f"evaluations/{split}.json", metrics)
     shutil.copytree(few_pictures, run / "evaluations/zeroshot")
     page = Page(write_report(run))
-    assert page.attributes("section", "id") == ["test", "zeroshot", "val", "my_folder", "configuration"]
+    assert page.attributes("section", "id") == ["test", "zeroshot", "val", "my_folder", "terms", "configuration"]
     assert {f"#{split}" for split in ("test", "zeroshot", "val", "my_folder")} == set(page.attributes("a", "href"))
     assert "48.00 to 52.00 %" in page.words
     assert len(page.attributes("img", "src")) == len(list(few_pictures.iterdir()))

@@ -27,7 +27,8 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 
 def summary(run: Path) -> dict:
     found = json.loads((run / "summary.json").read_text())
-    found.pop("git_commit")  # which changes where somebody edits the code meanwhile
+    for name in ("git_commit", "date", "duration", "command"):  # which are not the same in two runs of one config
+        found.pop(name)
     return found
 
 

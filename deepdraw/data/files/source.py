@@ -45,6 +45,9 @@ class FileSource:
         splits = _given_splits(collection)
         splits[np.isin(numbers, _held_out(unseen, names))] = ZEROSHOT
         is_seen = splits != ZEROSHOT
+        self.split_rule = "as the files say"
+        if (splits == OPEN).any():
+            self.split_rule = f"by a hash of each drawing, within its class: val {val:g}, test {test:g}, seed {seed}"
         splits[is_seen] = complete(splits[is_seen], collection.content[is_seen], numbers[is_seen], seed, val, test)
         self._splits = splits
         print(shown(_summary(place, layout, collection, int((splits == ZEROSHOT).sum()))))
