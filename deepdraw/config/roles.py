@@ -93,11 +93,12 @@ ROLES = {
             "deepdraw.models.MLP",
             "deepdraw.models.Cosine",
             "deepdraw.models.Text",
+            "deepdraw.models.Prompts",
             "deepdraw.models.Weighed",
         ),
         base="torch.nn.Module",
         named=("num_features", "num_classes"),
-        offered=("feature_widths",),
+        offered=("feature_widths", "build_text_tower"),
     ),
     "data.source": Role(
         (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -11,7 +11,7 @@ from deepdraw.evaluation.classify import classify
 from deepdraw.evaluation.evaluation import Evaluation
 from deepdraw.evaluation.fewshot import FewShot, by_kind
 from deepdraw.evaluation.task import Task
-from deepdraw.models import cosine_logits, text_classifier
+from deepdraw.models import Classifier, Prompts, cosine_logits, text_classifier
 
 
 @dataclass(frozen=True)
@@ -30,24 +30,23 @@ class Head:
 class Text:
     """Zero-shot: prompts over the names of the split's classes, as CLIP's authors do it (arXiv 2103.00020).
 
-    prompts: the name of a set in `deepdraw.models.prompts`, or templates of one's own. Raises ValueError without a text
-    tower, and where the encoder was trained on classes of the split.
+    prompts: the name of a set in `deepdraw.models.prompts`, or templates of one's own; head=prompts has a context.
+    Raises ValueError without a text tower, and where encoder or context were trained on classes of the split.
     """
 
     prompts: str | Sequence[str]
 
     def __call__(self, task: Task) -> Evaluation:
         classes = task.loader.classes
-        weights = text_classifier(task.model.backbone.encode_text, classes, self.prompts)
+        learned = isinstance(task.model.head, Prompts)
+        logits = self._classifier(task.model, classes)
         common = set(classes) & set(task.classes)
-        if task.trained and common and not task.generalized:
+        if (task.trained or learned) and common and not task.generalized:
+            what = "context" if learned else "encoder"
             raise ValueError(
-                f"the encoder was trained on {min(common)!r} and {len(common) - 1} more of these classes, so this "
+                f"the {what} was trained on {min(common)!r} and {len(common) - 1} more of these classes, so this "
                 "would not be zero-shot: use protocol=classifier, or split=zeroshot"
             )
-
-        def logits(features: Tensor) -> Tensor:
-            return cosine_logits(features, weights, scale=100.0)  # the limit that CLIP's authors set
 
         evaluation = classify(task, "text", logits, title="reading against prompts")
         metrics = dict(evaluation.metrics)
@@ -55,6 +54,13 @@ class Text:
             metrics |= by_kind(evaluation.confusion, len(task.classes))
         shared = {name: metrics.pop(name) for name in ("chance", "images_per_second")}
         return replace(evaluation, metrics={f"text_{name}": value for name, value in metrics.items()} | shared)
+
+    def _classifier(self, model: Classifier, classes: Sequence[str]) -> Callable[[Tensor], Tensor]:
+        """Features [B, D] to logits [B, C] of these classes."""
+        if isinstance(model.head, Prompts):
+            return model.head.classifier(classes)
+        weights = text_classifier(model.backbone.encode_text, classes, self.prompts)
+        return lambda features: cosine_logits(features, weights, scale=100.0)  # the limit that CLIP's authors set
 
 
 @dataclass(frozen=True)
@@ -67,4 +73,5 @@ class Auto:
     def __call__(self, task: Task) -> Evaluation:
         if task.loader.classes == list(task.classes):
             return Head()(task)
-        return self.text(task) if task.model.backbone.has_text else self.fewshot(task)
+        reads = task.model.backbone.has_text or isinstance(task.model.head, Prompts)
+        return self.text(task) if reads else self.fewshot(task)

@@ -1,6 +1,7 @@
 from .classifier import Classifier, are_features
 from .heads import MLP, Cosine, Linear, Text, Weighed, cosine_logits
 from .interpolation import check_alphas, interpolate, pretrained_weights
+from .learned_prompts import Prompts
 from .plan import ModelPlan
 from .prompts import text_classifier
 
@@ -10,6 +11,7 @@ __all__ = [
     "Cosine",
     "Linear",
     "ModelPlan",
+    "Prompts",
     "Text",
     "Weighed",
     "are_features",

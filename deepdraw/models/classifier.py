@@ -10,6 +10,7 @@ from deepdraw.data import Inputs
 from deepdraw.models.backbones import Backbone
 from deepdraw.models.heads import Text
 from deepdraw.models.layers import pad_before_depthwise
+from deepdraw.models.learned_prompts import Prompts
 
 
 class Classifier(nn.Module):
@@ -45,13 +46,13 @@ class Classifier(nn.Module):
         pad_before_depthwise(backbone)
 
     def load_pretrained(self, class_names: Sequence[str]) -> None:
-        """Load the backbone's pretrained weights, and initialize a text head from the names of its classes.
+        """Load the backbone's pretrained weights, and start a head that reads from the names of its classes.
 
         Raises:
             ValueError: the weights cannot be downloaded or read, or belong to another architecture.
         """
         self.backbone.load_pretrained()
-        if isinstance(self.head, Text):
+        if isinstance(self.head, Text | Prompts):
             self.head.read(class_names, self.backbone)
 
     def features(self, inputs: Inputs) -> Tensor:

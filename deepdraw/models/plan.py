@@ -39,4 +39,5 @@ class ModelPlan:
         """Build the classifier with random weights."""
         backbone = self.backbone
         sizes: dict[str, Any] = {"num_features": backbone.num_features, "num_classes": num_classes}
-        return Classifier(backbone, make(self.head, "head", **sizes, feature_widths=backbone.feature_widths))
+        parts = {"feature_widths": backbone.feature_widths, "build_text_tower": backbone.build_text_tower}
+        return Classifier(backbone, make(self.head, "head", **sizes, **parts))

@@ -4,6 +4,7 @@ from .open_clip import OpenClipBackbone
 from .stroke_stem import StrokeStemBackbone
 from .stroke_transformer import StrokeTransformerBackbone
 from .strokes import StrokesBackbone
+from .text_tower import TextTower
 from .timm import TimmBackbone
 from .weights import UNREADABLE
 
@@ -17,5 +18,6 @@ __all__ = [
     "StrokeStemBackbone",
     "StrokeTransformerBackbone",
     "StrokesBackbone",
+    "TextTower",
     "TimmBackbone",
 ]

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from deepdraw.models.backbones.text_tower import TextTower
+
 Matcher = dict[str, Any] | Callable[[str], Any]
 
 POOLINGS = ("cls", "mean", "cls+mean")
@@ -136,7 +138,22 @@ class Backbone(nn.Module, ABC):
 
     def encode_text(self, prompts: Sequence[str]) -> Tensor:
         """Unit-length features [N, num_features] of N prompts, in the space of the image features."""
-        raise ValueError(f"{self.name} has no text tower to read prompts with: use backbone=clip")
+        raise self._without_text()
+
+    def build_text_tower(self) -> TextTower:
+        """The text tower with random weights, which is no part of the backbone.
+
+        Raises:
+            ValueError: there is none, or none whose features lie among those of images.
+        """
+        raise self._without_text()
+
+    def load_text_tower(self, tower: TextTower) -> None:
+        """Load the pretrained weights of the text tower, if the backbone starts from pretrained ones."""
+        raise self._without_text()
+
+    def _without_text(self) -> ValueError:
+        return ValueError(f"{self.name} has no text tower to read prompts with: use backbone=clip")
 
     def train(self, mode: bool = True) -> "Backbone":
         """Train, but for the frozen groups: their norms, dropout and drop path stay in eval mode."""

@@ -11,6 +11,7 @@ from open_clip.model import resize_pos_embed
 from open_clip.timm_model import TimmModel
 from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from deepdraw.models.backbones.base import (
     POOLINGS,
@@ -23,6 +24,7 @@ from deepdraw.models.backbones.base import (
     pool,
 )
 from deepdraw.models.backbones.open_clip_catalog import model_config, weights_config
+from deepdraw.models.backbones.text_tower import TextTower
 from deepdraw.models.backbones.timm import (
     check_patches,
     drop_own_pooling,
@@ -163,6 +165,11 @@ class OpenClipBackbone(Backbone):
         """Why prompts cannot be read, and the fix; None if they can."""
         if not self.pretrained:
             return "has no trained weights for prompts: use backbone.pretrained=true or =FILE"
+        return self._text_obstacle
+
+    @property
+    def _text_obstacle(self) -> str | None:
+        """Why there is no text tower beside the image tower, and the fix; None if there is one."""
         if self.pooling is not None:
             return "places prompts among projected features only: use backbone.pooling=projected"
         if "hf_model_name" in self._config["text_cfg"]:
@@ -175,9 +182,25 @@ class OpenClipBackbone(Backbone):
     def encode_text(self, prompts: Sequence[str]) -> Tensor:
         if self._obstacle is not None:
             raise ValueError(f"{self.name} {self._obstacle}")
+        tower = self.build_text_tower()  # not kept, because it takes half a gigabyte and prompts are read only once
+        self.load_text_tower(tower)
         device = next(self.parameters()).device
         tokens = self._tokenizer(list(prompts)).to(device)
-        return self._read_text_tower().to(device).encode_text(tokens, normalize=True)
+        return F.normalize(tower.to(device)(tokens), dim=-1)
+
+    def build_text_tower(self) -> TextTower:
+        if self._text_obstacle is not None:
+            raise ValueError(f"{self.name} {self._text_obstacle}")
+        model = self._build(SMALLEST_VISION, self._config["text_cfg"])
+        del model.visual
+        return TextTower(model.eval(), lambda prompts: self._tokenizer(prompts))
+
+    def load_text_tower(self, tower: TextTower) -> None:
+        if not self.pretrained:
+            return
+        file, state_dict = self._read()
+        weights = {key: value for key, value in state_dict.items() if not key.startswith("visual.")}
+        load_weights(tower.model, weights, file=file, name=self.name)
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -186,15 +209,6 @@ class OpenClipBackbone(Backbone):
             return open_clip.get_tokenizer(self.name)
         with downloading(f"the tokenizer {source}", fix="fetch it once where there is a network"):
             return open_clip.get_tokenizer(self.name)
-
-    def _read_text_tower(self) -> Any:
-        """The text tower. It is not kept, because it takes half a gigabyte and prompts are read only once."""
-        file, state_dict = self._read()
-        model = self._build(SMALLEST_VISION, self._config["text_cfg"])
-        del model.visual
-        tower = {key: value for key, value in state_dict.items() if not key.startswith("visual.")}
-        load_weights(model, tower, file=file, name=self.name)
-        return model.eval().requires_grad_(False)
 
     def layer_groups(self) -> list[LayerGroup]:
         if isinstance(self.visual, TimmModel):
