@@ -16,13 +16,14 @@ from deepdraw.compare.order import (
     split_by_classes,
 )
 from deepdraw.compare.paired import Difference, NotComparable, common, difference, holm
-from deepdraw.compare.runs import Run, command, differing, read_run, short_names
+from deepdraw.compare.runs import Run, command, differing, read_run, short_names, without_consequences
 from deepdraw.evaluation import Predictions, lower_is_better
 from deepdraw.report import NO_DESCRIPTIONS, Described, title
 
 _OTHER_METRICS = ("harmonic", "seen", "unseen", "top1", "top5", "mean_class_accuracy", "loss", "ece")
 _ENDINGS = (*_OTHER_METRICS, "top10", "map3", "macro_f1", "loss_scaled", "ece_scaled", "aurc", "temperature")
 OTHER_CLASSES = "other classes"  # the remark of a run that is not ranked with the others
+NOT_COMPARABLE = "not comparable"  # the remark of a run that has no drawing in common with the best, or other names
 BEST = "best"  # the remark of the run that the others are paired with
 
 
@@ -91,7 +92,7 @@ def compare(
     runs = best_first(runs, objective)
     ranked, others = split_by_classes(runs)
     runs = [*ranked, *others]
-    columns = differing([run.settings for run in runs])
+    columns = without_consequences(differing([run.settings for run in runs]), [run.typed for run in runs])
     rows = []
     for i, name in enumerate(short_names([run.directory for run in runs])):
         settings = {key: text for key, texts in columns.items() if (text := texts[i]) is not None}
@@ -119,6 +120,24 @@ def _note_on_classes(rows: Sequence[Row]) -> list[str]:
     ]
 
 
+def _note_on_drawings(rows: Sequence[Row], best: Row | None) -> list[str]:
+    """In one line, which runs were evaluated on other drawings than the best: their place in the order says little."""
+    first = best or rows[0]
+    others = [row for row in rows if row.remark != OTHER_CLASSES and _has_other_drawings(row, first)]
+    if not others:
+        return []
+    names = ", ".join(row.name for row in others)
+    return [f"Evaluated on other drawings than run {first.name}, so that their place says little: {names}."]
+
+
+def _has_other_drawings(row: Row, first: Row) -> bool:
+    """Whether two runs were evaluated on other drawings, as far as their numbers, predictions and what is said tell."""
+    numbers = {of.run.metrics["drawings"] for of in (row, first) if "drawings" in of.run.metrics}
+    told = {of.run.recognition for of in (row, first)} - {"unknown"}
+    is_part = row.difference is not None and row.num_drawings != first.num_drawings
+    return len(numbers) > 1 or len(told) > 1 or row.remark == NOT_COMPARABLE or is_part
+
+
 def _with_differences(rows: Sequence[Row], metric: str) -> tuple[list[Row], str, list[str]]:
     """The rows with their differences, the name of the metric that these are of, and the notes."""
     depth = int(match[1]) if (match := re.search(r"(?<![^_])top(\d+)$", metric)) else 1
@@ -138,6 +157,7 @@ def _with_differences(rows: Sequence[Row], metric: str) -> tuple[list[Row], str,
         compared.append(paired)
         notes += [note] if note else []
     notes += _note_on_classes(rows)
+    notes = [*_note_on_drawings(compared, best and best[0]), *notes]
     paired_metric = f"top{depth}"
     p_values = [row.difference.p_value for row in compared if row.difference]
     if best is None or not p_values:
@@ -172,7 +192,7 @@ def _paired(
         at, best_at = common(predictions, best_predictions)
     except NotComparable as error:
         note = f"run {row.name} is not comparable with run {best_row.name}: {error}"
-        return replace(row, remark="not comparable"), note
+        return replace(row, remark=NOT_COMPARABLE), note
     found = difference(right[at], (best_predictions.ranks < depth)[best_at])
     row = replace(row, num_drawings=found.num_drawings, difference=found)
     if found.num_drawings == max(len(predictions), len(best_predictions)):

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
 
 class Column(NamedTuple):
-    """A column to read; cells: one for each row."""
+    """A column to read; cells: one for each row; is_setting: of the settings in which the runs differ."""
 
     heading: str
     cells: list[str]
     is_number: bool = True
+    is_setting: bool = False
 
     @property
     def width(self) -> int:
@@ -53,15 +54,16 @@ def _objective_title(comparison: Comparison) -> str:
 
 
 def columns(comparison: Comparison, most_settings: int | None = None) -> list[Column]:
-    """Everything to read. Settings that go together share a column, all of them one where they need more than so many.
+    """Everything to read: what the runs found, then the settings in which they differ.
 
-    Columns of which all cells would be empty are left out.
+    Settings that go together share a column, all of them one where they need more than so many. Columns of which all
+    cells would be empty are left out.
     """
     settings = _settings(comparison)
     if most_settings is not None and len(settings) > most_settings:
         settings = [_stacked(settings)]
     names = Column("run", [row.name for row in comparison.rows], is_number=False)
-    return [names, *settings, *(column for column in _results(comparison) if any(column.cells))]
+    return [names, *(column for column in _results(comparison) if any(column.cells)), *settings]
 
 
 def to_markdown(comparison: Comparison) -> str:
@@ -78,14 +80,14 @@ def to_markdown(comparison: Comparison) -> str:
 
 
 def to_csv(comparison: Comparison) -> str:
-    """A row for each run: settings under their keys, plain numbers, accuracies and differences as shares 0..1."""
+    """A row for each run: plain numbers, accuracies and differences as shares 0..1, then settings under their keys."""
     found = {name for row in comparison.rows for name in row.run.metrics}
     metrics = [key for name in comparison.shown for key in (name, *_companions(name)) if key in found]
     objective = [comparison.objective.key] if _is_apart(comparison) else []
     compared = ["drawings", "difference", "difference_low", "difference_high", "p", "p_corrected", "remark"]
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(map(csv_heading, ["run", "directory", *comparison.keys, *objective, *metrics, *compared]))
+    writer.writerow(map(csv_heading, ["run", "directory", *objective, *metrics, *compared, *comparison.keys]))
     for row in comparison.rows:
         apart = row.difference
         numbers = (apart.value, apart.low, apart.high, apart.p_value) if apart else (None,) * 4
@@ -93,10 +95,10 @@ def to_csv(comparison: Comparison) -> str:
             map(
                 csv_cell,
                 [row.name, str(row.run.directory)]
-                + [row.settings.get(key) for key in comparison.keys]
                 + [comparison.objective.value(row.run) for _ in objective]
                 + [row.run.metrics.get(name) for name in metrics]
-                + [row.num_drawings, *numbers, row.p_value, row.remark],
+                + [row.num_drawings, *numbers, row.p_value, row.remark]
+                + [row.settings.get(key) for key in comparison.keys],
             )
         )
     return text.getvalue()
@@ -136,16 +138,18 @@ def print_runs(comparison: Comparison, console: Console | None = None) -> None:
     console.print(table)
     notes = list(comparison.notes)
     if len(fitting) < len(found):
-        hidden = ", ".join(column.heading for column in found[len(fitting) :])
+        hidden = ", ".join(column.heading for column in found if column not in fitting)
         notes.append(f"A wider terminal shows more, and out=DIR writes all: {hidden}.")
     for note in notes:
         console.print(cell(note), soft_wrap=True)
 
 
 def _fitting(found: Sequence[Column], width: int) -> list[Column]:
-    """The first of these columns, as many as fit between the rules of a table of `width` characters; two at least."""
-    ends = accumulate(column.width + 3 for column in found)
-    return list(found[: max(2, sum(end < width for end in ends))])
+    """The columns that fit between the rules of a table of `width` characters: the first two, settings, then others."""
+    by_need = sorted(range(len(found)), key=lambda i: (i > 1, not found[i].is_setting, i))
+    ends = accumulate(found[i].width + 3 for i in by_need)
+    chosen = by_need[: max(2, sum(end < width for end in ends))]
+    return [found[i] for i in sorted(chosen)]
 
 
 def _settings(comparison: Comparison) -> list[Column]:
@@ -156,18 +160,22 @@ def _settings(comparison: Comparison) -> list[Column]:
         everywhere = len(cells) == len(comparison.rows)
         keys_of.setdefault(cells if everywhere else (key,), []).append(key)
     return [
-        Column(" = ".join(keys), [row.settings.get(keys[0], "") for row in comparison.rows], is_number=False)
+        Column(" = ".join(keys), [row.settings.get(keys[0], "") for row in comparison.rows], False, is_setting=True)
         for keys in keys_of.values()
     ]
 
 
 def _stacked(settings: list[Column]) -> Column:
-    """All settings of a run in one cell, a line each."""
+    """All settings of a run in one cell, each in a line as it is typed: `freeze=all`."""
     cells = [
-        "\n".join(shown(f"{column.heading}: {text}") for column, text in zip(settings, cells, strict=True) if text)
+        "\n".join(
+            shown(f"{column.heading.partition(' = ')[0]}={text}")
+            for column, text in zip(settings, cells, strict=True)
+            if text
+        )
         for cells in zip(*(column.cells for column in settings), strict=True)
     ]
-    return Column("settings", cells, is_number=False)
+    return Column("settings", cells, is_number=False, is_setting=True)
 
 
 def _results(comparison: Comparison) -> list[Column]:

@@ -19,7 +19,7 @@ from deepdraw.evaluation import (
     read_summary,
 )
 from deepdraw.report import Described
-from deepdraw.runtime import MAY_DIFFER, read_yaml
+from deepdraw.runtime import MAY_DIFFER, read_yaml, shown
 
 _HYDRA_KEYS = ("_partial_", "_convert_", "_recursive_")
 
@@ -29,7 +29,8 @@ class Run:
     """A run and its metrics on a split.
 
     settings: its config by dotted keys; metrics: without the split's prefix, and the number of trainable_parameters;
-    described: by name, how those of conf/metric are shown; recognition: whether its drawings are those that the game of
+    described: by name, how those of conf/metric are shown; typed: the keys that the command gave, None where no record
+    tells; recognition: whether its drawings are those that the game of
     Quick, Draw! recognized.
     """
 
@@ -38,6 +39,7 @@ class Run:
     settings: dict[str, Any]
     metrics: dict[str, float]
     described: Described = field(default_factory=dict)
+    typed: frozenset[str] | None = None
     recognition: Recognition = "unknown"
 
     @property
@@ -80,8 +82,12 @@ def read_run(directory: Path, split: str) -> Run:
         raise ValueError(f"{directory} has no results of split {split}{others}: {again}")
     size = {"trainable_parameters": summary["trainable_parameters"]} if "trainable_parameters" in summary else {}
     recognition = read_recognition(file) if file.exists() else as_recognition(summary.get(RECOGNITION))
-    settings = dict(_flat(config)) | _options(directory, config) | {"recognized or all": recognition}
-    return Run(directory, split, settings, metrics | size, read_descriptions(directory), recognition)
+    record = _record(directory)
+    words = _typed(record)
+    settings = dict(_flat(config)) | _options(record, config) | {"recognized or all": recognition}
+    settings |= {key: value for key, value in (words or {}).items() if key not in settings and key not in MAY_DIFFER}
+    typed = None if words is None else frozenset(words)
+    return Run(directory, split, settings, metrics | size, read_descriptions(directory), typed, recognition)
 
 
 def command(directory: Path, split: str) -> str:
@@ -114,16 +120,54 @@ def differing(settings: Sequence[Mapping[str, Any]]) -> dict[str, list[str | Non
     return columns
 
 
+def without_consequences(
+    columns: Mapping[str, list[str | None]], typed: Sequence[frozenset[str] | None]
+) -> dict[str, list[str | None]]:
+    """The columns of settings without those that follow from what was typed, as backbone.name does from backbone.
+
+    typed: for each run the keys that were given, or None. Of the keys that no command gave, one is left out where runs
+    that are alike in the given ones are alike in it, too. Nothing is left out where a run has no record.
+    """
+    given = frozenset[str]().union(*(keys for keys in typed if keys is not None))
+    if None in typed:
+        return dict(columns)
+    kept = {key: texts for key, texts in columns.items() if key in given or key == "recognized or all"}
+    alike = list(zip(*kept.values(), strict=True)) or [()] * len(typed)
+    return {
+        key: texts
+        for key, texts in columns.items()
+        if key in kept or len(set(zip(alike, texts, strict=True))) > len(set(alike))
+    }
+
+
+def _typed(record: Mapping[str, Any]) -> dict[str, str] | None:
+    """The settings of the command by key, as they were typed; None where Hydra's record does not tell."""
+    try:
+        words = [word for word in record["overrides"]["task"] if isinstance(word, str) and word == shown(word)]
+    except (KeyError, TypeError):
+        return None
+    pairs = [word.partition("=") for word in words]
+    return {key.lstrip("+~"): value for key, _, value in pairs}
+
+
 def _evaluated(directory: Path) -> set[str]:
     return {path.stem for path in (directory / "evaluations").glob("*.json") if not path.stem.endswith(TRIAL)}
 
 
-def _options(directory: Path, config: Mapping[str, Any]) -> dict[str, str]:
-    """The option that the command chose of each group, such as freeze: all; none where Hydra's record is not there."""
+def _record(directory: Path) -> Mapping[str, Any]:
+    """What Hydra kept of the command; empty where its record is not there or is damaged."""
     try:
-        record = read_yaml(directory / ".hydra" / "hydra.yaml", fix="train the run again")
-        choices = record["hydra"]["runtime"]["choices"].items()
-    except (ValueError, KeyError, TypeError, AttributeError):
+        record = read_yaml(directory / ".hydra" / "hydra.yaml", fix="train the run again").get("hydra")
+    except ValueError:
+        return {}
+    return record if isinstance(record, Mapping) else {}
+
+
+def _options(record: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, str]:
+    """The option that the command chose of each group, such as freeze: all; none where Hydra's record does not tell."""
+    try:
+        choices = record["runtime"]["choices"].items()
+    except (KeyError, TypeError, AttributeError):
         return {}
     chosen = {key: option for key, option in choices if key in config and key not in MAY_DIFFER}
     return {key: option for key, option in chosen.items() if isinstance(option, str) and option.isprintable()}

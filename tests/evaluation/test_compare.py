@@ -197,6 +197,41 @@ def test_a_group_goes_by_the_word_that_was_typed_where_hydra_has_kept_it(tmp_pat
     assert differing([read_run(run, "test").settings for run in runs]) == {"freeze": ["all", "none"]}
 
 
+def typed(run: Path, *words: str, **choices: str) -> Path:
+    """The run with Hydra's record of the words that were typed and of the options that were chosen by them."""
+    (run / ".hydra").mkdir()
+    record = {"hydra": {"runtime": {"choices": choices}, "overrides": {"task": list(words)}}}
+    (run / ".hydra/hydra.yaml").write_text(json.dumps(record))
+    return run
+
+
+def test_settings_are_those_that_were_typed_and_not_what_follows_from_them(tmp_path):
+    clip = {"_target_": "deepdraw.models.backbones.OpenClipBackbone", "name": "ViT-L-14", "tag": "openai"}
+    tiny = {"_target_": "deepdraw.models.backbones.TimmBackbone", "name": "resnet10t", "image_size": 48}
+    runs = [typed(write_run(tmp_path / "a", predictions(0.7), backbone=clip), "backbone=clip", backbone="clip")]
+    runs.append(typed(write_run(tmp_path / "b", predictions(0.5), backbone=tiny), backbone="tiny"))
+    assert [row.settings for row in compare(runs).rows] == [{"backbone": "clip"}, {"backbone": "tiny"}]
+
+
+def test_settings_that_no_command_gave_are_shown_where_the_same_words_do_not_tell_them(tmp_path):
+    runs = [typed(write_run(tmp_path / "a", predictions(0.7), train__epochs=3), "seed=0")]
+    runs += [typed(write_run(tmp_path / name, predictions(0.5), train__epochs=2), "seed=0") for name in "bc"]
+    assert compare(runs).keys == ["train.epochs"]
+
+
+def test_an_experiment_that_was_typed_is_a_setting(tmp_path):
+    runs = [typed(write_run(tmp_path / "a", predictions(0.7), train__epochs=3), "experiment=scratch", "logger=[csv]")]
+    runs.append(typed(write_run(tmp_path / "b", predictions(0.5))))
+    assert compare(runs).keys == ["experiment"]
+
+
+def test_metrics_stand_before_settings_in_every_form(sweep):
+    comparison = compare(runs_of(sweep))
+    headings = [column.heading for column in columns(comparison)]
+    assert headings[:2] == ["run", "top-1"] and headings[-1] == "optimizer.lr"
+    assert to_csv(comparison).splitlines()[0].endswith(",remark,optimizer.lr")
+
+
 @pytest.mark.parametrize("damage", ["", "{", "[]", "hydra: 3", "hydra: {runtime: {choices: [1]}}"])
 def test_a_damaged_record_of_options_leaves_the_target_to_tell(tmp_path, damage):
     run = write_run(tmp_path / "a")
@@ -293,6 +328,7 @@ def test_other_drawings_are_said_to_be_not_comparable_and_some_in_common_are_cou
     rows = {row.name: row for row in found.rows}
     assert rows["0"].remark == "not comparable" and rows["0"].difference is None
     assert "run 0 is not comparable with run 2: they have no drawing in common" in found.notes
+    assert "Evaluated on other drawings than run 2, so that their place says little: 0, 1." in found.notes
     assert rows["1"].num_drawings == rows["1"].difference.num_drawings == 100
 
 
@@ -450,6 +486,7 @@ def test_a_comparison_says_whether_its_drawings_were_recognized_and_where_runs_d
     assert heading(found).endswith("(recognized or all: see the runs)")
     cells = {column.heading: column.cells for column in columns(found)}["recognized or all"]
     assert cells == ["all" if row.run.directory == sweep / "2" else "recognized" for row in found.rows]
+    assert "Evaluated on other drawings than run 2, so that their place says little: 0, 1, 3." in found.notes
 
 
 def launched(sweep: Path, objective: str, values: list[float], **more) -> Path:
@@ -593,7 +630,7 @@ def test_the_terminal_shows_names_as_they_are_and_stacks_many_settings(awkward, 
     console = Console(file=io.StringIO(), width=400)
     print_runs(comparison, console)
     printed = console.file.getvalue()
-    assert "[bold]" in printed and "s5: 6" in printed and "a|b <i>*x*" in printed
+    assert "[bold]" in printed and "s5=6" in printed and "a|b <i>*x*" in printed
     assert "┃ settings" in printed
 
 
