@@ -29,6 +29,7 @@ NEEDED = {
     ("freeze", "first12"): ["backbone=dinov2_small"],
     ("freeze", "halves"): ["backbone=fused"],
     ("freeze", "lora"): ["backbone=dinov2_small"],
+    ("head", "prompts"): ["backbone=clip_base"],
     ("head", "weighed"): ["backbone=fused"],
     ("data", "tars"): ["data.root=tars"],
     ("data", "folder"): ["data.root=drawings"],
@@ -79,7 +80,7 @@ def test_every_part_of_a_model_builds(group, option):
     with torch.device("meta"):
         backbone = instantiate(cfg.backbone)
         sizes = {"num_features": backbone.num_features, "feature_widths": backbone.feature_widths}
-        head = make(cfg.head, "head", **sizes, num_classes=5)
+        head = make(cfg.head, "head", **sizes, num_classes=5, build_text_tower=backbone.build_text_tower)
         frozen = instantiate(cfg.freeze, backbone.layer_groups())
     assert backbone.image_size == (cfg.render.size if "pixels" in backbone.sees else 0)
     assert sum(p.numel() for p in head.parameters()) > 0
