@@ -12,7 +12,8 @@ from pathlib import Path
 
 from deepdraw.runtime import run_command, shown
 
-USAGE = "python -m deepdraw.compare RUN RUN ... | SWEEP [key=value ...]"
+USAGE = "python -m deepdraw.compare RUN RUN ... | SWEEP | ls [DIR] | best [DIR] [key=value ...]"
+UNCHANGED = "interrupted; nothing was written that is not whole"
 
 
 @dataclass
@@ -67,13 +68,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for argument in sys.argv[1:] if arguments is None else arguments:
         is_option = argument in ("-h", "--help") or ("=" in argument and not Path(argument).is_dir())
         (options if is_option else paths).append(argument)  # a sweep's directories may be called lr=0.1
+    if paths and paths[0] in ("ls", "best"):  # a directory of this name is given as ./ls
+        return _registry(paths[0], paths[1:], options)
     return run_command(
-        Options,
-        USAGE,
-        lambda chosen: run([Path(path) for path in paths], chosen),
-        options,
-        interrupted="interrupted; nothing was written that is not whole",
+        Options, USAGE, lambda chosen: run([Path(path) for path in paths], chosen), options, interrupted=UNCHANGED
     )
+
+
+def _registry(what: str, paths: Sequence[str], options: Sequence[str]) -> int:
+    """List all runs below a directory, or the best of them."""
+    from deepdraw.compare import registry
+
+    def show(chosen: registry.Options) -> None:
+        if len(paths) > 1:
+            raise ValueError(f"{what} takes one directory, and not {len(paths)}: give the one above them")
+        (registry.list_runs if what == "ls" else registry.show_best)(Path(*paths), chosen)
+
+    line = f"python -m deepdraw.compare {what} [DIR] [key=value ...]"
+    return run_command(registry.Options, line, show, options, interrupted=UNCHANGED)
 
 
 if __name__ == "__main__":

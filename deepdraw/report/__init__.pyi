@@ -1,13 +1,16 @@
 from .data import plot_data, print_classes
+from .header import facts
 from .style import new_figure, own_style
-from .tables import NO_DESCRIPTIONS, Described, Line, lines, print_table, title
+from .tables import NO_DESCRIPTIONS, Described, Line, lines, metric_text, print_table, title
 from .write import write_evaluation, write_session, write_training
 
 __all__ = [
     "NO_DESCRIPTIONS",
     "Described",
     "Line",
+    "facts",
     "lines",
+    "metric_text",
     "new_figure",
     "own_style",
     "plot_data",

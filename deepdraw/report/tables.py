@@ -117,6 +117,11 @@ def title(name: str, described: Described = NO_DESCRIPTIONS) -> str:
     return _words(name)
 
 
+def metric_text(name: str, value: float) -> str:
+    """One value of a built-in metric as the tables show it: 97.30 %, or a loss of 0.1234."""
+    return _value(name.rpartition("/")[2], value, {})
+
+
 def print_table(
     title: str, metrics: Mapping[str, float], console: Console | None = None, described: Described = NO_DESCRIPTIONS
 ) -> None:
