@@ -25,6 +25,7 @@ def main(cfg: DictConfig) -> float:
         experiment.fit()
         experiment.test()
         experiment.report()
+    experiment.evaluate()
     return experiment.objective
 
 

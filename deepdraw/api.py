@@ -87,7 +87,10 @@ def train(
             experiment.test()
             experiment.report()
             # all ranks wait until rank 0 has written the report
-            return Run(experiment.ranks.broadcast_from_rank0(lambda: experiment.directory))
+            run = Run(experiment.ranks.broadcast_from_rank0(lambda: experiment.directory))
+        with hydra_config(config, chosen):
+            experiment.evaluate()
+        return run
 
 
 def evaluate(run_or_ckpt: PathLike, split: str = "test", overrides: Sequence[str] = ()) -> dict[str, float]:

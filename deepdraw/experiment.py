@@ -4,6 +4,7 @@
         experiment.fit()
         experiment.test()
         experiment.report()
+    experiment.evaluate()
 
 The same config in the same directory resumes where the run stopped and ends with the same bits.
 """
@@ -40,6 +41,7 @@ from deepdraw.features import Encoder, FeatureOptions
 from deepdraw.models import ModelPlan
 from deepdraw.models.freezing import freeze, print_layers, will_train
 from deepdraw.models.layers import synchronize_batch_norms
+from deepdraw.own_evaluations import check_splits, evaluate_run
 from deepdraw.report import print_table, write_training
 from deepdraw.runtime import (
     Precision,
@@ -118,6 +120,7 @@ class Experiment:
         plan = ModelPlan.of(config, activation_checkpointing=self.recipe.activation_checkpointing)
         frozen = make(config.freeze, "freeze", plan.backbone.layer_groups())
         self.data = TrainingData.of(config, plan.backbone.sees, self.device, ranks)
+        check_splits(config.get("evaluate", []), self.data.source, self.data.classes)
         if saved is not None:
             self.data.check_unchanged(saved.get("fingerprints", {}), directory)
         elif ranks.is_first:
@@ -214,6 +217,11 @@ class Experiment:
         for logger in state.loggers.values():
             logger.log_pictures(pictures, step=state.step)
             logger.finish(summary)
+
+    def evaluate(self) -> None:
+        """Evaluate the best weights on the splits of `evaluate`, as evaluate.py does: on rank 0, after `report`."""
+        if self.ranks.is_first and self.config.get("evaluate"):
+            evaluate_run(self.directory, self.config, device=str(self.device))
 
     @property
     def objective(self) -> float:

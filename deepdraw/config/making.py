@@ -17,6 +17,7 @@ TRAIN_TYPES: dict[str, Any] = {
     "seed": int,
     "device": str,
     "objective": str,
+    "evaluate": list[str],
     "data.root": str,
     "data.file": str,
     "data.unseen": list[str],

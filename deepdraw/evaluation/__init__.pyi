@@ -21,11 +21,12 @@ from .predictions import Predictions
 from .probes import SHOTS, Probes
 from .protocols import Auto, Head, Text
 from .session import Session
-from .splits import first_of_each_class, open_split, redraw
+from .splits import GENERALIZED, first_of_each_class, open_split, redraw
 from .task import Task
 from .versions import PLAIN, Version
 
 __all__ = [
+    "GENERALIZED",
     "PLAIN",
     "RECOGNITION",
     "SHOTS",

@@ -35,6 +35,7 @@ MAY_DIFFER = (
     "features.dir",
     "metric",
     "logger",
+    "evaluate",
     "slurm",
 )
 LIBRARIES = (
