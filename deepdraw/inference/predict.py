@@ -28,6 +28,7 @@ from deepdraw.runtime import (
     name_grown,
     open_growing,
     run_command,
+    shown,
     suffix_among,
 )
 
@@ -190,6 +191,8 @@ def run(options: Options) -> None:
     output = Path(options.output) if options.output else None
     try:
         predict(Recognizer(trained), inputs, output, options.top, options.batch_size)
+        if output is not None:  # stdout is for rows alone
+            print(f"{inputs.number:,} drawings predicted, written to {shown(output)}", file=sys.stderr)
     except BrokenPipeError:  # whoever reads the rows has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

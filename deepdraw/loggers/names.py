@@ -1,4 +1,4 @@
-"""The names of metrics on W&B and TensorBoard: those of the original project, so that its dashboards keep working."""
+"""The names of metrics on W&B and TensorBoard: those of metrics.csv, and the original project's beside them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ Value = TypeVar("Value")
 
 
 def dashboard_names(metrics: Mapping[str, Value]) -> dict[str, Value]:
-    """The same values, renamed to the original project's names where those differ from deepdraw's."""
+    """The same values under their names, and again under the original project's where these differ.
+
+    So one set of names holds everywhere, and dashboards made for the original project keep working.
+    """
     accuracy = re.compile(r"/top1(?=$|_low$|_high$)")
-    return {_LEARNING_RATES.get(key) or accuracy.sub("/accuracy", key): metrics[key] for key in metrics}
+    aliases = {_LEARNING_RATES.get(key) or accuracy.sub("/accuracy", key): metrics[key] for key in metrics}
+    return {**metrics, **aliases}

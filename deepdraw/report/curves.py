@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepdraw.report.style import BLUE, INK, VERMILION, WIDE, finished, new_figure, own_style, percent, style_axes
-from deepdraw.runtime import LARGEST, read_text
+from deepdraw.runtime import LARGEST, read_text, read_yaml
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MOST_STEPS = 2**53
 _CROWDED = 60  # points on a curve
+_RATES_SHOWN = 100.0  # a schedule that falls to 0 is shown down to this part of its highest rate
 
 
 @own_style()
@@ -26,7 +27,8 @@ def plot_curves(metrics_csv: Path, out: Path) -> None:
     """Draw loss, top-1 and learning rates over optimizer steps from a run's `metrics.csv` into the PNG `out`.
 
     Columns read: `step`, `train/loss`, `val/loss`, `train/top1`, `val/top1`, `optim/lr`, `optim/backbone_lr`,
-    `optim/strokes_lr`; all but `step` may be absent and cells may be empty. Raises ValueError if there is no `step`.
+    `optim/strokes_lr`; all but `step` may be absent and cells may be empty. The config.yaml beside it, if there is one,
+    tells whether the loss of train is smoothed. Raises ValueError if there is no `step`.
     """
     curves = read_curves(metrics_csv)
     figure = new_figure(WIDE, 3.8)
@@ -34,7 +36,8 @@ def plot_curves(metrics_csv: Path, out: Path) -> None:
     for axes, name in ((loss, "loss"), (accuracy, "top1")):
         for split, color in (("train", BLUE), ("val", VERMILION)):
             if f"{split}/{name}" in curves:
-                _plot_measured(axes, *curves[f"{split}/{name}"], color=color, label=split)
+                label = _loss_label(split, metrics_csv.with_name("config.yaml")) if name == "loss" else split
+                _plot_measured(axes, *curves[f"{split}/{name}"], color=color, label=label)
     about = "Loss, top-1 accuracy and learning rate over the steps of training."
     if "val/top1" in curves:
         steps, values = curves["val/top1"]
@@ -42,15 +45,32 @@ def plot_curves(metrics_csv: Path, out: Path) -> None:
         label = f"best val {100 * values[best]:.1f} %"
         accuracy.plot(steps[best], values[best], "o", markersize=9, mfc="none", mec=INK, label=label)
         about += f" Validation was best at step {steps[best]:,.0f} with {100 * values[best]:.1f} % top-1."
+    highest: list[float] = []
     for name, color in (("lr", BLUE), ("backbone_lr", VERMILION), ("strokes_lr", INK)):
         if f"optim/{name}" in curves:
-            rates.plot(*curves[f"optim/{name}"], color=color, label=name.replace("_", " "))
+            rates.plot(*curves[f"optim/{name}"], color=color, marker=".", markersize=3, label=name.replace("_", " "))
+            highest.append(max(curves[f"optim/{name}"][1]))
+    if (lowest := min(highest, default=0.0)) > 0:
+        rates.set_yscale("log")
+        rates.set_ylim(lowest / _RATES_SHOWN, 2 * max(highest))
     for axes, title in ((loss, "loss"), (accuracy, "top-1 accuracy"), (rates, "learning rate")):
         style_axes(axes, title, x="step")
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.locator_params(axis="x", nbins=5, integer=True)
     accuracy.yaxis.set_major_formatter(percent)
     finished(figure, "How training went", about).save(out)
+
+
+def _loss_label(split: str, config: Path) -> str:
+    """The name of a split, and whether label smoothing raises its loss: that of train alone is smoothed."""
+    try:
+        train = read_yaml(config, fix="train again").get("train") if config.exists() else None
+    except ValueError:  # which the report says
+        train = None
+    smoothing = train.get("label_smoothing") if isinstance(train, dict) else None
+    if not isinstance(smoothing, float) or not smoothing:
+        return split
+    return f"train, with label smoothing {smoothing:g}" if split == "train" else f"{split}, without"
 
 
 def read_curves(metrics_csv: Path) -> dict[str, tuple[list[float], list[float]]]:

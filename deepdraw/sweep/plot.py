@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +35,8 @@ def plot_comparison(
 ) -> None:
     """Draw the metrics [N] of N jobs over their settings [N, K] of the K swept keys into the PNG `out`.
 
-    A key that holds numbers becomes the horizontal axis, logarithmic where it spans a decade, with a line for each
+    A key that holds numbers becomes the horizontal axis, logarithmic for learning rates and
+    where it spans a decade, with a line for each
     setting of the other keys; where several jobs share a point, as with seeds, the line goes through their mean. Two
     keys of names make a heat map, any other keys bars, best first. is_lower_better: by default, what the name of the
     objective says.
@@ -93,7 +95,8 @@ def _draw_lines(
         axes.plot(here, there, marker, color=color)
         axes.plot(places, [there[here == place].mean() for place in places], color=color)
         axes.plot([], [], f"{marker}-", color=color, label=name)
-    if positions.min() > 0 and positions.max() / positions.min() >= _DECADE:
+    is_rate = re.search(r"(^|[._ ])lr$", keys[over]) is not None
+    if positions.min() > 0 and (is_rate or positions.max() / positions.min() >= _DECADE):
         axes.set_xscale("log")
     axes.set_xlabel(keys[over])
     axes.grid(color="#E6E6E6", linewidth=0.8)

@@ -32,3 +32,15 @@ def test_curves_need_steps(tmp_path):
     metrics_csv.write_text("epoch,train/loss\n0,1.0\n")
     with pytest.raises(ValueError, match="no column `step`"):
         plot_curves(metrics_csv, tmp_path / "curves.png")
+
+
+def test_a_loss_with_label_smoothing_is_told_from_one_without(tmp_path):
+    metrics_csv = tmp_path / "metrics.csv"
+    metrics_csv.write_text("epoch,step,train/loss,val/loss,optim/lr\n1,1,2.0,1.0,0.1\n1,2,1.0,0.5,0.0\n")
+    pictures = []
+    for smoothing in (0.0, 0.1, None, "no"):
+        (tmp_path / "config.yaml").write_text(f"train: {{label_smoothing: {smoothing}}}")
+        plot_curves(metrics_csv, tmp_path / "curves.png")
+        pictures.append(np.asarray(Image.open(tmp_path / "curves.png").convert("L")))
+    assert not np.array_equal(pictures[0], pictures[1])
+    assert all(np.array_equal(pictures[0], other) for other in pictures[2:])

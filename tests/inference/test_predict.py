@@ -84,7 +84,8 @@ def test_json_lines_say_the_same(best, ndjson, tmp_path, capsys):
     main([f"ckpt={best}", f"input={ndjson}"])
     rows = table(capsys.readouterr().out)
     main([f"ckpt={best}", f"input={ndjson}", f"output={tmp_path / 'out.jsonl'}"])
-    assert capsys.readouterr().out == ""
+    printed = capsys.readouterr()
+    assert printed.out == "" and f"written to {tmp_path / 'out.jsonl'}" in printed.err
     records = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert [record["key_id"] for record in records] == [row["key_id"] for row in rows]
     assert [record["names"][0] for record in records] == [row["name_1"] for row in rows]
