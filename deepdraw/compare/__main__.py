@@ -70,9 +70,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         (options if is_option else paths).append(argument)  # a sweep's directories may be called lr=0.1
     if paths and paths[0] in ("ls", "best"):  # a directory of this name is given as ./ls
         return _registry(paths[0], paths[1:], options)
+    if paths and paths[0] == "leaderboard":
+        return _leaderboard(paths[1:], options)
     return run_command(
         Options, USAGE, lambda chosen: run([Path(path) for path in paths], chosen), options, interrupted=UNCHANGED
     )
+
+
+def _leaderboard(paths: Sequence[str], options: Sequence[str]) -> int:
+    """Rank the encoders of a sweep."""
+    from deepdraw.compare import leaderboard
+
+    def show(chosen: leaderboard.Options) -> None:
+        if len(paths) != 1:
+            raise ValueError(f"leaderboard takes one directory, and not {len(paths)}: give that of the sweep")
+        leaderboard.show_leaderboard(Path(paths[0]), chosen)
+
+    line = "python -m deepdraw.compare leaderboard DIR [out=DIR]"
+    return run_command(leaderboard.Options, line, show, options, interrupted=UNCHANGED)
 
 
 def _registry(what: str, paths: Sequence[str], options: Sequence[str]) -> int:
