@@ -49,7 +49,7 @@ def print_classes(
         table.add_column(name, f"{sum(counts.values()):,}", justify="right")
     for name in classes[:_NUM_LINES]:
         table.add_row(cell(name), *(f"{counts.get(name, 0):,}" for counts in counts_of.values()))
-    console.print(f"drawings of each class {in_brackets(recognition)}", style="bold", soft_wrap=True)
+    console.print(cell(f"drawings of each class {in_brackets(recognition)}"), style="bold", soft_wrap=True)
     console.print(table)
     if len(classes) > _NUM_LINES:
         console.print(f"and {len(classes) - _NUM_LINES:,} more classes")
