@@ -97,7 +97,7 @@ except ValueError as error:
 runs.append(deepdraw.train([*sys.argv[1:], "seed=5"]))
 assert all("test/top1" in run.metrics for run in runs)
 assert runs[0].metrics["test/loss"] == runs[1].metrics["test/loss"] != runs[2].metrics["test/loss"]
-print("directory", os.environ["RANK"], runs[2].directory.absolute(), file=sys.stderr)
+sys.stderr.write(f"directory {os.environ['RANK']} {runs[2].directory.absolute()}\\n")  # whole, beside the other rank's
 if os.environ["RANK"] == "0":
     deepdraw.evaluate(runs[0], "zeroshot", ["data.num_workers=0", "features.dir=null", "pictures=false"])
 else:

@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-TIMES = re.compile(r"images_per_second|_time$|^speed$|seconds|memory")
+TIMES = re.compile(r"images_per_second|_time$|^speed$|seconds|memory|^date$|^duration$")
 
 
 def outcome(folder: Path) -> dict[str, str]:
@@ -56,7 +56,7 @@ def _content(path: Path, folder: Path) -> bytes:
         rows = csv.DictReader(io.StringIO(path.read_text()))
         return _plain([list(rows.fieldnames or []), *rows])
     if path.suffix == ".html":
-        return re.sub("<tr>.*images/s.*</tr>", "", path.read_text()).encode()
+        return re.sub("<tr>.*images/s.*</tr>|<dt>(finished|duration)</dt>.*", "", path.read_text()).encode()
     if path.suffix == ".yaml":
         return path.read_bytes().replace(str(folder.resolve()).encode(), b"FOLDER")
     return path.read_bytes()
