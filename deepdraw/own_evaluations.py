@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deepdraw.config import compose_config
+from deepdraw.config import compose_config, targets_of
 from deepdraw.data import Source
 from deepdraw.evaluation import GENERALIZED, Session, open_split
 from deepdraw.report import write_session
@@ -34,7 +34,7 @@ def evaluate_run(directory: Path, config: Mapping[str, Any], *, device: str) -> 
         evaluation = compose_config("evaluate")
         evaluation.ckpt, evaluation.split = str(directory / "checkpoints/best.pt"), split
         evaluation.device, evaluation.precision.name = device, config["precision"].get("name", "auto")
-        evaluation.trust = sorted({target.split(".")[0] for target in _targets(config)} - {*OWN_LIBRARIES})
+        evaluation.trust = sorted({target.split(".")[0] for target in targets_of(config)} - {*OWN_LIBRARIES})
         evaluation.limit_batches = config["train"]["limit_steps"]
         source = config["data"]["source"]
         evaluation.data.root = source.get("root", source.get("file"))
@@ -43,12 +43,3 @@ def evaluate_run(directory: Path, config: Mapping[str, Any], *, device: str) -> 
         with hydra_config(evaluation, directory) as task:
             session = Session(task)
             write_session(session, dict(session.versions()))
-
-
-def _targets(node: Any) -> Iterator[str]:
-    """Every `_target_` in a config."""
-    if isinstance(node, Mapping):
-        if isinstance(node.get("_target_"), str):
-            yield node["_target_"]
-        for value in node.values():
-            yield from _targets(value)

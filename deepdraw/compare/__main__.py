@@ -12,7 +12,7 @@ from pathlib import Path
 
 from deepdraw.runtime import run_command, shown
 
-USAGE = "python -m deepdraw.compare RUN RUN ... | SWEEP | ls [DIR] | best [DIR] [key=value ...]"
+USAGE = "python -m deepdraw.compare RUN RUN ... | SWEEP | ls [DIR] | best [DIR] | leaderboard DIR [key=value ...]"
 UNCHANGED = "interrupted; nothing was written that is not whole"
 
 

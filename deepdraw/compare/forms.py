@@ -68,15 +68,15 @@ def columns(comparison: Comparison, most_settings: int | None = None) -> list[Co
 
 def to_markdown(comparison: Comparison) -> str:
     """A table as GitHub reads it, with its notes below."""
-    found = columns(comparison)
+    table, notes = markdown_table(columns(comparison)), map(_escaped, comparison.notes)
+    return "\n\n".join([f"### {_escaped(heading(comparison))}", table, *notes]) + "\n"
+
+
+def markdown_table(found: Sequence[Column]) -> str:
+    """Columns as a table that GitHub reads, without a line end behind it."""
     table = [[_escaped(column.heading) for column in found], ["--:" if column.is_number else ":--" for column in found]]
     table += [[_escaped(text) for text in cells] for cells in zip(*(column.cells for column in found), strict=True)]
-    parts = [
-        f"### {_escaped(heading(comparison))}",
-        "\n".join(f"| {' | '.join(cells)} |" for cells in table),
-        *(_escaped(note) for note in comparison.notes),
-    ]
-    return "\n\n".join(parts) + "\n"
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in table)
 
 
 def to_csv(comparison: Comparison) -> str:

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from deepdraw.compare.comparison import Comparison, Row, compare
+from deepdraw.compare.forms import Column, markdown_table
 from deepdraw.compare.runs import find_runs
 from deepdraw.evaluation import read_metrics, read_summary
 from deepdraw.report import facts, metric_text, new_figure, own_style
 from deepdraw.runtime import cell, check_writable, read_yaml, shown, whole_file, write_text
 
 SHOTS = re.compile(r"prototype_(\d+)shot_(?:calibrated_)?(top1|harmonic)")
+WORDS = ("run", "encoder", "weights")  # columns that hold no numbers
 SURE = 0.05  # the p-value, after Holm's correction, below which a run is worse than the best
 _NO_RUN = "train.py -m +sweep=encoders makes such a directory"
 
@@ -53,9 +55,8 @@ def show_leaderboard(directory: Path, options: Options) -> None:
     print(note)
     if options.out is None:
         return
-    lines = [headings, ["---"] * len(headings), *([row[name] for name in headings] for row in rows)]
-    text = "\n".join(f"| {' | '.join(part.replace('|', chr(92) + '|') for part in line)} |" for line in lines)
-    write_text(Path(options.out) / "leaderboard.md", f"{text}\n\n{note}\n")
+    found = [Column(name, [row[name] for row in rows], name not in WORDS) for name in headings]
+    write_text(Path(options.out) / "leaderboard.md", f"{markdown_table(found)}\n\n{note}\n")
     _draw(comparison, rows, Path(options.out) / "leaderboard.png")
     print(f"written to {shown(Path(options.out) / 'leaderboard.{md,png}')}")
 

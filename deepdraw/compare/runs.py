@@ -30,8 +30,7 @@ class Run:
 
     settings: its config by dotted keys; metrics: without the split's prefix, and the number of trainable_parameters;
     described: by name, how those of conf/metric are shown; typed: the keys that the command gave, None where no record
-    tells; recognition: whether its drawings are those that the game of
-    Quick, Draw! recognized.
+    tells; recognition: whether its drawings are those that the game of Quick, Draw! recognized.
     """
 
     directory: Path

@@ -4,6 +4,7 @@ from .making import check_evaluation, check_training, make
 from .old_names import add_later_options, with_current_names
 from .paths import expand_homes, quote_paths
 from .permitted import check_config
+from .roles import targets_of
 from .values import check_arguments
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "make",
     "one_line_compose_errors",
     "quote_paths",
+    "targets_of",
     "with_current_names",
 ]

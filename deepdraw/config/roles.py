@@ -6,8 +6,9 @@ A place such as `logger.*` means every key below `logger`. A test compares `targ
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 POLICIES = (
     "deepdraw.models.freezing.nothing",
@@ -149,3 +150,11 @@ def role_of(place: str) -> Role | None:
 def inside(name: str, packages: Iterable[str]) -> bool:
     """Whether a dotted name is one of the packages, or lies in one of them."""
     return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def targets_of(node: Any) -> Iterator[str]:
+    """Every `_target_` in a plain config."""
+    for below in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from targets_of(below)
+    if isinstance(node, dict) and isinstance(node.get("_target_"), str):
+        yield node["_target_"]

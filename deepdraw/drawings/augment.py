@@ -179,14 +179,7 @@ class AugmentingRasterizer(Rasterizer):
     """A rasterizer that augments each drawing, with `salt`, before it draws it."""
 
     def __init__(self, rasterizer: Rasterizer, augment: Augmentation, salt: str) -> None:
-        super().__init__(
-            rasterizer.size,
-            rasterizer.line_width,
-            rasterizer.margin,
-            rasterizer.polarity,
-            rasterizer.images,
-            rasterizer.channels,
-        )
+        vars(self).update(vars(rasterizer))  # all its options, which it has checked
         self._augment, self._salt = augment, salt
 
     def __call__(self, drawings: Drawings, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:

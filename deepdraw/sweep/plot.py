@@ -35,11 +35,10 @@ def plot_comparison(
 ) -> None:
     """Draw the metrics [N] of N jobs over their settings [N, K] of the K swept keys into the PNG `out`.
 
-    A key that holds numbers becomes the horizontal axis, logarithmic for learning rates and
-    where it spans a decade, with a line for each
-    setting of the other keys; where several jobs share a point, as with seeds, the line goes through their mean. Two
-    keys of names make a heat map, any other keys bars, best first. is_lower_better: by default, what the name of the
-    objective says.
+    A key that holds numbers becomes the horizontal axis, logarithmic for learning rates and where it spans a decade,
+    with a line for each setting of the other keys; where several jobs share a point, as with seeds, the line goes
+    through their mean. Two keys of names make a heat map, any other keys bars, best first. is_lower_better: by default,
+    what the name of the objective says.
     """
     keys, objective = [_plain(key) for key in keys], _plain(objective)
     columns = [[_plain(setting) for setting in column] for column in zip(*settings, strict=True)]

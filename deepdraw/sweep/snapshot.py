@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from deepdraw.config import targets_of
 from deepdraw.runtime import COMMIT, PACKAGE, copy_file, git_commit, write_text
 
 LIBRARIES = ("stdlib", "platstdlib", "purelib", "platlib")  # where Python and installed packages lie
@@ -47,7 +48,7 @@ def own_packages(configs: Iterable[Any]) -> list[str]:
 
     That is whatever lies neither in deepdraw nor where libraries are installed.
     """
-    names = {target.partition(".")[0] for config in configs for target in _targets(config)}
+    names = {target.partition(".")[0] for config in configs for target in targets_of(config)}
     return sorted(name for name in names if (place := _find_location(name)) is not None and not _is_library(place))
 
 
@@ -85,14 +86,6 @@ def check_import(code: Path) -> None:
             f"jobs could not import deepdraw from {code} ({reason}): "
             f"put right what `cd {code} && {sys.executable} -c 'import deepdraw.sweep.job'` shows"
         )
-
-
-def _targets(node: Any) -> Iterator[str]:
-    """Every `_target_` in a plain config."""
-    for below in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
-        yield from _targets(below)
-    if isinstance(node, dict) and isinstance(node.get("_target_"), str):
-        yield node["_target_"]
 
 
 def _find_location(name: str) -> Path | None:

@@ -100,11 +100,11 @@ def mean_by_cell(features: Tensor, cells: Tensor, present: Tensor, size: int) ->
     together = (cells[:, :, None] == cells[:, None]) & present[:, None]  # [B, K, K]
     means = (together / together.sum(dim=2, keepdim=True).clamp(min=1)).to(features.dtype) @ features
     is_first = present & ~together.tril(-1).any(dim=2)
-    number, nowhere = len(cells) * size**2, len(cells) * size**2
+    nowhere = len(cells) * size**2  # beyond the last cell
     index = cells + size**2 * torch.arange(len(cells), device=cells.device)[:, None]
     index = index.masked_fill(~is_first, nowhere).flatten()
-    flat = means.new_zeros(number + 1, means.shape[2]).index_copy(0, index, means.flatten(0, 1))
-    return flat[:number].view(len(cells), size, size, -1).permute(0, 3, 1, 2)
+    flat = means.new_zeros(nowhere + 1, means.shape[2]).index_copy(0, index, means.flatten(0, 1))
+    return flat[:nowhere].view(len(cells), size, size, -1).permute(0, 3, 1, 2)
 
 
 def stem_channels(network: Any, stem: Sequence[str]) -> int:
