@@ -6,7 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import TypeVar
 
-_LEARNING_RATES = {"optim/lr": "charts/lr_classifier", "optim/backbone_lr": "charts/lr_backbone"}
+_LEARNING_RATES = {
+    "optim/lr": "charts/lr_classifier",
+    "optim/backbone_lr": "charts/lr_backbone",
+    "optim/strokes_lr": "charts/lr_strokes",  # which the original project did not have
+}
 
 Value = TypeVar("Value")
 

@@ -79,7 +79,19 @@ class State:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore the state, to continue where the run that wrote it stopped."""
+        """Restore the state, to continue where the run that wrote it stopped.
+
+        Raises ValueError where that run trained other parameters, as an earlier version may have frozen others.
+        """
+        now, then = (
+            [len(group["params"]) for group in optimizer["param_groups"]]
+            for optimizer in (self.optimizer.state_dict(), state["optimizer"])
+        )
+        if now != then:
+            raise ValueError(
+                f"the run trained {sum(then)} tensors where this version of deepdraw trains {sum(now)}, and cannot be "
+                "resumed: train again in another hydra.run.dir"
+            )
         for name in ("model", "optimizer", "schedule", "scaler"):
             getattr(self, name).load_state_dict(state[name])
         if self.averaged is not None:

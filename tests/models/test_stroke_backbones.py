@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 import pytest
 import timm
@@ -22,6 +23,7 @@ from deepdraw.models.backbones.stroke_stem import cells_of, mean_by_cell
 from deepdraw.models.freezing import biases, everything, first, freeze, keeps_all, lora, norms
 from deepdraw.models.interpolation import pretrained_weights
 from deepdraw.training import build_optimizer
+from deepdraw.training.checkpoint import save_checkpoint
 
 close = partial(torch.testing.assert_close, rtol=1e-5, atol=1e-6)
 STEMS = {  # the modules that make the map in timm's networks
@@ -335,6 +337,22 @@ def test_pretrained_weights_are_loaded_into_all_but_the_encoder(build, tmp_path)
         if parameter not in fresh:
             assert torch.equal(parameter, theirs[key][tuple(map(slice, parameter.shape))]), key
     assert fresh == set(backbone.encoder.parameters())
+
+
+@BOTH
+@pytest.mark.parametrize("of_fused", [False, True], ids=["of its own", "of a fused backbone"])
+def test_a_run_with_such_a_backbone_gives_the_encoder_too(build, of_fused, tmp_path):
+    trained = build()
+    fused = FusedBackbone(TimmBackbone("test_vit", pretrained=False), trained)
+    model = Classifier(fused if of_fused else trained, Linear((fused if of_fused else trained).num_features, 3))
+    file = str(tmp_path / "best.pt")
+    save_checkpoint(Path(file), {"config": {}, "classes": ["a", "b", "c"], "model": model.state_dict()})
+    started = build(pretrained=file)
+    started.load_pretrained()
+    for key, tensor in trained.state_dict().items():
+        assert torch.equal(started.state_dict()[key], tensor), key
+    with pytest.raises(ValueError, match="is of another architecture than"):
+        build(pretrained=file, width=8).load_pretrained()
 
 
 @BOTH

@@ -305,6 +305,18 @@ def test_each_half_is_frozen_by_a_policy_of_its_own():
     assert [any(p.requires_grad for p in block.parameters()) for block in backbone.strokes.blocks] == [False, True]
 
 
+@pytest.mark.parametrize("policy", ["lora", "norms", "biases"])
+def test_a_half_of_which_few_parameters_train_has_their_rate(policy):
+    overrides = [f"freeze@freeze.{half}={policy}" for half in ("pixels", "strokes")]
+    backbone = halved(*overrides).backbone
+    alone = compose_config("train", [*FUSED, f"freeze={policy}"])
+    both = compose_config("train", [*FUSED, "freeze=halves", *overrides])
+    assert alone.optimizer == both.optimizer and both.optimizer.backbone_lr == 5e-4
+    for half in (backbone.pixels, backbone.strokes):
+        trained = sum(parameter.numel() for parameter in half.parameters() if parameter.requires_grad)
+        assert 0 < trained < sum(parameter.numel() for parameter in half.parameters()) / 2
+
+
 def test_the_table_of_layers_names_the_strokes():
     def trains(model: Classifier) -> dict[str, str]:
         return {row.name: row.trains for row in layer_rows(model)}
@@ -420,6 +432,18 @@ def test_images_are_refused_before_training(overrides, train, tmp_path):
             cv2.imwrite(str(tmp_path / f"own/{name}/{k}.png"), image)
     with pytest.raises(SystemExit, match="the drawings are images, and this backbone sees strokes: try backbone=tiny"):
         train("data=folder", f"data.root={tmp_path / 'own'}", "data.batch_size=4", *overrides)
+
+
+def test_a_run_that_froze_strokes_with_the_pixels_of_a_fused_backbone_is_refused(
+    interrupted, train, tmp_path, monkeypatch
+):
+    """As freeze=norms, biases and lora did at first."""
+    overrides = [*FUSED, "freeze=norms", "train.checkpoint_every=3"]
+    with monkeypatch.context() as before:
+        before.setattr(LayerGroup, "without_fresh", lambda self: self)
+        interrupted(4, *overrides, run_dir=tmp_path / "run")
+    with pytest.raises(SystemExit, match="error: the run trained [0-9]+ tensors where this version .* train again in"):
+        train(*overrides, run_dir=tmp_path / "run")
 
 
 def test_a_run_from_before_backbones_saw_strokes_is_resumed(trained, resume):

@@ -100,6 +100,7 @@ def test_dashboards_find_the_names_of_the_original_project_once_each():
         "optim/lr": 7,
         "optim/backbone_lr": 8,
         "train/epoch_time": 9,
+        "optim/strokes_lr": 10,
     }
     assert dashboard_names(metrics) == metrics | {
         "train/loss": 1,
@@ -111,6 +112,7 @@ def test_dashboards_find_the_names_of_the_original_project_once_each():
         "charts/lr_classifier": 7,
         "charts/lr_backbone": 8,
         "train/epoch_time": 9,
+        "charts/lr_strokes": 10,
     }
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from deepdraw.models.backbones.base import LayerGroup
 from deepdraw.models.backbones.timm import TimmBackbone, timm_layer_groups
+from deepdraw.models.backbones.weights import load_weights, read_weights
 
 
 class TimmOnStrokes(TimmBackbone):
@@ -43,7 +44,13 @@ class TimmOnStrokes(TimmBackbone):
         return self.network.get_submodule(self._replaced[0])
 
     def load_pretrained(self) -> None:
+        """Load weights of the network from the hub or a file, without its first layers; or all of a run on strokes."""
         if self.pretrained:
+            if isinstance(self.pretrained, str):
+                weights = read_weights(self.pretrained, "strokes")
+                if any(f"{self._replaced[0]}.{key}" in weights for key in self.encoder.state_dict()):
+                    load_weights(self.network, weights, file=self.pretrained, name=self.name)
+                    return
             whole = TimmBackbone(self.name, self.pretrained, options=self._arguments, pooling=self.pooling)
             whole.load_pretrained()
             self.network.load_state_dict(self.kept(whole.network.state_dict()), strict=False)
