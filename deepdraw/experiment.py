@@ -46,6 +46,7 @@ from deepdraw.report import print_table, write_training
 from deepdraw.runtime import (
     Precision,
     Ranks,
+    check_no_others_files,
     choose_threads,
     describe_run,
     find_device,
@@ -82,6 +83,8 @@ def open_experiment(config: DictConfig, directory: Path) -> Iterator[Experiment]
     expand_homes(config)
     ranks = Ranks.join()
     directory = ranks.broadcast_from_rank0(lambda: directory)
+    if ranks.is_first:
+        check_no_others_files(directory)
     with removed_unless_used(directory), sole_writer(directory) if ranks.is_first else nullcontext():
         try:
             experiment = Experiment(config, directory, ranks)

@@ -26,6 +26,7 @@ TRAIN_TYPES: dict[str, Any] = {
 }
 EVALUATE_TYPES: dict[str, Any] = {
     "ckpt": str,
+    "out": str | None,
     "split": str,
     "device": str,
     "seed": int,

@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 
 from deepdraw.runtime import expand_home
 
-OUTPUT_KEYS = {"features.dir", "hydra.run.dir", "hydra.sweep.dir"}  # whose folder may be new
+OUTPUT_KEYS = {"features.dir", "out", "hydra.run.dir", "hydra.sweep.dir"}  # whose folder may be new
 WEIGHTS_KEYS = {"backbone.pretrained", "backbone.pixels.pretrained", "backbone.strokes.pretrained"}
 PATH_KEYS = {"ckpt", "split", "data.root", "data.file", *WEIGHTS_KEYS, *OUTPUT_KEYS}
 WORD = re.compile(r"(?P<key>\+{0,2}(?P<name>[\w./@:-]+))=(?P<value>.*)", re.DOTALL)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from deepdraw.data import Recognition, as_recognition
-from deepdraw.runtime import read_json, write_json
+from deepdraw.runtime import read_json, shown, write_json
 
 if TYPE_CHECKING:
     from deepdraw.evaluation.metric import Metric
@@ -21,6 +21,7 @@ TRIAL = ".limited"  # ends the name of results on a part of a split, which no re
 _LOWER_IS_BETTER = re.compile(r"(.*_)?(loss|ece|aurc|stderr)(_scaled)?")
 DESCRIPTIONS = "metrics.json"  # in a run directory: how the metrics of conf/metric are shown that were computed there
 RECOGNITION = "recognition"  # the key beside the metrics; see deepdraw.data.Recognition
+CHECKPOINT, CHECKPOINT_EPOCH, CHECKPOINT_HASH = "checkpoint", "checkpoint_epoch", "checkpoint_sha256"  # beside it
 FIX = "delete it, and train or evaluate the run again"
 
 
@@ -43,6 +44,26 @@ class Facts(TypedDict, total=False):
     classes: int
     split_rule: str
     learning_rates: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The checkpoint that results are of.
+
+    file: its path, in its run directory if results are written there; epoch: of its weights, from 1; sha256: of it.
+    """
+
+    file: str
+    epoch: int | None
+    sha256: str
+
+    def __str__(self) -> str:
+        return shown(self.file if self.epoch is None else f"{self.file}, epoch {self.epoch}")
+
+    @property
+    def facts(self) -> dict[str, str | int | None]:
+        """As they stand beside the metrics."""
+        return {CHECKPOINT: self.file, CHECKPOINT_EPOCH: self.epoch, CHECKPOINT_HASH: self.sha256}
 
 
 @dataclass(frozen=True)
@@ -81,7 +102,8 @@ def read_metrics(path: Path, fix: str = FIX) -> dict[str, float]:
     if not path.exists():
         return {}
     metrics = read_json(path, dict[str, Any], fix=fix)
-    metrics.pop(RECOGNITION, None)
+    for key in (RECOGNITION, CHECKPOINT, CHECKPOINT_EPOCH, CHECKPOINT_HASH):
+        metrics.pop(key, None)
     _check(metrics, path, fix)
     return metrics
 
@@ -91,6 +113,20 @@ def read_recognition(path: Path) -> Recognition:
     if not path.exists():
         return "unknown"
     return as_recognition(read_json(path, dict[str, Any], fix=FIX).get(RECOGNITION))
+
+
+def read_checkpoint(path: Path) -> Scored | None:
+    """The checkpoint that an `evaluations/<split>.json` is of; None where there is no such file or it does not say it.
+
+    Raises ValueError, naming the file and what to do, for one that is damaged.
+    """
+    if not path.exists():
+        return None
+    found = read_json(path, dict[str, Any], fix=FIX)
+    file, epoch, sha256 = (found.get(key) for key in (CHECKPOINT, CHECKPOINT_EPOCH, CHECKPOINT_HASH))
+    if not isinstance(file, str) or not isinstance(sha256, str):
+        return None
+    return Scored(file, epoch if isinstance(epoch, int) else None, sha256)
 
 
 def lower_is_better(metric: str, described: Mapping[str, Description] | None = None) -> bool:

@@ -15,7 +15,7 @@ from deepdraw.data import Epochs, Joined, JoinedLoader, Recognition, Split, in_b
 from deepdraw.drawings import View
 from deepdraw.evaluation.evaluation import Evaluation
 from deepdraw.evaluation.metric import compute_metrics, make_metrics
-from deepdraw.evaluation.metric_files import TRIAL
+from deepdraw.evaluation.metric_files import TRIAL, Scored, read_checkpoint
 from deepdraw.evaluation.objective import choose_objective
 from deepdraw.evaluation.splits import is_path, open_split, result_name, seen_drawings
 from deepdraw.evaluation.task import Task
@@ -23,15 +23,15 @@ from deepdraw.evaluation.versions import PLAIN, Version, versions_of
 from deepdraw.features import Encoder, FeatureLoader, FeatureOptions, cached_features
 from deepdraw.inference import Trained, average_epochs, rebuild
 from deepdraw.models import ModelPlan, check_alphas, interpolate, pretrained_weights
-from deepdraw.runtime import check_folders, check_writable, keep_freed_memory
+from deepdraw.runtime import archive_hash, best_checkpoint, keep_freed_memory, results_directory, shown
 
 
 class Session:
     """A checkpoint, a split and a protocol; nothing is computed before `versions` is iterated.
 
-    trained: the classifier of the checkpoint; directory: its run's; name: of the split, in results; split: what is
-    evaluated; recognition: whether its drawings are those that the game recognized. Raises ValueError, in one line, for
-    an impossible config.
+    trained: the classifier of the checkpoint; directory: where results are written; name: of the split, in results;
+    split: what is evaluated; scored: the checkpoint, as results name it; recognition: whether its drawings are those
+    that the game recognized. Raises ValueError, in one line, for an impossible config.
     """
 
     def __init__(self, config: DictConfig) -> None:
@@ -43,10 +43,12 @@ class Session:
         self.config = config
         if self._average is not None and config.interpolate is not None:
             raise ValueError("average and interpolate both replace the weights: choose one")
-        self.trained = self._rebuild(config.ckpt)
-        self.directory: Path = self.trained.path.parent.parent
-        check_folders(self.directory)
-        check_writable(self.directory / "evaluations")
+        checkpoint = best_checkpoint(config.ckpt)
+        if checkpoint.is_file():  # else the line about it is that of rebuild()
+            self.directory: Path = results_directory(checkpoint, config.out)
+        if config.out is not None and config.get("logger"):
+            raise ValueError("a logger adds to what training logged in its run, where out= writes nothing: choose one")
+        self.trained = self._rebuild(checkpoint)
         self._versions = versions_of(config.interpolate, self._average, config.drawn, config.tta)
         if config.interpolate is not None:
             backbone = self.trained.config.backbone
@@ -71,6 +73,21 @@ class Session:
                 f"drawn={config.drawn} ends drawings early, and those of split {self.name} are images, which do not "
                 "say what was drawn first: leave it out"
             )
+        self.scored = self._scored(checkpoint)
+        self._check_out()
+
+    def _scored(self, checkpoint: Path) -> Scored:
+        own = self.directory.resolve() == checkpoint.parent.parent.resolve()
+        file = f"checkpoints/{checkpoint.name}" if own else str(checkpoint.absolute())
+        return Scored(file, self.trained.epoch, archive_hash(checkpoint))
+
+    def _check_out(self) -> None:
+        """Raise ValueError where the results would replace those of another checkpoint that `out` holds."""
+        there = read_checkpoint(self.directory / f"evaluations/{self.result_name}.json")
+        if self.config.out is not None and there is not None and there.sha256 != self.scored.sha256:
+            raise ValueError(
+                f"out={shown(self.directory)} holds the results of {there} on split {self.name}: choose another out"
+            )
 
     @property
     def is_trial(self) -> bool:
@@ -88,8 +105,13 @@ class Session:
 
     @property
     def result_name(self) -> str:
-        """The name of the result files: that of the split, with a suffix for a trial."""
-        return f"{self.name}{TRIAL}" if self.is_trial else self.name
+        """The name of the result files: that of the split, with suffixes for a last.pt and its like, and for a trial.
+
+        Only those of best.pt, and of a checkpoint outside of its run, are named after the split alone.
+        """
+        path = self.trained.path
+        is_other = path.parent.name == "checkpoints" and path.name != "best.pt"
+        return f"{self.name}{f'.{path.stem}' if is_other else ''}{TRIAL if self.is_trial else ''}"
 
     @property
     def title(self) -> str:
@@ -98,7 +120,8 @@ class Session:
         drawings = f"{number:,} drawings of {len(self.split.classes)} classes {in_brackets(self.recognition)}"
         if self.is_trial:
             drawings = f"a trial on {self.config.limit_batches} batches of the {drawings}"
-        return f"{self.config.ckpt}, {self.name}: {drawings}"
+        epoch = "" if self.scored.epoch is None else f" (epoch {self.scored.epoch})"
+        return f"{self.config.ckpt}{epoch}, {self.name}: {drawings}"
 
     @property
     def training_config(self) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class Trained:
     config: that of the run that trained it, resolved; classes: column k of the logits means `classes[k]`; rasterizer:
     draws as in training; temperature: fitted on val, divides the logits before the softmax; None if it is not known for
     these weights; frozen: whether training left all weights of the backbone as it found them; root_given: whether the
-    command itself named the place of the data.
+    command itself named the place of the data; epoch: whose weights they are, from 1; None if it is not known.
     """
 
     path: Path
@@ -46,6 +46,7 @@ class Trained:
     temperature: float | None
     frozen: bool
     root_given: bool = False
+    epoch: int | None = None
 
     @property
     def sees(self) -> tuple[str, ...]:
@@ -142,7 +143,15 @@ def rebuild(
         temperature=None if "optimizer" in checkpoint else best.get("val/temperature"),
         frozen=frozen,
         root_given=root is not None,
+        epoch=_epoch(checkpoint),
     )
+
+
+def _epoch(checkpoint: Mapping[str, Any]) -> int | None:
+    """The epoch of the weights: of a last.pt the one that it has reached, of others the one that they say."""
+    reached, best = checkpoint.get("progress"), checkpoint.get("best")
+    found = reached.get("epoch") if isinstance(reached, dict) else isinstance(best, dict) and best.get("val/epoch")
+    return int(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
 
 
 def _with_places(config: DictConfig, pretrained: str | None, root: str | None) -> DictConfig:

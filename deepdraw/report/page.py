@@ -17,6 +17,7 @@ from deepdraw.drawings import NO_IMAGE, check_size, image_size
 from deepdraw.evaluation import (
     RECOGNITION,
     TRIAL,
+    read_checkpoint,
     read_descriptions,
     read_metrics,
     read_recognition,
@@ -44,11 +45,12 @@ class Image:
 
 @dataclass(frozen=True)
 class Section:
-    """A split: which drawings it has, its most telling number, all of its metrics by group, its pictures."""
+    """A split: its drawings, the checkpoint that was scored, its most telling number, its metrics, its pictures."""
 
     anchor: str
     title: str
     recognition: Recognition
+    checkpoint: str
     headline: Line
     groups: dict[str, list[Line]]
     images: list[Image]
@@ -128,7 +130,8 @@ def _sections(run: Path, summary: Mapping[str, Any]) -> Iterator[Section]:
         if found:
             groups = {group: list(members) for group, members in groupby(found, key=lambda line: line.group)}
             anchor = re.sub(r"\W+", "-", split)
-            yield Section(anchor, split, recognition_of[split], _headline(found), groups, embed(pictures))
+            checkpoint = str(read_checkpoint(evaluations / f"{split}.json") or "")
+            yield Section(anchor, split, recognition_of[split], checkpoint, _headline(found), groups, embed(pictures))
 
 
 def _texts(sections: Iterable[Section]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from omegaconf import OmegaConf
 
 from deepdraw.data import Recognition
 from deepdraw.evaluation import (
@@ -16,8 +17,10 @@ from deepdraw.evaluation import (
     TRIAL,
     Evaluation,
     Predictions,
+    Scored,
     Session,
     Version,
+    read_checkpoint,
     read_descriptions,
     read_metrics,
     redraw,
@@ -30,7 +33,7 @@ from deepdraw.report.pictures import write_pictures
 from deepdraw.report.sheets import Draw
 from deepdraw.report.style import may_fail
 from deepdraw.report.tables import print_comparison, print_table
-from deepdraw.runtime import results_writer, write_json
+from deepdraw.runtime import results_writer, write_json, write_text
 
 
 def write_training(
@@ -67,6 +70,8 @@ def write_session(session: Session, versions: Mapping[Version, Evaluation]) -> d
     under the names they have in `<run>/evaluations/<split>.json`.
     """
     run, name = session.directory, session.result_name
+    if session.config.out is not None:  # for comparisons and the page, which say what was trained
+        write_text(run / "config.yaml", OmegaConf.to_yaml(session.trained.config))
     if session.own_metrics:
         with results_writer(run):
             write_descriptions(run, session.own_metrics)
@@ -77,7 +82,7 @@ def write_session(session: Session, versions: Mapping[Version, Evaluation]) -> d
         metrics = {
             f"{version.prefix}{key}": x for version, found in versions.items() for key, x in found.metrics.items()
         }
-        write_metrics(run, name, metrics, session.recognition)
+        write_metrics(run, name, metrics, session.recognition, session.scored)
         if not session.is_trial:
             with results_writer(run):
                 print(f"report: {write_report(run)}")
@@ -85,7 +90,7 @@ def write_session(session: Session, versions: Mapping[Version, Evaluation]) -> d
     found, rasterizer = versions[PLAIN], session.trained.rasterizer
     print_table(session.title, found.metrics, described=read_descriptions(run))
     draw = redraw(session.split, rasterizer) if session.config.pictures else None
-    pictures = write_evaluation(run, name, found, draw, session.recognition)
+    pictures = write_evaluation(run, name, found, draw, session.recognition, session.scored)
     shown = {f"{name}/{picture}": path for picture, path in pictures.items()}
     metrics = {f"{name}/{metric}": value for metric, value in found.metrics.items()}
     log_evaluation(run, session.loggers, session.training_config, metrics, shown)
@@ -93,16 +98,21 @@ def write_session(session: Session, versions: Mapping[Version, Evaluation]) -> d
 
 
 def write_evaluation(
-    run: Path, name: str, found: Evaluation, draw: Draw | None, recognition: Recognition = "unknown"
+    run: Path,
+    name: str,
+    found: Evaluation,
+    draw: Draw | None,
+    recognition: Recognition = "unknown",
+    scored: Scored | None = None,
 ) -> dict[str, Path]:
     """Write the evaluation of split `name` into `<run>/evaluations/` and, unless it is a trial, `<run>/report.html`.
 
     draw: positions in the stored order of the split, int64 [n], and a size to uint8 [n, size, size]; None for no
-    pictures; recognition: which drawings they are. Returns the pictures' paths.
+    pictures; recognition: which drawings they are; scored: the checkpoint. Returns the pictures' paths.
     """
     pictures = {}
     with results_writer(run):
-        _add_metrics(run, name, found.metrics, recognition)
+        _add_metrics(run, name, found.metrics, recognition, scored)
         found.predictions.save(run / f"evaluations/{name}.predictions.npz")
         if draw is not None:
             at = found.positions
@@ -114,14 +124,27 @@ def write_evaluation(
     return pictures
 
 
-def write_metrics(run: Path, name: str, metrics: Mapping[str, float], recognition: Recognition = "unknown") -> None:
+def write_metrics(
+    run: Path,
+    name: str,
+    metrics: Mapping[str, float],
+    recognition: Recognition = "unknown",
+    scored: Scored | None = None,
+) -> None:
     """Write `<name>/<metric>` into `<run>/evaluations/<name>.json`, beside what other protocols found."""
     with results_writer(run):
-        _add_metrics(run, name, metrics, recognition)
+        _add_metrics(run, name, metrics, recognition, scored)
 
 
-def _add_metrics(run: Path, name: str, metrics: Mapping[str, float], recognition: Recognition) -> None:
+def _add_metrics(
+    run: Path, name: str, metrics: Mapping[str, float], recognition: Recognition, scored: Scored | None
+) -> None:
     path = run / f"evaluations/{name}.json"
-    both = read_metrics(path) | {f"{name}/{metric}": value for metric, value in metrics.items()}
-    write_json(path, both | {RECOGNITION: recognition})
+    there, before = read_checkpoint(path), read_metrics(path)
+    if scored is not None and there is not None and there.sha256 != scored.sha256:
+        print(f"{path} was of {there}, which has changed since: its metrics are replaced, and not added to")
+        before = {}
+    found = {f"{name}/{metric}": value for metric, value in metrics.items()}
+    facts = {RECOGNITION: recognition} | ({} if scored is None else scored.facts)
+    write_json(path, before | found | facts)
     print(f"written to {path}")

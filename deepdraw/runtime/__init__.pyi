@@ -38,6 +38,7 @@ from .reading import (
     read_text,
     read_yaml,
 )
+from .results import check_no_others_files, is_run_directory, results_directory
 from .run import (
     MAY_DIFFER,
     describe_run,
@@ -60,7 +61,7 @@ from .run_directory import (
     results_writer,
     sole_writer,
 )
-from .seals import check_seal, write_sealed
+from .seals import archive_hash, check_seal, write_sealed
 from .signals import Preempted, StopSignal, interruptible, preemptible, signals_held
 from .walking import HIDDEN, Found, is_hidden, kinds_of, suffix_among, visible, walk
 from .workers import prepare_worker, process_pool
@@ -87,10 +88,12 @@ __all__ = [
     "Ranks",
     "StopSignal",
     "append_text",
+    "archive_hash",
     "as_called",
     "best_checkpoint",
     "cell",
     "check_folders",
+    "check_no_others_files",
     "check_seal",
     "check_writable",
     "choose_directory",
@@ -117,6 +120,7 @@ __all__ = [
     "hydra_run_directory",
     "interruptible",
     "is_hidden",
+    "is_run_directory",
     "keep_freed_memory",
     "keeps_tracebacks",
     "kinds_of",
@@ -145,6 +149,7 @@ __all__ = [
     "read_yaml",
     "remove_parts",
     "removed_unless_used",
+    "results_directory",
     "results_writer",
     "resume_command",
     "run_command",

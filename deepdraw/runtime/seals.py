@@ -48,6 +48,23 @@ def check_seal(file: BinaryIO) -> bool:
         file.seek(0)
 
 
+def archive_hash(path: Path) -> str:
+    """The SHA-256 of an archive in hexadecimal: as its seal says, or of all its bytes where it has none.
+
+    A seal is not checked here; see `check_seal`.
+    """
+    with open(path, "rb") as file:
+        file.seek(max(0, file.seek(0, 2) - COMMENT_BYTES))
+        comment = file.read()
+        if comment.startswith(SEAL_START):
+            return comment.removeprefix(SEAL_START).decode("ascii", "replace")
+        file.seek(0)
+        digest = sha256()
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+        return digest.hexdigest()
+
+
 def _is_whole(file: BinaryIO) -> bool:
     size = file.seek(0, 2)
     if size < END_RECORD_BYTES:

@@ -116,6 +116,6 @@ def test_a_checkpoint_with_adapters_resumes_and_evaluates(train: Callable, evalu
     run: Path = train(*options)
     train(*options, run_dir=run)
     by_training = json.loads((run / "summary.json").read_text())["test/top1"]
-    for checkpoint in ("best.pt", "last.pt"):
+    for checkpoint, name in (("best.pt", "test"), ("last.pt", "test.last")):
         evaluate(run / "checkpoints" / checkpoint)
-        assert json.loads((run / "evaluations/test.json").read_text())["test/top1"] == by_training
+        assert json.loads((run / f"evaluations/{name}.json").read_text())[f"{name}/top1"] == by_training

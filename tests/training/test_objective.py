@@ -114,8 +114,8 @@ def test_an_evaluation_averages_the_best_epochs(train, evaluate, capsys):
             best["model"][name] = torch.stack([model[name].double() for model in models]).mean(dim=0).float()
     torch.save(best, run / "checkpoints/mean.pt")
     evaluate(run / "checkpoints/mean.pt")
-    found = json.loads((run / "evaluations/test.json").read_text())
-    assert found["test/average_3_loss"] == pytest.approx(found["test/loss"], rel=1e-4)
+    mean = json.loads((run / "evaluations/test.mean.json").read_text())
+    assert found["test/average_3_loss"] == pytest.approx(mean["test.mean/loss"], rel=1e-4)
 
 
 @pytest.mark.parametrize(
