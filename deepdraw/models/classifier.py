@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from deepdraw.data import Inputs
 from deepdraw.models.backbones import Backbone
 from deepdraw.models.heads import Text
-from deepdraw.models.layers import pad_before_depthwise
+from deepdraw.models.layers import pad_before_depthwise, slice_before_strided, store_channels_last
 from deepdraw.models.learned_prompts import Prompts
 
 
@@ -42,8 +42,9 @@ class Classifier(nn.Module):
         # (gray / 255 - mean) / std in one pass, as gray * scale + shift
         self.register_buffer("scale", (1 / (255 * std)).view(3, 1, 1), persistent=False)
         self.register_buffer("shift", (-mean / std).view(3, 1, 1), persistent=False)
-        self.to(memory_format=torch.channels_last)  # makes convolutions faster, on CPUs and GPUs
+        store_channels_last(self)
         pad_before_depthwise(backbone)
+        slice_before_strided(backbone)
 
     def load_pretrained(self, class_names: Sequence[str]) -> None:
         """Load the backbone's pretrained weights, and start a head that reads from the names of its classes.

@@ -11,8 +11,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from deepdraw.models.backbones.text_tower import TextTower
 
-Matcher = dict[str, Any] | Callable[[str], Any]
-
 POOLINGS = ("cls", "mean", "cls+mean")
 
 
@@ -201,37 +199,3 @@ def checkpoint_blocks(network: Any, name: str) -> None:
         network.set_grad_checkpointing()
     except (AssertionError, AttributeError) as error:  # timm asserts that it stays off, or has no such method
         raise ValueError(f"{name} cannot checkpoint: use train.activation_checkpointing=false") from error
-
-
-def group_layers(network: nn.Module, matcher: Matcher, first: str = "embeddings") -> list[LayerGroup]:
-    """Split a network into layer groups, as `Backbone.layer_groups` returns them.
-
-    Args:
-        matcher: the layers as timm describes them, {"stem": pattern, "blocks": pattern that captures numbers}
-            or a function of a parameter's name. What it does not match comes last.
-        first: name of the first group.
-    """
-    from timm.models._manipulate import group_with_matcher
-
-    named_parameters = dict(network.named_parameters())
-    unmatched = ""  # no parameter has this name: its index is that of whatever no pattern matches
-    indices = group_with_matcher(((name, None) for name in [*named_parameters, unmatched]), matcher, reverse=True)
-    index_of = {parameter: indices[name] for name, parameter in named_parameters.items()}
-    num_blocks = indices[unmatched] - 1
-    groups = [LayerGroup(name) for name in (first, *(f"block {i}" for i in range(num_blocks)), "final layers")]
-    for parameter, index in index_of.items():
-        groups[index].parameters.append(parameter)
-    _place_modules(network, index_of, groups, before=0)
-    return groups
-
-
-def _place_modules(module: nn.Module, index_of: dict[nn.Parameter, int], groups: list[LayerGroup], before: int) -> int:
-    """Give each subtree to its parameters' group, and one without any (dropout) to the group `before` it."""
-    found = {index_of[parameter] for parameter in module.parameters()}
-    if len(found) > 1:
-        for child in module.children():
-            before = _place_modules(child, index_of, groups, before)
-        return before
-    index = found.pop() if found else before
-    groups[index].modules.append(module)
-    return index

@@ -20,9 +20,10 @@ from deepdraw.models.backbones.base import (
     check_image_size,
     check_pooling,
     checkpoint_blocks,
-    group_layers,
     pool,
 )
+from deepdraw.models.backbones.dry_run import check_features
+from deepdraw.models.backbones.grouping import group_layers
 from deepdraw.models.backbones.open_clip_catalog import model_config, weights_config
 from deepdraw.models.backbones.text_tower import TextTower
 from deepdraw.models.backbones.timm import (
@@ -86,6 +87,7 @@ class OpenClipBackbone(Backbone):
             self.num_features = self._drop_projection() * (2 if pooling == "cls+mean" else 1)
         self.mean = tuple(self._weights.get("mean", open_clip.OPENAI_DATASET_MEAN))
         self.std = tuple(self._weights.get("std", open_clip.OPENAI_DATASET_STD))
+        self._in_order = check_features(self, {})
 
     def _build(self, vision: dict[str, Any], text: dict[str, Any]) -> Any:
         config = {key: value for key, value in self._config.items() if key != "custom_text"}
@@ -211,15 +213,17 @@ class OpenClipBackbone(Backbone):
             return open_clip.get_tokenizer(self.name)
 
     def layer_groups(self) -> list[LayerGroup]:
+        names = [name.removeprefix("visual.") for name in self._in_order]
         if isinstance(self.visual, TimmModel):
-            groups = timm_layer_groups(self.visual.trunk)
+            groups = timm_layer_groups(self.visual.trunk, [name.removeprefix("trunk.") for name in names])
             groups[-1].modules.append(self.visual.head)
             groups[-1].parameters.extend(self.visual.head.parameters())
             return groups
         if isinstance(self.visual, VisionTransformer):
             embeddings = r"conv1|class_embedding|positional_embedding|ln_pre"
-            return group_layers(self.visual, {"stem": embeddings, "blocks": r"transformer\.resblocks\.(\d+)"})
-        return group_layers(self.visual, {"stem": r"conv\d|bn\d", "blocks": r"layer(\d+)\.(\d+)"}, first="stem")
+            matcher = {"stem": embeddings, "blocks": r"transformer\.resblocks\.(\d+)"}
+            return group_layers(self.visual, matcher, in_order=names)
+        return group_layers(self.visual, {"stem": r"conv\d|bn\d", "blocks": r"layer(\d+)\.(\d+)"}, "stem", names)
 
     def checkpoint_activations(self) -> None:
         # open_clip's wrapper of a timm model would only log a warning if timm cannot do it.

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from deepdraw.drawings import POINT_NUMBERS
-from deepdraw.models.backbones.base import Backbone, LayerGroup, group_layers
+from deepdraw.models.backbones.base import Backbone, LayerGroup
+from deepdraw.models.backbones.grouping import group_layers
 from deepdraw.models.backbones.weights import load_weights, read_weights
 
 

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from math import inf
 from typing import Any
@@ -18,18 +18,20 @@ from deepdraw.models.backbones.base import (
     POOLINGS,
     Backbone,
     LayerGroup,
-    Matcher,
     check_image_size,
     check_pooling,
     checkpoint_blocks,
-    group_layers,
     pool,
 )
+from deepdraw.models.backbones.dry_run import check_features
+from deepdraw.models.backbones.grouping import Matcher, group_layers
 from deepdraw.models.backbones.weights import check_hub_cache, downloading, load_weights, read_weights
 from deepdraw.runtime import nearest_names
 
 # arguments of timm.create_model that name files or addresses of weights
 FILE_OPTIONS = frozenset({"checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"})
+
+ABOVE = re.compile(r"norm|fc|head|classif")  # modules above the last block of the architectures that describe no groups
 
 
 class TimmBackbone(Backbone):
@@ -69,13 +71,7 @@ class TimmBackbone(Backbone):
         self._arguments: dict[str, Any] = {"num_classes": 0, **(options or {})}
         if image_size is not None and config.fixed_input_size:
             self._arguments["img_size"] = image_size
-        try:
-            self.network = timm.create_model(name, pretrained=False, **self._arguments)
-        except (AssertionError, TypeError) as error:
-            raise ValueError(
-                f"timm cannot build {name} with {self._arguments} ({error}): "
-                f"correct backbone.options or backbone.image_size"
-            ) from error
+        self.network = self._build()
         self.poolings = timm_poolings(self.network)
         check_pooling(name, pooling, self.poolings)
         if pooling is not None:
@@ -87,6 +83,22 @@ class TimmBackbone(Backbone):
         width = getattr(self.network, "head_hidden_size", self.network.num_features)
         self.num_features = width * (2 if pooling == "cls+mean" else 1)
         check_patches(self.network, self.image_size)
+        self._in_order = check_features(self, options or {}, own_size=config.input_size[-1])
+
+    def _build(self) -> Any:
+        try:
+            network = timm.create_model(self.name, pretrained=False, **self._arguments)
+        except Exception as error:  # each architecture refuses options in a way of its own
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise ValueError(
+                f"timm cannot build {self.name} with {self._arguments} ({reason}): "
+                f"correct backbone.options or backbone.image_size"
+            ) from error
+        if not isinstance(getattr(network, "num_features", None), int):  # with features_only it is a list of maps
+            raise ValueError(
+                f"{self.name} with {self._arguments} gives no vector of features: correct backbone.options"
+            )
+        return network
 
     def forward(self, images: Tensor) -> Tensor:
         if self.pooling is None:
@@ -111,7 +123,7 @@ class TimmBackbone(Backbone):
             load_weights(self.network, state_dict, file=self.pretrained, name=self.name)
 
     def layer_groups(self) -> list[LayerGroup]:
-        return timm_layer_groups(self.network)
+        return timm_layer_groups(self.network, [name.removeprefix("network.") for name in self._in_order])
 
     def checkpoint_activations(self) -> None:
         checkpoint_blocks(self.network, self.name)
@@ -131,9 +143,12 @@ def drop_own_pooling(network: Any) -> None:
 
 def check_patches(network: Any, image_size: int) -> None:
     """Raise ValueError where the patches of a timm model do not tile images of this size."""
-    patch_size = getattr(getattr(network, "patch_embed", None), "patch_size", None)
-    if patch_size is not None:
-        check_image_size(image_size, to_2tuple(patch_size)[0])
+    embed = getattr(network, "patch_embed", None)  # its patches may overlap, or be padded
+    patch_size = getattr(embed, "patch_size", None)
+    stride = getattr(getattr(embed, "proj", None), "stride", patch_size)
+    if patch_size is None or to_2tuple(stride) != to_2tuple(patch_size) or getattr(embed, "dynamic_img_pad", False):
+        return
+    check_image_size(image_size, to_2tuple(patch_size)[0])
 
 
 def fit_weights(network: Any, state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -164,21 +179,24 @@ def _pretrained_config(name: str) -> PretrainedCfg:
     return config
 
 
-def timm_layer_groups(network: Any) -> list[LayerGroup]:
+def timm_layer_groups(network: Any, in_order: Sequence[str] = ()) -> list[LayerGroup]:
     """timm's own layer groups of a model, with the final norm separate from the last block.
 
-    The few architectures for which timm describes no groups are split into their top-level modules.
+    Where timm takes a whole stage, or all of them, for one block, each of its blocks is a group. Names of parameters in
+    the order of their first use place those of which timm says nothing.
     """
     first = "embeddings" if hasattr(network, "patch_embed") else "stem"
-    matcher = network.group_matcher() if hasattr(network, "group_matcher") else _by_top_level_module(network)
+    if not hasattr(network, "group_matcher"):
+        return group_layers(network, _by_top_level_module(network), first, in_order)
+    matcher = network.group_matcher()
     if not callable(matcher):
         matcher = {name: _without_final_norm(spec) for name, spec in matcher.items()}
-    return group_layers(network, matcher, first)
+    return group_layers(network, matcher, first, in_order)
 
 
 def _by_top_level_module(network: nn.Module) -> Matcher:
-    order = {name: index for index, (name, _) in enumerate(network.named_children())}
-    return lambda name: order.get(name.partition(".")[0], 0) if name else inf
+    order = {name: index for index, (name, _) in enumerate(network.named_children()) if not ABOVE.match(name)}
+    return lambda name: 0 if "." not in name and name else order.get(name.partition(".")[0], inf)
 
 
 def _without_final_norm(spec: Any) -> Any:
