@@ -86,7 +86,7 @@ def _sizes(backbone: Backbone, image_size: int, own_size: int | None) -> list[in
     tried = set(range(STEP, LARGEST_TRIED + 1, STEP)) | ({own_size} if own_size else set())
     below = sorted((size for size in tried if size < image_size), reverse=True)
     above = sorted(size for size in tried if size > image_size)
-    found = [next((size for size in sizes[:12] if _fault(backbone, size) is None), None) for sizes in (below, above)]
+    found = [next((size for size in sizes[:6] if _fault(backbone, size) is None), None) for sizes in (below, above)]
     if own_size and not any(found) and _fault(backbone, own_size) is None:
         return [own_size]
     return [size for size in found if size is not None]

@@ -83,7 +83,7 @@ class TimmBackbone(Backbone):
         width = getattr(self.network, "head_hidden_size", self.network.num_features)
         self.num_features = width * (2 if pooling == "cls+mean" else 1)
         check_patches(self.network, self.image_size)
-        self._in_order = check_features(self, options or {}, own_size=config.input_size[-1])
+        self.in_order = self.order_of_use(options or {}, config.input_size[-1])
 
     def _build(self) -> Any:
         try:
@@ -99,6 +99,11 @@ class TimmBackbone(Backbone):
                 f"{self.name} with {self._arguments} gives no vector of features: correct backbone.options"
             )
         return network
+
+    def order_of_use(self, options: Mapping[str, Any], own_size: int) -> list[str]:
+        """Names of the network's parameters by their first use; ValueError where it does not take its images."""
+        names = check_features(self, options, own_size=own_size)
+        return [name.removeprefix("network.") for name in names]
 
     def forward(self, images: Tensor) -> Tensor:
         if self.pooling is None:
@@ -123,7 +128,7 @@ class TimmBackbone(Backbone):
             load_weights(self.network, state_dict, file=self.pretrained, name=self.name)
 
     def layer_groups(self) -> list[LayerGroup]:
-        return timm_layer_groups(self.network, [name.removeprefix("network.") for name in self._in_order])
+        return timm_layer_groups(self.network, self.in_order)
 
     def checkpoint_activations(self) -> None:
         checkpoint_blocks(self.network, self.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from deepdraw.models.backbones.base import LayerGroup
@@ -30,6 +31,12 @@ class TimmOnStrokes(TimmBackbone):
     ) -> None:
         super().__init__(name, pretrained, options=options, pooling=pooling)
         self.image_size = 0  # it sees none
+
+    def order_of_use(self, options: Mapping[str, Any], own_size: int) -> list[str]:
+        """That of the whole network, which sees an image."""
+        with torch.device("meta"):
+            whole = TimmBackbone(self.name, False, options=options, pooling=self.pooling)
+        return whole.in_order
 
     def replace(self, layers: Sequence[str], encoder: nn.Module) -> None:
         """Put an encoder in the place of the first of these modules of the network, and nothing in that of the rest."""
@@ -65,7 +72,7 @@ class TimmOnStrokes(TimmBackbone):
         }
 
     def layer_groups(self) -> list[LayerGroup]:
-        below, *blocks, top = timm_layer_groups(self.network)
+        below, *blocks, top = timm_layer_groups(self.network, self.in_order)
         encoder = self.encoder
         below = LayerGroup(below.name, below.modules, below.parameters, fresh=[encoder]).without_fresh()
         parameters = [*top.parameters, *encoder.parameters()]
