@@ -35,6 +35,7 @@ OLD_NAMES = {
     "deepdraw.training.optim.cosine": "deepdraw.training.cosine",
     "deepdraw.training.optim.onecycle": "deepdraw.training.onecycle",
 }
+OUR_BACKBONES = "deepdraw.models.backbones."
 
 
 def with_current_names(config: Any) -> Any:
@@ -62,7 +63,7 @@ def add_later_options(config: dict[str, Any]) -> None:
 
     Images were trained on as they are; a network that was trained on strokes alone reads images as drawings. No
     backbone saw points, one that did took no images, no augmentation changed the strokes for them, and all images were
-    gray.
+    gray. An empty `pretrained` trained from random weights.
     """
     render, data = config.get("render"), config.get("data")
     source = data.get("source") if isinstance(data, dict) else None
@@ -73,10 +74,12 @@ def add_later_options(config: dict[str, Any]) -> None:
     points = config.setdefault("input", {"points": 96})
     if isinstance(points, dict):
         points.setdefault("images", "refused")
-    for place in (["backbone"], ["backbone", "strokes"]):
+    for place in (["backbone"], ["backbone", "pixels"], ["backbone", "strokes"]):
         for node in _nodes(config, place):
             if node.get("_target_") == "deepdraw.models.backbones.StrokesBackbone":
                 node.setdefault("pretrained", False)
+            if str(node.get("_target_")).startswith(OUR_BACKBONES) and node.get("pretrained", True) in (None, ""):
+                node["pretrained"] = False
     augment = config.get("augment")
     if isinstance(augment, dict) and augment.get("_target_") == "deepdraw.drawings.Augment":
         config["augment"] = LATER_STRENGTHS | augment

@@ -25,6 +25,7 @@ from deepdraw.models.backbones.base import (
 from deepdraw.models.backbones.dry_run import check_features
 from deepdraw.models.backbones.grouping import group_layers
 from deepdraw.models.backbones.open_clip_catalog import model_config, weights_config
+from deepdraw.models.backbones.state_dicts import below, without_prefixes
 from deepdraw.models.backbones.text_tower import TextTower
 from deepdraw.models.backbones.timm import (
     check_patches,
@@ -33,7 +34,7 @@ from deepdraw.models.backbones.timm import (
     timm_layer_groups,
     timm_poolings,
 )
-from deepdraw.models.backbones.weights import downloading, load_weights, read_weights
+from deepdraw.models.backbones.weights import check_pretrained, downloading, load_weights, read_weights
 
 # open_clip always builds both towers of a CLIP, so the one that is not needed is built as small as possible.
 SMALLEST_TEXT = {"context_length": 1, "vocab_size": 1, "width": 8, "heads": 1, "layers": 1}
@@ -71,6 +72,7 @@ class OpenClipBackbone(Backbone):
         pooling: str | None = None,
     ) -> None:
         super().__init__()
+        check_pretrained(pretrained)
         self.name = name
         self.pretrained = pretrained
         self.tag = tag
@@ -139,9 +141,9 @@ class OpenClipBackbone(Backbone):
             return
         file, state_dict = self._read()
         resize_pos_embed(state_dict, self)
-        tower = _below("visual.", state_dict)
+        tower = below("visual.", state_dict)
         if isinstance(self.visual, TimmModel):
-            trunk = fit_weights(self.visual.trunk, _below("trunk.", tower))
+            trunk = fit_weights(self.visual.trunk, below("trunk.", tower))
             tower = {f"trunk.{key}": value for key, value in trunk.items()} | {
                 key: value for key, value in tower.items() if not key.startswith("trunk.")
             }
@@ -152,7 +154,7 @@ class OpenClipBackbone(Backbone):
     def _read(self) -> tuple[str, dict[str, Tensor]]:
         """The weights file and both towers' state dict in it."""
         if self.pretrained is not True:
-            return str(self.pretrained), read_weights(str(self.pretrained))
+            return str(self.pretrained), without_prefixes(read_weights(str(self.pretrained)), self.state_dict())
         with downloading(f"open_clip's weights {self.tag} of {self.name}"):
             file = open_clip.download_pretrained(self._weights)
         return file, read_weights(file)
@@ -234,7 +236,3 @@ def _poolings(visual: Any) -> tuple[str, ...]:
     if isinstance(visual, TimmModel):
         return timm_poolings(visual.trunk)
     return POOLINGS if isinstance(visual, VisionTransformer) and visual.attn_pool is None else ()
-
-
-def _below(prefix: str, state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): value for key, value in state_dict.items() if key.startswith(prefix)}

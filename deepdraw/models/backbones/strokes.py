@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from deepdraw.drawings import POINT_NUMBERS
 from deepdraw.models.backbones.base import Backbone, LayerGroup
 from deepdraw.models.backbones.grouping import group_layers
-from deepdraw.models.backbones.weights import load_weights, read_weights
+from deepdraw.models.backbones.weights import check_pretrained, load_weights, read_weights
 
 
 class StrokesBackbone(Backbone):
@@ -39,6 +39,7 @@ class StrokesBackbone(Backbone):
         pretrained: bool | str = False,
     ) -> None:
         super().__init__()
+        check_pretrained(pretrained)
         if pretrained is True:
             raise ValueError("backbone=strokes has no weights on any hub: pretrained=false, or the directory of a run")
         self.pretrained = pretrained

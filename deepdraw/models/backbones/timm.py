@@ -10,7 +10,7 @@ from typing import Any
 import timm
 from timm.data import resolve_model_data_config
 from timm.layers import to_2tuple
-from timm.models import PretrainedCfg
+from timm.models import PretrainedCfg, _registry
 from timm.models._manipulate import MATCH_PREV_GROUP
 from torch import Tensor, nn
 
@@ -25,7 +25,14 @@ from deepdraw.models.backbones.base import (
 )
 from deepdraw.models.backbones.dry_run import check_features
 from deepdraw.models.backbones.grouping import Matcher, group_layers
-from deepdraw.models.backbones.weights import check_hub_cache, downloading, load_weights, read_weights
+from deepdraw.models.backbones.state_dicts import without_prefixes
+from deepdraw.models.backbones.weights import (
+    check_hub_cache,
+    check_pretrained,
+    downloading,
+    load_weights,
+    read_weights,
+)
 from deepdraw.runtime import nearest_names
 
 # arguments of timm.create_model that name files or addresses of weights
@@ -62,6 +69,8 @@ class TimmBackbone(Backbone):
         super().__init__()
         if files := sorted(FILE_OPTIONS & set(options or {})):
             raise ValueError(f"backbone.options.{files[0]} would read weights past deepdraw: use backbone.pretrained")
+        check_pretrained(pretrained)
+        name = current_name(name)
         config = _pretrained_config(name)
         if pretrained is True and not config.has_weights:
             raise ValueError(f"timm has no trained weights for {name}: use backbone.pretrained=false or =FILE")
@@ -158,6 +167,7 @@ def check_patches(network: Any, image_size: int) -> None:
 
 def fit_weights(network: Any, state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     """Resample position embeddings, translate foreign names as timm does, and drop the weights of a classifier."""
+    state_dict = without_prefixes(state_dict, network.state_dict())
     convert = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
     if convert is not None:
         # The filter may fail on weights of another architecture. Comparing the keys later gives a better message.
@@ -168,6 +178,21 @@ def fit_weights(network: Any, state_dict: dict[str, Tensor]) -> dict[str, Tensor
     heads = {"attn_pool", *(classifier.partition(".")[0] for classifier in classifiers)}
     own = network.state_dict()
     return {key: value for key, value in state_dict.items() if key in own or key.partition(".")[0] not in heads}
+
+
+def current_name(name: str) -> str:
+    """timm's name of today for a model, with the tag of its weights, where `name` is an older one.
+
+    Raises:
+        ValueError: the model has been removed.
+    """
+    old = _registry._deprecated_models  # timm itself maps them with a warning, but only while it builds
+    if name not in old:
+        return name
+    if old[name] is None:
+        raise ValueError(f"timm has removed the model {name}: choose another backbone.name")
+    print(f"{name} is called {old[name]} in timm today")
+    return str(old[name])
 
 
 def _pretrained_config(name: str) -> PretrainedCfg:

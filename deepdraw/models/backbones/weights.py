@@ -3,6 +3,7 @@
 import pickle
 import re
 import struct
+from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
@@ -16,8 +17,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from deepdraw.models.backbones.state_dicts import below, check_is_file, chosen_entry, what_it_is
 from deepdraw.models.layers import merged
-from deepdraw.runtime import best_checkpoint, check_seal, open_regular
+from deepdraw.runtime import best_checkpoint, check_seal, expand_home, open_regular
 
 HASHED = re.compile(r"-(?!(?:19|20)\d{6}\.)([0-9a-f]{8,64})\.[a-z]+$")  # eight digits may be a date, not a hash
 BLOB = re.compile(r"([0-9a-f]{64})")
@@ -36,8 +38,8 @@ def read_weights(file: str, half: str = "pixels") -> dict[str, Tensor]:
     Of a checkpoint of train.py, or of the best one of the run directory `file`, it is that of the backbone, and of a
     fused one that of the `half`, adapters merged.
 
-    It may lie under "state_dict" or "model", and its keys may have the prefixes of DataParallel and torch.compile. The
-    file is checked against the SHA-256 in its name (in the hub's cache: the name of the file that it links to) and the
+    It may lie under one of `ENTRIES`, and its keys may have prefixes, which `without_prefixes` removes. The file is
+    checked against the SHA-256 in its name (in the hub's cache: the name of the file that it links to) and the
     checksums inside.
 
     Raises:
@@ -45,6 +47,7 @@ def read_weights(file: str, half: str = "pixels") -> dict[str, Tensor]:
     """
     path = best_checkpoint(file)
     if not path.exists():
+        check_is_file(Path(expand_home(file)))
         raise ValueError(f"no weights file {file}: correct the path in backbone.pretrained")
     with open_regular(path, fix="give backbone.pretrained a file of weights") as opened:
         check_hash(path, opened)
@@ -55,32 +58,25 @@ def read_weights(file: str, half: str = "pixels") -> dict[str, Tensor]:
                 raise ValueError(f"{file} does not match its checksums")
             else:
                 opened.seek(0)
-                loaded = torch.load(opened, map_location="cpu", weights_only=True)
+                with torch.serialization.safe_globals([Namespace]):  # the arguments in checkpoints of timm's train.py
+                    loaded = torch.load(opened, map_location="cpu", weights_only=True)
         except UNREADABLE as error:
-            raise ValueError(
-                f"{file} is cut short, damaged or no file of plain weights: fetch it anew, or save a state_dict"
-            ) from error
+            raise ValueError(f"{file} {what_it_is(path, error)}") from error
     if isinstance(loaded, Mapping) and {"config", "classes", "model"} <= loaded.keys():
         loaded = weights_of_run(loaded["model"], half)
-    for key in ("state_dict", "model"):
-        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
-            loaded = loaded[key]
+    loaded = chosen_entry(loaded, file)
     if not isinstance(loaded, Mapping) or not all(isinstance(tensor, Tensor) for tensor in loaded.values()):
         raise ValueError(f"{file} holds no state dict: save model.state_dict() to it")
-    return {key.removeprefix("module.").removeprefix("_orig_mod."): tensor for key, tensor in loaded.items()}
+    return dict(loaded)
 
 
 def weights_of_run(weights: Any, half: str) -> Any:
     """Of the weights of a checkpoint of train.py those of the backbone, as its library names them."""
     if not isinstance(weights, Mapping) or not all(isinstance(key, str) for key in weights):
         return weights
-    backbone = _below("backbone.", weights)
-    backbone = _below(f"{half}.", backbone) or backbone
-    return merged(_below("network.", backbone) or backbone)
-
-
-def _below(prefix: str, weights: Mapping[str, Any]) -> dict[str, Any]:
-    return {key.removeprefix(prefix): tensor for key, tensor in weights.items() if key.startswith(prefix)}
+    backbone = below("backbone.", weights)
+    backbone = below(f"{half}.", backbone) or backbone
+    return merged(below("network.", backbone) or backbone)
 
 
 def check_hash(path: Path, file: BinaryIO) -> None:
@@ -170,3 +166,9 @@ def _answers(url: str, timeout: float = 5.0) -> bool:
     except OSError:
         return False
     return True
+
+
+def check_pretrained(pretrained: bool | str | None) -> None:
+    """Raise ValueError where `backbone.pretrained` says neither which weights nor that there are none."""
+    if pretrained is None or pretrained == "":
+        raise ValueError("backbone.pretrained is empty: use true, FILE, or false for random weights")
