@@ -33,7 +33,7 @@ from deepdraw.drawings import (
     PointSampler,
     Rasterizer,
 )
-from deepdraw.runtime import num_cores, signals_held
+from deepdraw.runtime import CAUGHT, num_cores, signals_held
 
 Parts = list[tuple[NDArray[np.int64], NDArray[np.int64], int]]  # blocks, rows of them, how often they were taken before
 Read = tuple[Inputs, NDArray[np.int64], NDArray[np.uint64]]  # inputs, labels and key ids of a batch
@@ -246,5 +246,5 @@ def _free_cores() -> int:
 def _prepare_worker(worker: int) -> None:
     """Make a worker draw on one thread and ignore Ctrl-C and SLURM's signals, which the main process handles."""
     cv2.setNumThreads(1)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
+    for number in CAUGHT:
         signal.signal(number, signal.SIG_IGN)

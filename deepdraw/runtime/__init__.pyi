@@ -62,12 +62,13 @@ from .run_directory import (
     sole_writer,
 )
 from .seals import archive_hash, check_seal, write_sealed
-from .signals import Preempted, StopSignal, interruptible, preemptible, signals_held
+from .signals import CAUGHT, Preempted, StopSignal, interruptible, preemptible, signals_held
 from .walking import HIDDEN, Found, is_hidden, kinds_of, suffix_among, visible, walk
 from .workers import prepare_worker, process_pool
 
 __all__ = [
     "ALONE",
+    "CAUGHT",
     "COMMIT",
     "DTYPES",
     "HIDDEN",

@@ -119,7 +119,7 @@ def _remove_if_abandoned(part: Path) -> None:
         return
     try:
         folder = part.is_dir()
-        descriptor = os.open(part, (os.O_RDONLY if folder else os.O_RDWR) | os.O_NONBLOCK | OPEN_FLAGS)
+        descriptor = os.open(part, (os.O_RDONLY if folder else os.O_RDWR) | getattr(os, "O_NONBLOCK", 0) | OPEN_FLAGS)
     except OSError:
         return
     try:

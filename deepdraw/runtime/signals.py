@@ -6,14 +6,16 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
-CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+# Windows has neither SIGUSR2 nor masks of signals. What is empty there is skipped.
+EARLY = (signal.SIGUSR2,) if hasattr(signal, "SIGUSR2") else ()  # SLURM's warning
+CAUGHT = (signal.SIGINT, signal.SIGTERM, *EARLY)
 UNHANDLED = (signal.SIG_DFL, signal.default_int_handler)
-FROM_SLURM = (signal.SIGTERM, signal.SIGUSR2)  # sent before SLURM ends a job, in any order and more than once
+FROM_SLURM = (signal.SIGTERM, *EARLY)  # sent before SLURM ends a job, in any order and more than once
 
 
 class Preempted(SystemExit):
@@ -98,10 +100,22 @@ def signals_held() -> Iterator[None]:
 
     Otherwise a signal that arrives before a worker ignores it would end the worker with a traceback.
     """
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGUSR2))
+    mask = _block((signal.SIGINT, *EARLY))
     try:
         yield
     finally:
+        _restore_mask(mask)
+
+
+def _block(signals: Iterable[int]) -> set[int] | None:
+    """Block these signals, and return the mask of before; None where the system has no masks."""
+    if not hasattr(signal, "pthread_sigmask"):
+        return None
+    return set(signal.pthread_sigmask(signal.SIG_BLOCK, signals))
+
+
+def _restore_mask(mask: set[int] | None) -> None:
+    if mask is not None:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
@@ -120,13 +134,14 @@ def preemptible() -> Iterator[None]:
                 signal.signal(each, signal.SIG_IGN)
             raise Preempted(f"stopped by {signal.Signals(number).name}")
 
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
+    mask = _block(EARLY)
     before = {number: signal.signal(number, leave) for number in FROM_SLURM}
     try:
         yield
     finally:
-        signal.sigtimedwait({signal.SIGUSR2}, 0)  # discard a signal that arrived too late
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if hasattr(signal, "sigtimedwait"):  # not on macOS
+            signal.sigtimedwait(EARLY, 0)  # discard a signal that arrived too late
+        _restore_mask(mask)
         for number, handler in before.items():
             if signal.getsignal(number) is leave:  # otherwise this process is already ending
                 signal.signal(number, handler)
@@ -139,12 +154,13 @@ class StopSignal:
         self.requested = False
         self._number = signal.SIGTERM  # used by a rank that stops because another rank got the signal
         self._before: dict[signal.Signals, Any] = {}
-        self._mask: set[int] = set()
+        self._mask: set[int] | None = None
 
     def __enter__(self) -> StopSignal:
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._request) for number in CAUGHT}
-            self._mask = set(signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR2}))
+            if hasattr(signal, "pthread_sigmask"):
+                self._mask = set(signal.pthread_sigmask(signal.SIG_UNBLOCK, EARLY))
         return self
 
     def raise_if_requested(self) -> None:
@@ -170,6 +186,6 @@ class StopSignal:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._before:
-            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+            _restore_mask(self._mask)
         if not isinstance(error, Preempted):  # a preempted job keeps ignoring SLURM's signals
             self._restore()

@@ -15,7 +15,7 @@ from threading import Thread
 from typing import Any
 
 from deepdraw.runtime.cores import num_cores
-from deepdraw.runtime.signals import signals_held
+from deepdraw.runtime.signals import EARLY, signals_held
 
 
 def prepare_worker() -> None:
@@ -24,7 +24,7 @@ def prepare_worker() -> None:
     Both signals reach all processes, but only the main one handles them. The workers of a pool hold both ends of their
     queue open, so without this they would never notice that the parent is gone.
     """
-    for number in (signal.SIGINT, signal.SIGUSR2):
+    for number in (signal.SIGINT, *EARLY):
         signal.signal(number, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()
 

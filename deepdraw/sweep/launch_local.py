@@ -132,7 +132,7 @@ class Slots:
 
     def _stop(self) -> None:
         """Let the running jobs save and end."""
-        for number in (signal.SIGINT, signal.SIGINT, signal.SIGKILL):
+        for number in (signal.SIGINT, signal.SIGINT, getattr(signal, "SIGKILL", signal.SIGTERM)):
             for _, _, process in self._running:
                 process.send_signal(number)
             again = time.monotonic() + GRACE_SECONDS
