@@ -65,7 +65,7 @@ OPTIONS: dict[str, dict[str, str]] = {  # groups that are chosen -> keys and the
     "augment=sketch": {"augment.rotation": "number", "augment.flip": "number", "augment.line_width": "number"},
     "optimizer=sgd": {"optimizer.algorithm.momentum": "number", "optimizer.algorithm.nesterov": "flag"},
     "optimizer=muon": {"optimizer.algorithm.momentum": "number"},
-    "logger=[wandb]": {"logger.wandb.project": "text", "logger.wandb.group": "text?", "logger.wandb.tags": "texts"},
+    "logger=[wandb]": {"logger.wandb.project": "text?", "logger.wandb.group": "text?", "logger.wandb.tags": "texts"},
     "backbone=clip": {"backbone.tag": "text?"},
 }
 ASKED: dict[str, dict[str, str]] = {

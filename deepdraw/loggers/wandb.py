@@ -19,6 +19,7 @@ from deepdraw.loggers.names import dashboard_names
 from deepdraw.runtime import read_json, write_json
 
 FINISH_TIMEOUT = 300.0  # seconds that the end of a run waits for its upload; `wandb sync` sends what is left
+PROJECT = "deepdraw"
 MAX_LABEL_LENGTH = 128  # characters of a name or group
 
 
@@ -33,20 +34,30 @@ class WandbLogger:
     run trains, its W&B summary shows the best value of each metric of conf/metric, by its `better`; at the end, the
     values of the best weights.
 
+    project, entity: by default those of WANDB_PROJECT and WANDB_ENTITY, of the folder's wandb/settings, or of the sweep
+        of an agent; else the project `deepdraw`.
     name: by default the end of the run directory's path, in a sweep the number of the job and what it varies.
     group: by default none, in a sweep the end of its directory's path.
+    tags: by default those of WANDB_TAGS.
+    job_type: by default that of WANDB_JOB_TYPE.
+
+    `wandb disabled` and `wandb offline`, typed in the folder where a run starts, hold for it. An agent of a sweep
+    chooses the id of the run, which is kept.
     """
 
     def __init__(
         self,
         run_dir: Path,
         config: Mapping[str, Any],
-        project: str,
+        project: str | None = None,
         group: str | None = None,
         name: str | None = None,
         tags: Sequence[str] = (),
+        entity: str | None = None,
+        job_type: str | None = None,
     ) -> None:
-        self._run_dir, self._config, self._project = run_dir, dict(config), project
+        self._run_dir, self._config = run_dir, dict(config)
+        self._place = {"project": project, "entity": entity, "job_type": job_type}
         self._tags = list(tags)
         self._file = run_dir / "wandb.json"
         self._saved = _read(self._file)
@@ -111,6 +122,8 @@ class WandbLogger:
     def _open(self) -> Any:
         import wandb
 
+        folder = wandb.setup().settings  # of environment variables, and of wandb/settings in the current folder
+        self._place["project"] = self._place["project"] or folder.project or PROJECT
         options: Any = {
             "id": self._state["id"],
             "group": self._state["group"],
@@ -120,10 +133,10 @@ class WandbLogger:
             "reinit": "create_new",  # a failed job of the same sweep may have left its run open in this process
             "dir": str(self._run_dir),
             "config": self._config,
-            "project": self._project,
+            **self._place,
             "settings": wandb.Settings(finish_timeout=FINISH_TIMEOUT),
         }
-        mode: Any = os.environ.get("WANDB_MODE") or ("online" if wandb_key() else "offline")
+        mode: Any = _chosen_mode(folder) or ("online" if wandb_key() else "offline")
         try:
             run = wandb.init(mode=mode, **options)
         except (wandb.Error, OSError) as error:
@@ -136,6 +149,8 @@ class WandbLogger:
         run.define_metric("*", step_metric="step")
         for name, better in _directions(self._run_dir).items():
             run.define_metric(f"val/{name}", step_metric="step", summary="min" if better == "lower" else "max")
+        if isinstance(identity := getattr(run, "id", None), str):  # an agent's, whatever was asked for
+            self._state["id"] = identity
         self._save()
         return run
 
@@ -154,6 +169,13 @@ class _Described(TypedDict):
     """A metric of conf/metric in `<run>/metrics.json`, as far as W&B shows it."""
 
     better: Literal["higher", "lower"]
+
+
+def _chosen_mode(folder: Any) -> str | None:
+    """The mode that WANDB_MODE, or `wandb disabled` and its like in this folder, chose; None if none did."""
+    if mode := os.environ.get("WANDB_MODE"):
+        return mode
+    return None if folder.mode == "online" else folder.mode  # online is the default
 
 
 def _directions(run_dir: Path) -> dict[str, str]:

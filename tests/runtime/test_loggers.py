@@ -130,6 +130,11 @@ def offline(monkeypatch):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
+    import wandb
+
+    wandb.teardown()  # which forgets the variables and settings that it read for an earlier test
+    yield
+    wandb.teardown()
 
 
 def wandb_logger(run: Path, **options: Any) -> WandbLogger:
@@ -289,6 +294,53 @@ def children_named(name: str) -> list[str]:
             break
         time.sleep(0.1)
     return found
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "expected"),
+    [
+        ({}, {}, {"project": "deepdraw", "entity": None}),
+        ({}, {"WANDB_PROJECT": "theirs"}, {"project": "theirs"}),
+        ({"project": "mine", "entity": "us", "job_type": "probe"}, {"WANDB_PROJECT": "theirs"}, {}),
+    ],
+)
+def test_the_place_of_a_run_on_wandb_is_an_option_else_its_variable(
+    tmp_path, monkeypatch, offline, options, environment, expected
+):
+    import wandb
+
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    opened = []
+    monkeypatch.setattr(wandb, "init", lambda **options: opened.append(options) or FakeRun())
+    logger = WandbLogger(tmp_path, {"seed": 42}, **options)
+    logger.log({"train/loss": 1.0}, epoch=1, step=1)
+    assert opened[0].items() >= {**options, **expected}.items()
+    assert opened[0]["tags"] is None  # W&B reads WANDB_TAGS
+
+
+def test_wandb_disabled_in_a_folder_holds_for_runs_that_start_there(tmp_path, monkeypatch, offline):
+    import wandb
+
+    monkeypatch.delenv("WANDB_MODE")
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "wandb").mkdir()
+    (tmp_path / "wandb/settings").write_text("[default]\nmode = disabled\n")
+    opened = []
+    monkeypatch.setattr(wandb, "init", lambda **options: opened.append(options) or FakeRun())
+    wandb_logger(tmp_path / "run").log({"train/loss": 1.0}, epoch=1, step=1)
+    assert opened[0]["mode"] == "disabled"
+
+
+def test_the_id_that_an_agent_gives_a_run_is_the_one_that_is_kept(tmp_path, monkeypatch, offline):
+    import wandb
+
+    monkeypatch.setattr(wandb, "init", lambda **options: FakeRun(id="agents"))
+    logger = wandb_logger(tmp_path)
+    logger.log({"train/loss": 1.0}, epoch=1, step=1)
+    assert logger.state_dict() == {"id": "agents"}
+    assert json.loads((tmp_path / "wandb.json").read_text())["id"] == "agents"
 
 
 class FakeRun(SimpleNamespace):
