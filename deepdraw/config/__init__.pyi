@@ -5,11 +5,14 @@ from .old_names import add_later_options, with_current_names
 from .paths import expand_homes, quote_paths
 from .permitted import check_config
 from .roles import targets_of
+from .starting import CheckedConfig, check_command
 from .values import check_arguments
 
 __all__ = [
+    "CheckedConfig",
     "add_later_options",
     "check_arguments",
+    "check_command",
     "check_config",
     "check_evaluation",
     "check_training",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import re
+import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from traceback import extract_tb
 from typing import Any
@@ -16,13 +18,23 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
+from deepdraw.config.experiments import experiments_follow_choices
+from deepdraw.config.other_names import OTHER_KEYS, OTHER_WAYS
 from deepdraw.config.paths import quote_paths, quoted_word
 from deepdraw.config.roles import ROLES
-from deepdraw.runtime import did_you_mean, failure_line, keeps_tracebacks
+from deepdraw.config.suggestions import groups_of, keys_below, known_keys, suggest_key, suggest_option
+from deepdraw.config.words import check_words, unreadable_line
+from deepdraw.runtime import failure_line, keeps_tracebacks, scripts_folder, shown
 
 EXTRAS = {"hydra/sweeper/optuna": "optuna"}  # options that an extra of deepdraw brings
 GROUPS = {"experiment", "protocol", "sweep", "hydra", *(place.partition(".")[0] for place in ROLES)}
 NOISE = ("full_key:", "object_type=", "reference_type=", "See https://", "provider=", "Config search path:")
+UNKNOWN_KEY = re.compile(r"Could not (?:override|delete from config\.) '(?P<key>[^']+)'(?!\. No match)")
+UNKNOWN_GROUP = re.compile(r"Could not override '(?P<group>[^']+)'\.?\s+No match in the defaults list")
+AMBIGUOUS = re.compile(r"Ambiguous value for argument '(?P<word>[^']*(?:'[^']*'[^']*)*)'\s+1\.")
+TWICE = re.compile(r"Multiple values for (?P<group>[\w/@.]+)\. To override a value use 'override \S+ (?P<option>\S+)'")
+THERE_ALREADY = re.compile(r"Could not append to config\. An item is already at '(?P<key>[^']+)'")
+LISTED = re.compile(r"Could not load '(?P<group>[\w/]+)/(?P<option>[^'/]+)'")
 LIBRARIES = tuple(str(Path(str(library.__file__)).parent) for library in (hydra, omegaconf))
 
 
@@ -31,6 +43,12 @@ def one_line_compose_errors(main: Callable[[], Any]) -> Callable[[], Any]:
 
     @functools.wraps(main)
     def wrapped() -> Any:
+        try:
+            check_words(sys.argv[1:], command_of(sys.argv[0]))
+        except ValueError as error:
+            if keeps_tracebacks():
+                raise
+            sys.exit(f"error: {failure_line(error)}")
         sys.argv[1:] = quote_paths(sys.argv[1:])
         hydras_own = utils.run_and_report
         if keeps_tracebacks():  # Hydra itself knows no other value than 1
@@ -38,11 +56,17 @@ def one_line_compose_errors(main: Callable[[], Any]) -> Callable[[], Any]:
         else:
             utils.run_and_report = lambda func: hydras_own(lambda: _in_one_line(func))
         try:
-            return main() if keeps_tracebacks() else _in_one_line(main)
+            with experiments_follow_choices():
+                return main() if keeps_tracebacks() else _in_one_line(main)
         finally:
             utils.run_and_report = hydras_own
 
     return wrapped
+
+
+def command_of(script: str) -> str:
+    """The name of the command, `train` or `evaluate`, that a script is."""
+    return "evaluate" if Path(script).stem == "evaluate" else "train"
 
 
 def _in_one_line(call: Callable[[], Any]) -> Any:
@@ -56,37 +80,123 @@ def _in_one_line(call: Callable[[], Any]) -> Any:
         sys.exit(f"error: {line}")
 
 
-def compose_line(error: Exception, raised_in: str, words: Sequence[str] | None = None) -> str | None:
+def compose_line(
+    error: Exception, raised_in: str, words: Sequence[str] | None = None, command: str | None = None
+) -> str | None:
     """The one-line message for an exception raised while Hydra composed the config; None for a bug in deepdraw.
 
-    raised_in: the file of the code that raised it; words: the overrides, those of the command by default.
+    raised_in: the file of the code that raised it; words: the overrides, and command: train or evaluate, those of the
+    process by default.
     """
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
-        group, _, option = error.missing_cfg_file.rpartition("/")
-        if error.missing_cfg_file in EXTRAS:
-            return f"{group}={option} is not installed: pip install 'deepdraw[{EXTRAS[error.missing_cfg_file]}]'"
-        hint = did_you_mean(option, error.options)
-        choose = f"{hint} Choose" if hint else "choose"
-        return f"there is no {group}={option}: {choose} one of {', '.join(error.options)}"
-    culprits = " ".join(_unreadable(sys.argv[1:] if words is None else words))
+    words = sys.argv[1:] if words is None else words
+    command = command or command_of(sys.argv[0])
+    if isinstance(error, HydraException) and (missing := _missing_option(error)):
+        return _no_option(*missing, words)
+    culprits = _unreadable(words)
     if isinstance(error, HydraException | OmegaConfBaseException):
         message = str(error)
+        if line := _known_error(message, words, command):
+            return line
+        if isinstance(error, OverrideParseException) and culprits:
+            return shown(unreadable_line(culprits[0]))
         if isinstance(error.__cause__, OmegaConfBaseException):
             message += f"\n({str(error.__cause__).splitlines()[0]})"
         lines = [line.strip() for line in message.splitlines() if not line.strip().startswith(NOISE)]
-        message = " ".join(filter(None, lines))
-        if isinstance(error, OverrideParseException):
-            return f"{culprits} cannot be read ({message}){_how_to_quote(culprits)}"
-        return message
+        return " ".join(filter(None, lines))
     if raised_in.startswith(LIBRARIES):  # Hydra and OmegaConf do not check the types of some values before use
-        return f"{culprits or 'an override'} chooses no option: give the name of one, as --help lists them ({error})"
+        for word in culprits:
+            group, _, option = word.lstrip("+").partition("=")
+            if group in GROUPS and (options := list(_options(group))):
+                return _no_option(group, option, options, words)
+        return f"{' '.join(culprits) or 'an override'} chooses no option: give the name of one, as --help lists them"
     return failure_line(error)
 
 
-def _how_to_quote(word: str) -> str:
-    """The fix for a word whose value was meant as one text; nothing where the value has quotes already."""
-    _, _, value = word.partition("=")
-    return f": if its value is one text, write {quoted_word(word)}" if value and not set(value) & set("'\"[{") else ""
+def _missing_option(error: HydraException) -> tuple[str, str, Sequence[str]] | None:
+    """The group and the option that Hydra did not find, and the options that there are."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        return group, option, error.options
+    if listed := LISTED.search(str(error)):  # an option in a list, such as logger=[csv,nothere]
+        return listed["group"], listed["option"], list(_options(listed["group"]))
+    return None
+
+
+def _no_option(group: str, option: str, options: Sequence[str], words: Sequence[str]) -> str:
+    if f"{group}/{option}" in EXTRAS:
+        return f"{group}={option} is not installed: pip install 'deepdraw[{EXTRAS[f'{group}/{option}']}]'"
+    written = next((word.lstrip("+") for word in words if word.lstrip("+").startswith(f"{group}=")), "")
+    named = written if written.endswith(option) else f"{group}={option}"
+    if not option:
+        return f"{group}= chooses no option: choose one of {', '.join(options)}"
+    hint = suggest_option(group, option, options)
+    choose = f"{hint} Choose" if hint.endswith("?") else f"{hint}, or choose" if hint else "choose"
+    further = f"; any model of timm is backbone=timm backbone.name={option}" if group == "backbone" else ""
+    return shown(f"there is no {named}: {choose} one of {', '.join(options)}{further}")
+
+
+def _known_error(message: str, words: Sequence[str], command: str) -> str | None:
+    """The line for the errors of Hydra that users meet most; None for any other."""
+    if found := UNKNOWN_GROUP.search(message):
+        return shown(_unknown_group(found["group"], words, command))
+    if found := UNKNOWN_KEY.search(message):
+        key = found["key"]
+        word = next((one for one in words if one.lstrip("~").partition("=")[0] == key), f"{key}=...")
+        return shown(unknown_key_line(word, command, words))
+    if found := AMBIGUOUS.search(message):
+        key, _, value = found["word"].partition("=")
+        values = ",".join(one.strip() for one in value.split(","))
+        if key in GROUPS or "/" in key:
+            return shown(f"{key}={values} chooses several options: add -m to train each")
+        return shown(
+            f"{key}={values} has several values: add -m to train each, or write {shlex.quote(f'{key}=[{values}]')} "
+            f"for one list, {quoted_word(f'{key}={value}')} for one text"
+        )
+    if found := TWICE.search(message):
+        return shown(f"+{found['group']}=... is chosen already: write {found['group']}={found['option']}, without +")
+    if found := THERE_ALREADY.search(message):
+        word = next((one for one in words if one.startswith(f"+{found['key']}=")), f"+{found['key']}=...")
+        return shown(f"{word} is there already: write {word[1:]}, without +")
+    return None
+
+
+def unknown_key_line(word: str, command: str, words: Sequence[str]) -> str:
+    """The line for an override whose key the config does not have: the nearest key, or those beside it."""
+    key = word.lstrip("+~").partition("=")[0]
+    group, _, name = key.rpartition(".")
+    if fix := OTHER_WAYS.get(key):
+        return f"there is no {key}: {fix}"
+    if command == "evaluate" and key in known_keys("train") and key not in OTHER_KEYS:
+        return f"{key} is of training, and evaluate.py takes it from the checkpoint: leave it out"
+    if command == "train" and key in known_keys("evaluate") and key not in known_keys("train"):
+        return f"{key} is of evaluate.py, not of training: leave it out (a run goes on with hydra.run.dir=RUN)"
+    if meant := suggest_key(word, command, words):
+        if meant.endswith(f" {word}"):  # a key of another option
+            return f"there is no {key} with the options chosen: write {meant}"
+        return f"there is no {key}: did you mean {meant}?"
+    if name and (beside := keys_below(group, command, words)):
+        return f"there is no {key}: {group} has {', '.join(sorted(beside))}"
+    if name and group.partition(".")[0] in groups_of(command):
+        return f"there is no {key}: the option chosen of {group} has no such key (`python {command}.py --cfg job`)"
+    return f"there is no {key}: leave it out, or see `python {command}.py --help` for the keys that there are"
+
+
+def _unknown_group(group: str, words: Sequence[str], command: str) -> str:
+    word = next((one for one in words if one.partition("=")[0] == group), f"{group}=...")
+    if group == "sweep" and command == "train":
+        return f"{word} is not in the defaults: write +{word}, with -m"
+    if command == "evaluate" and group in groups_of("train"):
+        return f"{word} is of the checkpoint, which evaluate.py rebuilds as it was trained: leave {word} out"
+    if command == "train" and group in groups_of("evaluate"):
+        return f"{word} is an option of evaluate.py, not of training: leave it out here"
+    if meant := suggest_key(word, command, words):
+        return f"there is no {word}: did you mean {meant}?"
+    return f"{word} is not in the defaults: write +{word} to add it"
+
+
+def _options(group: str) -> Iterator[str]:
+    """The options of a group in `conf/`."""
+    return (file.stem for file in sorted((scripts_folder() / "conf" / group).glob("*.yaml")))
 
 
 def _unreadable(words: Sequence[str]) -> list[str]:

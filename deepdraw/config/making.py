@@ -8,7 +8,9 @@ from typing import Any, Literal
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
+from deepdraw.config.declared import declared
 from deepdraw.config.roles import role_of
+from deepdraw.config.unread import check_unread
 from deepdraw.config.values import check_arguments, check_node, check_value, taken
 
 ABSENT = object()
@@ -45,6 +47,14 @@ EVALUATE_TYPES: dict[str, Any] = {
 RANGES = {"seed": (0, 2**63 - 1), "average": (2, 10_000), "data.num_workers": (0, 4096)}
 TRAIN_NODES = ("fit", "precision", "backbone", "freeze", "head", "augment", "data.source", "optimizer", "schedule")
 EVALUATE_NODES = ("precision", "protocol")
+# The classes that take the keys of the groups without a `_target_`.
+TRAIN_GROUPS = {
+    "train": "deepdraw.training.Recipe",
+    "render": "deepdraw.drawings.Rasterizer",
+    "input": "deepdraw.drawings.PointSampler",
+    "features": "deepdraw.features.FeatureOptions",
+}
+EVALUATE_GROUPS = {"features": "deepdraw.features.FeatureOptions"}
 
 
 def check_training(config: DictConfig, groups: Mapping[str, Callable[..., Any]]) -> None:
@@ -58,6 +68,17 @@ def check_training(config: DictConfig, groups: Mapping[str, Callable[..., Any]])
 def check_evaluation(config: DictConfig, groups: Mapping[str, Callable[..., Any]]) -> None:
     """The same for the config of evaluate.py."""
     _check(config, EVALUATE_TYPES, EVALUATE_NODES, groups)
+
+
+def check_before_imports(command: str, config: DictConfig) -> None:
+    """What of the check of `train` or `evaluate` needs no import of torch: all but the values of others' classes."""
+    is_training = command == "train"
+    groups = TRAIN_GROUPS if is_training else EVALUATE_GROUPS
+    calls = {key: call for key, target in groups.items() if (call := declared(target)) is not None}
+    kinds, nodes = (TRAIN_TYPES, TRAIN_NODES) if is_training else (EVALUATE_TYPES, EVALUATE_NODES)
+    _check(config, kinds, nodes, calls, importing=False)
+    if str(config.device).startswith("gpu"):
+        raise ValueError(f"device={config.device} is unknown: write device=cuda{config.device[3:]}, or auto")
 
 
 def make(config: DictConfig, key: str, *positional: Any, **named: Any) -> Any:
@@ -82,8 +103,15 @@ def make(config: DictConfig, key: str, *positional: Any, **named: Any) -> Any:
 
 
 def _check(
-    config: DictConfig, kinds: Mapping[str, Any], nodes: tuple[str, ...], groups: Mapping[str, Callable[..., Any]]
+    config: DictConfig,
+    kinds: Mapping[str, Any],
+    nodes: tuple[str, ...],
+    groups: Mapping[str, Callable[..., Any]],
+    *,
+    importing: bool = True,
 ) -> None:
+    command = "evaluate" if kinds is EVALUATE_TYPES else "train"
+    check_unread(config, command, (*kinds, *nodes, *groups, "logger", "metric"), groups)
     plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     for key in dict.fromkeys([*groups, *(key.partition(".")[0] for key in kinds if "." in key)]):
         if not isinstance(plain.get(key), Mapping):
@@ -95,15 +123,15 @@ def _check(
         if isinstance(value := _at(plain, key), int) and not low <= value <= high:
             raise ValueError(f"{key}={value} must lie between {low} and {high}")
     for key in nodes:
-        check_node(key, None if (node := _at(plain, key)) is ABSENT else node)
+        check_node(key, None if (node := _at(plain, key)) is ABSENT else node, importing=importing)
     for key, call in groups.items():
-        check_arguments(key, call, plain[key])
+        check_arguments(key, call, plain[key], importing=importing)
     for several, example in (("logger", "csv,wandb"), ("metric", "kappa")):
         parts = plain.get(several) or {}
         if not isinstance(parts, Mapping):
             raise ValueError(f"{several}={parts} names no {several}s: choose such as {several}=[{example}]")
         for name, part in parts.items():
-            check_node(f"{several}.{name}", part)
+            check_node(f"{several}.{name}", part, importing=importing)
 
 
 def _at(config: Any, key: str) -> Any:

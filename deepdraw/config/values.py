@@ -8,7 +8,9 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from deepdraw.config.declared import declared
 from deepdraw.config.roles import role_of
+from deepdraw.config.suggestions import groups_of, suggest_key
 from deepdraw.runtime import did_you_mean
 
 HYDRA_KEYS: dict[str, Any] = {  # the keys that Hydra itself reads beside a `_target_`
@@ -22,18 +24,18 @@ TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", s
 PLURAL_TYPE_NAMES = {int: "whole numbers", float: "numbers", str: "texts"}
 
 
-def check_value(key: str, value: Any, kind: Any) -> None:
+def check_value(key: str, value: Any, kind: Any, *, importing: bool = True) -> None:
     """Raise ValueError, in one line, unless a plain value is of the annotation `kind`: `head.width='x' must be ...`.
 
     A whole number counts as a number; true and false do not; a text is never converted. A mapping with a `_target_` is
-    checked against the parameters of that target.
+    checked against the parameters of that target. importing: as for `check_node`.
     """
     if isinstance(value, Mapping) and "_target_" in value:
-        return check_node(key, value)
+        return check_node(key, value, importing=importing)
     if isinstance(value, Mapping | list):
         for name, below in value.items() if isinstance(value, Mapping) else enumerate(value):
             if isinstance(below, Mapping):
-                check_value(f"{key}.{name}", below, Any)
+                check_value(f"{key}.{name}", below, Any, importing=importing)
     if not _fits(value, kind):
         if get_origin(kind) is Literal:
             raise ValueError(f"{key}={_shown(value)} is unknown: choose {describe_type(kind)}")
@@ -41,25 +43,29 @@ def check_value(key: str, value: Any, kind: Any) -> None:
         raise ValueError(f"{key}={_shown(value)} must be {describe_type(kind)}{quoted}")
 
 
-def check_node(key: str, node: Any) -> None:
-    """Raise ValueError, in one line, unless the config of `key` names something importable that takes its values."""
+def check_node(key: str, node: Any, *, importing: bool = True) -> None:
+    """Raise ValueError, in one line, unless the config of `key` names something importable that takes its values.
+
+    importing: false checks, without an import, what deepdraw's own source says, and passes over all else.
+    """
     if not isinstance(node, Mapping) or not isinstance(node.get("_target_"), str):
         raise ValueError(
             f"{key}={_shown(node)} names no class: choose {key.partition('.')[0]}=... as --help lists them"
         )
     for name in HYDRA_KEYS.keys() & node.keys():
-        check_value(f"{key}.{name}", node[name], HYDRA_KEYS[name])
+        check_value(f"{key}.{name}", node[name], HYDRA_KEYS[name], importing=importing)
     target, partial, role = node["_target_"], node.get("_partial_", False), role_of(key)
     if partial and role is not None and "_partial_" not in role.keys:
         raise ValueError(f"{key}._partial_=true would build nothing: leave it out")
-    call = _found(key, target)
+    call = _found(key, target) if importing else declared(target)
+    if call is None:
+        return
     positional, named = (role.positional, (*role.named, *taken(call, role.offered))) if role is not None else (0, ())
     if role is not None and "_partial_" in role.keys and not partial:
         positional = 0  # it is called at once, with its options only
     options = {name: value for name, value in node.items() if name not in HYDRA_KEYS}
-    check_arguments(
-        key, call, options, positional=positional + len(node.get("_args_", [])), named=named, partial=partial
-    )
+    positional += len(node.get("_args_", []))
+    check_arguments(key, call, options, positional=positional, named=named, partial=partial, importing=importing)
 
 
 def check_arguments(
@@ -70,11 +76,12 @@ def check_arguments(
     positional: int = 0,
     named: Sequence[str] = (),
     partial: bool = False,
+    importing: bool = True,
 ) -> None:
     """Raise ValueError, in one line, unless `call` accepts the options below `key` and their types.
 
     positional, named: how many arguments are passed by position, and which by name, besides the options.
-    partial: whether options may be missing.
+    partial: whether options may be missing; importing: as for `check_node`.
     """
     try:
         parameters = inspect.signature(call).parameters.values()
@@ -91,9 +98,9 @@ def check_arguments(
         if name in given:
             raise ValueError(f"{key}.{name} is set by deepdraw itself: leave it out")
         if name not in taken and not takes_any:
-            hint = did_you_mean(str(name), free, f"{key}.{{}}") or "leave it out"
+            hint = did_you_mean(str(name), free, f"{key}.{{}}") or _meant_elsewhere(f"{key}.{name}") or "leave it out"
             raise ValueError(f"{key}.{name} is unknown to {_name(call)}: {hint}")
-        check_value(f"{key}.{name}", value, hints.get(name, Any))
+        check_value(f"{key}.{name}", value, hints.get(name, Any), importing=importing)
     for name in () if takes_any else named:
         if name not in taken:
             raise ValueError(f"{key}: {_name(call)} takes no {name}, which deepdraw gives it: choose another {key}")
@@ -187,6 +194,13 @@ def _hints(call: Callable[..., Any]) -> dict[str, Any]:
         return get_type_hints(getattr(call, "__init__") if isinstance(call, type) else call)  # noqa: B009
     except (NameError, TypeError, AttributeError):
         return {}
+
+
+def _meant_elsewhere(key: str) -> str:
+    """What was meant by a key that is unknown in its place, where another place of the config has such a one."""
+    command = "train" if key.partition(".")[0] in groups_of("train") or key.startswith("train.") else "evaluate"
+    meant = suggest_key(key, command).partition("=")[0]
+    return f"did you mean {meant}?" if meant and meant != key else ""
 
 
 def _found(key: str, target: str) -> Callable[..., Any]:

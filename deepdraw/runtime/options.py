@@ -55,7 +55,7 @@ def parse(options: type[Options], arguments: Sequence[str]) -> Options:
     pairs = [argument.partition("=") for argument in arguments]
     for key, equals, _ in pairs:
         if key not in keys:
-            hint = did_you_mean(key, keys, "{}=...")
+            hint = _meant(key, equals, options, arguments) or did_you_mean(key, keys, "{}=...")
             raise ValueError(
                 f"unknown option {key!r}: {f'{hint} The' if hint else 'the'} options are {', '.join(keys)}"
             )
@@ -166,6 +166,20 @@ def _log_lines() -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
+
+
+def _meant(word: str, equals: str, options: type[Any], arguments: Sequence[str]) -> str:
+    """What was meant by a word with dashes, as other commands have them, or by a value without its key."""
+    keys = _names(options)
+    bare = word.lstrip("-").replace("-", "_")
+    given = {key: value for key, _, value in (argument.partition("=") for argument in arguments)}
+    if word.startswith("-") and bare in keys:
+        return f"write {bare}={given[word] or '...'}, without dashes."
+    needed = [field.name for field in fields(options) if field.default is MISSING and field.name not in given]
+    if equals or word.startswith("-") or not needed or not re.search(r"[./\\]", word):
+        return ""
+    key = needed[0] if word.endswith((".pt", ".pth")) else needed[-1]
+    return f"write {key}={word}."
 
 
 def _names(options: type[Any]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, open_dict, read_write
 
+from deepdraw.config import check_command
 from deepdraw.runtime import write_text
 
 
@@ -64,7 +65,7 @@ class QuickLoader:
 def write_config(directory: Path, config: DictConfig, number: int) -> Path:
     """Write `<sweep>/jobs/<number>.yaml`, which no later edit of conf/ changes. Returns the job's run directory.
 
-    Raises ValueError for an option that must be given and was not.
+    Raises ValueError for a config that the command would refuse, such as one without an option that must be given.
     """
     with read_write(config.hydra), open_dict(config.hydra):
         config.hydra.sweep.dir = str(directory)
@@ -74,6 +75,7 @@ def write_config(directory: Path, config: DictConfig, number: int) -> Path:
         run_directory = directory / config.hydra.sweep.subdir
         config.hydra.runtime.output_dir = str(run_directory)
     HydraConfig.instance().set_config(config)  # for what is interpolated from it
+    check_command(config, "evaluate" if config.hydra.job.config_name == "evaluate" else "train")
     try:
         whole = {key: _plain(config[key]) for key in config if key != "hydra"}
     except MissingMandatoryValue as error:
