@@ -19,6 +19,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf.errors import OmegaConfBaseException
 
 from deepdraw.config.experiments import experiments_follow_choices
+from deepdraw.config.help import HELP, help_text
 from deepdraw.config.other_names import OTHER_KEYS, OTHER_WAYS
 from deepdraw.config.paths import quote_paths, quoted_word
 from deepdraw.config.roles import ROLES
@@ -43,8 +44,11 @@ def one_line_compose_errors(main: Callable[[], Any]) -> Callable[[], Any]:
 
     @functools.wraps(main)
     def wrapped() -> Any:
+        command = command_of(sys.argv[0])
         try:
-            check_words(sys.argv[1:], command_of(sys.argv[0]))
+            if HELP & set(sys.argv[1:]):
+                return print(help_text(command, sys.argv[1:]))
+            check_words(sys.argv[1:], command)
         except ValueError as error:
             if keeps_tracebacks():
                 raise

@@ -19,6 +19,12 @@ from deepdraw.runtime import best_checkpoint, existing_file, failure_line, keeps
 class CheckedConfig(Callback):
     """Refuses a config that train.py or evaluate.py would refuse, in one line and in a second."""
 
+    @classmethod
+    def is_asked_for(cls, config: DictConfig) -> bool:
+        """Whether a composed config names this callback: those of other programs, launched by a sweep, do not."""
+        callbacks = (config.hydra.get("callbacks") or {}).values()
+        return any(str(one.get("_target_")) == f"deepdraw.config.{cls.__name__}" for one in callbacks)
+
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check the config of a single run. The launchers of sweeps check each job's when they submit it."""
         if keeps_tracebacks():

@@ -23,9 +23,8 @@ def check_unread(config: DictConfig, command: str, read: Iterable[str], classes:
     What an interpolation of the config names is read, and so is an option of a group of one's own.
     """
     read = {*read, *(key for key in known_keys(command) if "." not in key), *BESIDE}
-    plain = OmegaConf.to_container(config, resolve=False)
-    assert isinstance(plain, dict)
-    plain = {str(key): value for key, value in plain.items()}
+    whole: Any = OmegaConf.to_container(config, resolve=False)
+    plain = {str(key): value for key, value in whole.items()}
     named = " ".join(_interpolations(plain))
     tops = {key.partition(".")[0] for key in read} | set(groups_of(command)) | _chosen_groups(config)
     for key, value in plain.items():

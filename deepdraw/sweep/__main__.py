@@ -6,12 +6,13 @@ if __name__ == "__main__":
     import deepdraw.runtime.startup  # noqa: F401  # Ctrl-C ends the imports below without a traceback, too
 
 import argparse
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from deepdraw.runtime import as_called, failure_line, one_line_end, read_yaml, run_main, shown
+from deepdraw.runtime import as_called, did_you_mean, failure_line, one_line_end, read_yaml, run_main, shown
 from deepdraw.sweep.backends import BACKENDS, states
 from deepdraw.sweep.job_state import JobState
 from deepdraw.sweep.record import Job, Sweep, is_own, read_sweep
@@ -119,9 +120,21 @@ def _list(jobs: Sequence[JobState]) -> str:
 COMMANDS = {command.__name__: command for command in (status, collect, resume, cancel)}
 
 
+class _Parser(argparse.ArgumentParser):
+    """Refuses bad words in one line that shows how the command is written."""
+
+    def error(self, message: str) -> NoReturn:
+        if found := re.search(r"invalid choice: '(?P<word>[^']*)'", message):
+            hint = did_you_mean(found["word"], COMMANDS)
+            choose = hint or f"choose {', '.join(COMMANDS)}"
+            message = f"there is no command {found['word']!r}: {choose}"
+        usage = " ".join(self.format_usage().split()).replace(" [-h]", "")
+        self.exit(2, shown(f"error: {message} ({usage})") + "\n")
+
+
 def parser() -> argparse.ArgumentParser:
     """The parser of the command line: COMMAND DIR, and for resume [KEY=VALUE ...] [--trust]."""
-    parser = argparse.ArgumentParser(prog=as_called("python -m deepdraw.sweep"), description=__doc__)
+    parser = _Parser(prog=as_called("python -m deepdraw.sweep"), description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
         meaning = command.__doc__ or ""

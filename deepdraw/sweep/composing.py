@@ -14,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, open_dict, read_write
 
-from deepdraw.config import check_command
+from deepdraw.config import CheckedConfig, check_command
 from deepdraw.runtime import write_text
 
 
@@ -75,7 +75,8 @@ def write_config(directory: Path, config: DictConfig, number: int) -> Path:
         run_directory = directory / config.hydra.sweep.subdir
         config.hydra.runtime.output_dir = str(run_directory)
     HydraConfig.instance().set_config(config)  # for what is interpolated from it
-    check_command(config, "evaluate" if config.hydra.job.config_name == "evaluate" else "train")
+    if CheckedConfig.is_asked_for(config):
+        check_command(config, "evaluate" if config.hydra.job.config_name == "evaluate" else "train")
     try:
         whole = {key: _plain(config[key]) for key in config if key != "hydra"}
     except MissingMandatoryValue as error:

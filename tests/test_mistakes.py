@@ -1,0 +1,152 @@
+"""Typical mistakes: each ends in the one line that docs/mistakes.md says, before anything trains or is written."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import runpy
+import shlex
+import subprocess
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+import deepdraw.evaluation
+from deepdraw.config import compose_config
+
+ROOT = Path(__file__).parents[1]
+ROWS = runpy.run_path(str(ROOT / "docs/mistakes.py"))["rows"]()
+
+
+def reached(*_: object) -> None:
+    raise AssertionError("the mistake is not refused")
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    """An empty directory, from which nothing is trained or evaluated: commands that get so far fail the test."""
+    module = types.ModuleType("deepdraw.experiment")
+    module.open_experiment = reached  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "deepdraw.experiment", module)
+    monkeypatch.setattr(deepdraw.evaluation, "Session", reached)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def answer(typed: str, monkeypatch, capsys) -> str:
+    """What a command line, run in this process as it is by itself, ends with."""
+    _, *words = shlex.split(typed)
+    with pytest.raises(SystemExit) as ended:
+        if words[0] == "-m":
+            name = words[1].removeprefix("deepdraw.")
+            is_package = (ROOT / "deepdraw" / name.replace(".", "/")).is_dir()
+            module = importlib.import_module(f"deepdraw.{name}{'.__main__' if is_package else ''}")
+            module.main(words[2:])
+        else:
+            monkeypatch.setattr(sys, "argv", words)
+            runpy.run_path(str(ROOT / words[0]), run_name="__main__")
+    assert ended.value.code not in (0, None)
+    code = ended.value.code
+    return code if isinstance(code, str) else capsys.readouterr().err.strip()
+
+
+@pytest.mark.parametrize(("typed", "line"), ROWS, ids=[typed for typed, _ in ROWS])
+def test_a_mistake_ends_in_the_line_of_the_page(typed, line, here, monkeypatch, capsys):
+    said = answer(typed, monkeypatch, capsys)
+    assert said == f"error: {line}"
+    assert list(here.iterdir()) == []
+
+
+def test_the_page_has_sixty_mistakes_each_with_a_fix_and_no_words_of_hydra():
+    assert len(ROWS) >= 60
+    for typed, line in ROWS:
+        for raw in ("not in struct", "Could not", "append to your", "mismatched", "Traceback", "Exception", "EOF"):
+            assert raw not in line, typed
+
+
+@pytest.mark.parametrize("typed", ["train.py lr=1e-3", "train.py train.epochs=many", "evaluate.py pictures=no ckpt=x"])
+def test_the_commands_themselves_end_so_without_torch(typed, tmp_path):
+    script, *words = typed.split()
+    code = "import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+    watched = f"import atexit, sys; atexit.register(lambda: print('torch' in sys.modules)); {code}"
+    done = subprocess.run(
+        [sys.executable, "-c", watched, str(ROOT / script), *words],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "False\n")
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+ADDED = [  # what may be added: what a class takes, what an interpolation reads, what is Hydra's own
+    "+backbone.options.drop_path_rate=0.1",
+    "+rate=1e-3 optimizer.lr=${rate}",
+    "+data.side=48 backbone.image_size=${data.side}",
+    "+hydra.job.env_set.OMP_NUM_THREADS=1",
+    "+optimizer.algorithm.eps=1e-6",
+]
+
+
+@pytest.mark.parametrize("words", ADDED)
+def test_what_is_read_may_be_added(words, here, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["train.py", "hydra.run.dir=run", *words.split()])
+    with pytest.raises(AssertionError, match="the mistake is not refused"):
+        runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+
+
+# Experiments beside other choices
+
+CONF = ROOT / "conf"
+EXPERIMENTS = sorted(file.stem for file in (CONF / "experiment").glob("*.yaml"))
+GROUPS = ("backbone", "freeze", "head", "optimizer", "schedule", "augment", "data", "fit", "precision")
+OPTIONS = {group: sorted(file.stem for file in (CONF / group).glob("*.yaml")) for group in GROUPS}
+
+
+def composed(*words: str) -> dict[str, Any]:
+    plain = OmegaConf.to_container(compose_config("train", words), resolve=False)
+    assert isinstance(plain, dict)
+    return plain
+
+
+def test_an_option_beside_an_experiment_is_the_option_of_its_own_file():
+    config = composed("experiment=scratch", "backbone=resnet50", "augment=none")
+    plain = composed("backbone=resnet50", "augment=none")
+    assert config["backbone"] == plain["backbone"]
+    assert config["augment"] == plain["augment"]
+    assert config["render"]["line_width"] == plain["render"]["line_width"]
+    assert config["optimizer"]["lr"] == 5e-3  # of the experiment, for the optimizer that it chooses
+    assert composed("experiment=finetune_small", "freeze=none")["freeze"] == plain["freeze"]
+
+
+def test_what_an_option_sets_for_another_group_holds_beside_an_experiment():
+    config = composed("experiment=finetune", "freeze=lora")
+    assert config["optimizer"]["backbone_lr"] == 5e-4  # of freeze=lora
+    assert config["optimizer"]["lr"] == 1e-3  # of the experiment
+
+
+def test_an_experiment_with_its_own_options_typed_again_is_the_experiment():
+    words = ("backbone=tiny", "optimizer=muon", "augment=sketch", "data=quickdraw", "freeze=none")
+    config, again = composed("experiment=scratch"), composed("experiment=scratch", *words)
+    for group in (*GROUPS, "render", "train"):
+        assert config[group] == again[group]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_option_of_every_group_is_itself_beside_every_experiment(experiment):
+    choices = composed(f"experiment={experiment}")["hydra"]["runtime"]["choices"]
+    for number in range(max(map(len, OPTIONS.values()))):
+        chosen = {group: options[number % len(options)] for group, options in OPTIONS.items()}
+        others = {group: option for group, option in chosen.items() if option != choices[group]}
+        words = [f"{group}={option}" for group, option in others.items()]
+        config, alone = composed(f"experiment={experiment}", *words), composed(*words)
+        for group in others:
+            assert config[group] == alone[group], words
