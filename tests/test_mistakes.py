@@ -109,6 +109,8 @@ EXPERIMENTS = sorted(file.stem for file in (CONF / "experiment").glob("*.yaml"))
 GROUPS = ("backbone", "freeze", "head", "optimizer", "schedule", "augment", "data", "fit", "precision")
 OPTIONS = {group: sorted(file.stem for file in (CONF / group).glob("*.yaml")) for group in GROUPS}
 
+MADE_OF_HALVES = ("fused", "fused_large")  # which choose a backbone for pixels within backbone=fused
+
 
 def composed(*words: str) -> dict[str, Any]:
     plain = OmegaConf.to_container(compose_config("train", words), resolve=False)
@@ -146,6 +148,9 @@ def test_every_option_of_every_group_is_itself_beside_every_experiment(experimen
     for number in range(max(map(len, OPTIONS.values()))):
         chosen = {group: options[number % len(options)] for group, options in OPTIONS.items()}
         others = {group: option for group, option in chosen.items() if option != choices[group]}
+        if experiment in MADE_OF_HALVES and others.get("backbone", "fused") != "fused":
+            with pytest.raises(ValueError, match="leave out one of them"):
+                composed(f"experiment={experiment}", f"backbone={others.pop('backbone')}")
         words = [f"{group}={option}" for group, option in others.items()]
         config, alone = composed(f"experiment={experiment}", *words), composed(*words)
         for group in others:

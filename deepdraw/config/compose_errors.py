@@ -145,6 +145,8 @@ def _known_error(message: str, words: Sequence[str], command: str) -> str | None
         return shown(_unknown_group(found["group"], words, command))
     if found := UNKNOWN_KEY.search(message):
         key = found["key"]
+        if "@" in key:
+            return shown(_unknown_group(key, words, command))
         word = next((one for one in words if one.lstrip("~").partition("=")[0] == key), f"{key}=...")
         return shown(unknown_key_line(word, command, words))
     if found := AMBIGUOUS.search(message):
@@ -187,6 +189,10 @@ def unknown_key_line(word: str, command: str, words: Sequence[str]) -> str:
 
 def _unknown_group(group: str, words: Sequence[str], command: str) -> str:
     word = next((one for one in words if one.partition("=")[0] == group), f"{group}=...")
+    if "@" in group and any(one.startswith("experiment=") for one in words):
+        place = group.partition("@")[2].partition(".")[0]
+        other = next((one for one in words if one.startswith(f"{place}=")), f"another {place}")
+        return f"the experiment is made of {group}, which {other} does not have: leave out one of them"
     if group == "sweep" and command == "train":
         return f"{word} is not in the defaults: write +{word}, with -m"
     if command == "evaluate" and group in groups_of("train"):

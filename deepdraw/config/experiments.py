@@ -8,13 +8,14 @@ as the `optimizer.backbone_lr` of freeze=lora. All else of the experiment holds.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from hydra._internal import config_loader_impl
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import IConfigRepository
-from hydra._internal.defaults_list import create_defaults_list
+from hydra._internal.defaults_list import DefaultsList, create_defaults_list
 from hydra.core.default_element import ResultDefault
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.plugins.config_source import ConfigResult
@@ -26,11 +27,18 @@ FOLDER = "experiment/"
 @contextmanager
 def experiments_follow_choices() -> Iterator[None]:
     """Meanwhile Hydra composes experiments so."""
-    compose, load = ConfigLoaderImpl._compose_config_from_defaults_list, ConfigLoaderImpl._load_single_config
+    choose, load = config_loader_impl.create_defaults_list, ConfigLoaderImpl._load_single_config
+    compose = ConfigLoaderImpl._compose_config_from_defaults_list
+    latest: list[DefaultsList] = []
+
+    def chosen(*arguments: Any, **options: Any) -> DefaultsList:
+        latest[:] = [choose(*arguments, **options)]
+        return latest[0]
 
     def composed(self: ConfigLoaderImpl, defaults: list[ResultDefault], repo: IConfigRepository) -> DictConfig:
+        choices = latest[0].overrides.known_choices
         names = dict.fromkeys(str(one.config_path) for one in defaults if str(one.config_path).startswith(FOLDER))
-        dropped = {name: _foreign_settings(self, name, defaults, repo) for name in names}
+        dropped = {name: _foreign_settings(self, name, choices, defaults, repo) for name in names}
 
         def loaded(self: ConfigLoaderImpl, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:
             result = load(self, default, repo)
@@ -39,49 +47,50 @@ def experiments_follow_choices() -> Iterator[None]:
                 result.config = _without(result.config, keys)
             return result
 
-        ConfigLoaderImpl._load_single_config = loaded  # type: ignore[method-assign]
-        try:
+        with _replaced(ConfigLoaderImpl, "_load_single_config", loaded):
             return compose(self, defaults, repo)
-        finally:
-            ConfigLoaderImpl._load_single_config = load  # type: ignore[method-assign]
 
-    ConfigLoaderImpl._compose_config_from_defaults_list = composed  # type: ignore[method-assign]
+    with (
+        _replaced(config_loader_impl, "create_defaults_list", chosen),
+        _replaced(ConfigLoaderImpl, "_compose_config_from_defaults_list", composed),
+    ):
+        yield
+
+
+@contextmanager
+def _replaced(owner: Any, name: str, by: Any) -> Iterator[None]:
+    """Meanwhile an attribute has another value: Hydra has no hook for what is done here."""
+    before = getattr(owner, name)
+    setattr(owner, name, by)
     try:
         yield
     finally:
-        ConfigLoaderImpl._compose_config_from_defaults_list = compose  # type: ignore[method-assign]
+        setattr(owner, name, before)
 
 
 def _foreign_settings(
-    loader: ConfigLoaderImpl, experiment: str, defaults: list[ResultDefault], repo: IConfigRepository
+    loader: ConfigLoaderImpl,
+    experiment: str,
+    choices: Mapping[str, str | None],
+    defaults: list[ResultDefault],
+    repo: IConfigRepository,
 ) -> list[str]:
     """The dotted keys that an experiment sets for other options than those that are chosen."""
     primary = next(str(one.config_path) for one in defaults if one.primary and one.config_path != "hydra/config")
     choice = OverridesParser.create().parse_override(f"{FOLDER[:-1]}={experiment.removeprefix(FOLDER)}")
-    own = create_defaults_list(repo, primary, [choice], prepend_hydra=True, skip_missing=True)
-    own_paths = _paths(own.defaults)
-    now_paths = _paths(defaults)
+    own = create_defaults_list(repo, primary, [choice], prepend_hydra=True, skip_missing=True).overrides.known_choices
     keys = []
-    for group, paths in now_paths.items():
-        if own_paths.get(group, paths) == paths:
+    for group, option in choices.items():
+        if group.startswith("hydra/") or own.get(group, option) == option:
             continue
-        package = group.rpartition("@")[2].replace("/", ".")
+        folder, _, package = group.partition("@")
+        package = package or folder.replace("/", ".")
         keys.append(package)
         for default in defaults:
-            if default.override_key == group:
+            if f"{folder}/{option}" in (default.config_path, default.parent):
                 config = loader._load_single_config(default, repo).config
                 keys += [key for key in _leaves(config) if not key.startswith(f"{package}.")]
     return keys
-
-
-def _paths(defaults: list[ResultDefault]) -> dict[str, list[str]]:
-    """The options chosen of each group, without Hydra's own groups and the experiment."""
-    paths: dict[str, list[str]] = {}
-    for one in defaults:
-        key, path = one.override_key, one.config_path
-        if key is not None and path is not None and not path.startswith(("hydra/", FOLDER)):
-            paths.setdefault(key, []).append(path)
-    return paths
 
 
 def _leaves(config: Any, path: str = "") -> Iterator[str]:

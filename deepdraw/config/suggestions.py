@@ -69,6 +69,8 @@ def known_keys(command: str) -> Keys:
     keys: dict[str, list[str]] = {key: [] for key in _flat(_read(folder / f"{command}.yaml"))}
     for group in groups_of(command):
         keys.setdefault(group, [])
+        if group in BESIDE:
+            continue
         for file in sorted((folder / group).glob("*.yaml")):
             content = _read(file)
             is_global = file.read_text(encoding="utf-8").startswith("# @package _global_")
