@@ -16,10 +16,11 @@ import pytest
 from omegaconf import OmegaConf
 
 import deepdraw.evaluation
-from deepdraw.config import compose_config
+from deepdraw.config import check_command, compose_config
 
 ROOT = Path(__file__).parents[1]
-ROWS = runpy.run_path(str(ROOT / "docs/mistakes.py"))["rows"]()
+PAGE = runpy.run_path(str(ROOT / "docs/mistakes.py"))
+ROWS = PAGE["rows"]()
 
 
 def reached(*_: object) -> None:
@@ -57,7 +58,7 @@ def answer(typed: str, monkeypatch, capsys) -> str:
 @pytest.mark.parametrize(("typed", "line"), ROWS, ids=[typed for typed, _ in ROWS])
 def test_a_mistake_ends_in_the_line_of_the_page(typed, line, here, monkeypatch, capsys):
     said = answer(typed, monkeypatch, capsys)
-    assert said == f"error: {line}"
+    assert PAGE["shortened"](said) == f"error: {line}"
     assert list(here.iterdir()) == []
 
 
@@ -128,6 +129,14 @@ def test_an_option_beside_an_experiment_is_the_option_of_its_own_file():
     assert composed("experiment=finetune_small", "freeze=none")["freeze"] == plain["freeze"]
 
 
+def test_one_line_names_the_settings_of_an_experiment_that_have_no_effect(capsys):
+    for _ in range(2):
+        check_command(compose_config("train", ["experiment=scratch", "optimizer=sgd", "data.root=x"]), "train")
+    assert capsys.readouterr().err == "experiment=scratch: left out, since another option is chosen: optimizer.lr\n"
+    check_command(compose_config("train", ["experiment=scratch", "optimizer=muon", "data.root=x"]), "train")
+    assert capsys.readouterr().err == ""
+
+
 def test_what_an_option_sets_for_another_group_holds_beside_an_experiment():
     config = composed("experiment=finetune", "freeze=lora")
     assert config["optimizer"]["backbone_lr"] == 5e-4  # of freeze=lora
@@ -139,6 +148,12 @@ def test_an_experiment_with_its_own_options_typed_again_is_the_experiment():
     config, again = composed("experiment=scratch"), composed("experiment=scratch", *words)
     for group in (*GROUPS, "render", "train"):
         assert config[group] == again[group]
+
+
+def test_another_hydra_is_refused_in_a_line_that_names_the_one_that_is_needed(monkeypatch):
+    monkeypatch.setattr("hydra.__version__", "1.4.0")
+    with pytest.raises(ValueError, match=r"Hydra 1\.4\.0 is installed: deepdraw needs 1\.3"):
+        compose_config("train")
 
 
 @pytest.mark.slow

@@ -60,8 +60,7 @@ def one_line_compose_errors(main: Callable[[], Any]) -> Callable[[], Any]:
         else:
             utils.run_and_report = lambda func: hydras_own(lambda: _in_one_line(func))
         try:
-            with experiments_follow_choices():
-                return main() if keeps_tracebacks() else _in_one_line(main)
+            return _composed(main) if keeps_tracebacks() else _in_one_line(lambda: _composed(main))
         finally:
             utils.run_and_report = hydras_own
 
@@ -71,6 +70,11 @@ def one_line_compose_errors(main: Callable[[], Any]) -> Callable[[], Any]:
 def command_of(script: str) -> str:
     """The name of the command, `train` or `evaluate`, that a script is."""
     return "evaluate" if Path(script).stem == "evaluate" else "train"
+
+
+def _composed(main: Callable[[], Any]) -> Any:
+    with experiments_follow_choices():
+        return main()
 
 
 def _in_one_line(call: Callable[[], Any]) -> Any:

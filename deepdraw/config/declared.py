@@ -52,7 +52,7 @@ def declared(target: str) -> Callable[..., Any] | None:
 def _find(target: str) -> tuple[ast.ClassDef | ast.FunctionDef, ast.Module] | None:
     """The definition of a dotted name, and the module that it stands in."""
     place, _, name = target.rpartition(".")
-    if place.partition(".")[0] != PACKAGE.name:
+    if place.partition(".")[0] != PACKAGE.name or not all(map(str.isidentifier, place.split("."))):
         return None
     path = PACKAGE.parent.joinpath(*place.split("."))
     face = path / "__init__.pyi"

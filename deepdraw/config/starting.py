@@ -12,6 +12,7 @@ from omegaconf import DictConfig, open_dict, read_write
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from deepdraw.config.compose_errors import command_of
+from deepdraw.config.experiments import say_what_was_left_out
 from deepdraw.config.making import check_before_imports
 from deepdraw.runtime import best_checkpoint, existing_file, failure_line, keeps_tracebacks
 
@@ -55,6 +56,7 @@ def check_command(config: DictConfig, command: str) -> None:
         raise ValueError(failure_line(error)) from None
     finally:
         shared.cfg = before
+    say_what_was_left_out()
 
 
 def _example(key: str) -> str:
