@@ -208,8 +208,8 @@ def test_pretrained_weights_without_a_network_are_refused(train, monkeypatch, tm
     assert "use backbone.pretrained=FILE with weights on disk, or backbone.pretrained=false" in message
 
 
-def test_a_misspelt_option_gets_hydras_own_answer_in_one_line(train):
-    assert "Key 'epoch' is not in struct" in refusal(train, "train.epoch=3")
+def test_a_misspelt_key_gets_the_nearest_one_in_one_line(train):
+    assert "did you mean train.epochs=3?" in refusal(train, "train.epoch=3")
 
 
 def test_a_misspelt_choice_gets_hydras_list_in_one_line(train):
