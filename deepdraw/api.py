@@ -20,6 +20,7 @@ from deepdraw.runtime import (
     best_checkpoint,
     choose_directory,
     expand_home,
+    find_rank,
     hydra_config,
     one_line_values,
     possible_folder,
@@ -76,7 +77,7 @@ def train(
         config = compose_config("train", _listed(overrides), options)
         if directory is not None:
             chosen = possible_folder(directory, "directory=")
-        elif os.environ.get("RANK", "0") == "0":
+        elif find_rank().is_first:
             chosen = choose_directory(config)
         else:  # which gets that of rank 0
             chosen = Path(config.hydra.run.dir)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,14 @@ from deepdraw.evaluation.versions import PLAIN, Version, versions_of
 from deepdraw.features import Encoder, FeatureLoader, FeatureOptions, cached_features
 from deepdraw.inference import Trained, average_epochs, rebuild
 from deepdraw.models import ModelPlan, check_alphas, interpolate, pretrained_weights
-from deepdraw.runtime import archive_hash, best_checkpoint, keep_freed_memory, results_directory, shown
+from deepdraw.runtime import (
+    archive_hash,
+    best_checkpoint,
+    find_rank,
+    keep_freed_memory,
+    results_directory,
+    shown,
+)
 
 
 class Session:
@@ -36,8 +42,10 @@ class Session:
 
     def __init__(self, config: DictConfig) -> None:
         keep_freed_memory()
-        if os.environ.get("RANK", "0") != "0":
-            raise ValueError("an evaluation is the work of one process: start it without torchrun, or on rank 0 alone")
+        if not find_rank().is_first:
+            raise ValueError(
+                "an evaluation is the work of one process: start it without torchrun or srun, or on rank 0 alone"
+            )
         expand_homes(config)
         check_evaluation(config, {"features": FeatureOptions})
         self.config = config

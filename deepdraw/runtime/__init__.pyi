@@ -23,6 +23,7 @@ from .parts import remove_parts
 from .paths import existing_file, existing_folder, existing_path, expand_home, possible_folder, suggest_path
 from .precision import DTYPES, Precision, find_device
 from .progress import LINE_EVERY, Bar, Forecast, duration, with_progress_bar
+from .rank import Rank, find_rank
 from .ranks import ALONE, Ranks
 from .reading import (
     LARGEST,
@@ -86,6 +87,7 @@ __all__ = [
     "NewDirectory",
     "Precision",
     "Preempted",
+    "Rank",
     "Ranks",
     "StopSignal",
     "append_text",
@@ -115,6 +117,7 @@ __all__ = [
     "expand_home",
     "failure_line",
     "find_device",
+    "find_rank",
     "fold_name",
     "git_commit",
     "hydra_config",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
@@ -14,7 +16,10 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from deepdraw.runtime.rank import Rank, find_rank
+
 TIMEOUT = timedelta(minutes=10)  # for a rank that is alive but silent, such as one that writes to a slow disk
+PATIENCE = 5.0  # seconds after which a rank says whom it waits for
 
 Value = TypeVar("Value")
 
@@ -36,29 +41,30 @@ class Ranks:
         """Join the ranks of torchrun or the tasks of a SLURM step, and wait for all of them; else one process alone.
 
         Tensors on GPUs are sent with nccl, those on the CPU with gloo. Each rank uses the GPU of its number on its
-        node. Only rank 0 prints.
+        node. Only rank 0 prints. One that waits says for whom. Raises ValueError, in one line, if not all come.
         """
-        if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-            number, size, number_on_node = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
-            meeting = "env://"
-        elif int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
+        rank = find_rank()
+        number, size = rank.number, rank.size
+        if size == 1:
+            return cls()
+        meeting = "env://"
+        if rank.step:
             from submitit.slurm.slurm import SlurmJobEnvironment
 
             task = SlurmJobEnvironment()
-            number, size, number_on_node = task.global_rank, task.num_tasks, task.local_rank
             meeting = f"tcp://{task.hostnames[0]}:{20000 + int(task.raw_job_id) % 40000}"  # a port no other job has
-        else:
-            return cls()
         backend = "gloo"
         if torch.cuda.is_available():
             # With --gpus-per-task a rank sees only its own GPU.
-            torch.cuda.set_device(number_on_node % torch.cuda.device_count())
+            torch.cuda.set_device(rank.number_on_node % torch.cuda.device_count())
             backend = "cpu:gloo,cuda:nccl"
-        store, _, _ = next(distributed.rendezvous(meeting, number, size, timeout=TIMEOUT))
+        with _patience(rank):
+            store, _, _ = next(distributed.rendezvous(meeting, number, size, timeout=TIMEOUT))
         store.set_timeout(TIMEOUT)
         # A prefix of its own for each training of a process: the addresses of the one before are still in the store.
         store = distributed.PrefixStore(f"training {next(_trainings)}", store)
-        distributed.init_process_group(backend, store=store, rank=number, world_size=size, timeout=TIMEOUT)
+        with _patience(rank):
+            distributed.init_process_group(backend, store=store, rank=number, world_size=size, timeout=TIMEOUT)
         if number > 0:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return cls(number, size)
@@ -114,6 +120,22 @@ class Ranks:
         if self.size == 1:
             return model
         return DistributedDataParallel(model, gradient_as_bucket_view=True)
+
+
+@contextmanager
+def _patience(rank: Rank) -> Iterator[None]:
+    """Say after a while whom this rank waits for; ValueError, in one line, if they do not come."""
+    told = threading.Timer(PATIENCE, print, [rank.awaited], {"flush": True})
+    told.daemon = True
+    told.start()
+    try:
+        yield
+    except (distributed.DistStoreError, distributed.DistNetworkError) as error:
+        if "timed out" not in str(error).lower():
+            raise
+        raise ValueError(f"{rank.awaited}; none came in {TIMEOUT}") from error
+    finally:
+        told.cancel()
 
 
 ALONE = Ranks()

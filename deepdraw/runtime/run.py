@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import os
 import shlex
 import sys
 import time
@@ -22,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from deepdraw.runtime.code import git_commit
 from deepdraw.runtime.failures import drop_stdout_that_fails, failure_line, keeps_tracebacks
 from deepdraw.runtime.files import write_text
+from deepdraw.runtime.rank import find_rank
 from deepdraw.runtime.signals import interruptible
 
 if TYPE_CHECKING:
@@ -53,11 +53,17 @@ Result = TypeVar("Result")
 
 
 def run_directory_for_rank0_only(main: Callable[[], None]) -> Callable[[], None]:
-    """Let Hydra create a run directory only for rank 0 of the processes that torchrun starts."""
+    """Let Hydra create a run directory only for rank 0 of several processes. Raises ValueError for a sweep of such."""
 
     @functools.wraps(main)
     def wrapped() -> None:
-        if os.environ.get("RANK", "0") == "0":
+        rank = find_rank()
+        if rank.size > 1 and not {"-m", "--multirun"}.isdisjoint(sys.argv):
+            raise ValueError(
+                f"-m starts the jobs of a sweep from one process, and this is rank {rank.number} of {rank.size}: start "
+                "it without torchrun or srun; hydra/launcher=slurm hydra.launcher.tasks_per_node=2 gives each job ranks"
+            )
+        if rank.is_first:
             return main()
         from tempfile import TemporaryDirectory  # only ranks need it: the others start faster without
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepdraw.runtime import Preempted, preemptible, write_text
+from deepdraw.runtime import Preempted, find_rank, preemptible, write_text
 from deepdraw.sweep.reports import Report, readable_report
 from deepdraw.sweep.slurm_script import sbatch_executor
 
@@ -88,7 +88,7 @@ def run_on_slurm(directory: str, number: int) -> Any:
     """Run a job as `deepdraw.sweep.job.run` does. If SLURM ends it early, it goes on when SLURM runs it again."""
     from deepdraw.sweep.job import run  # slow to import, and `status` does not need it
 
-    rank = int(os.environ.get("SLURM_PROCID", "0"))
+    rank = find_rank().number
     job_id = own_id()
     with preemptible():
         try:
