@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,6 +37,9 @@ OLD_NAMES = {
     "deepdraw.training.optim.onecycle": "deepdraw.training.onecycle",
 }
 OUR_BACKBONES = "deepdraw.models.backbones."
+# Without a tag of weights all models of open_clip had the mean and std of OpenAI's; these were trained with others.
+OF_OTHER_MEANS = re.compile("siglip|clipa|mobileclip|pe-core", re.IGNORECASE)
+OPENAI_MEAN, OPENAI_STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
 
 
 def with_current_names(config: Any) -> Any:
@@ -63,7 +67,7 @@ def add_later_options(config: dict[str, Any]) -> None:
 
     Images were trained on as they are; a network that was trained on strokes alone reads images as drawings. No
     backbone saw points, one that did took no images, no augmentation changed the strokes for them, and all images were
-    gray. An empty `pretrained` trained from random weights.
+    gray. An empty `pretrained` trained from random weights, and without a tag a model had the mean and std of OpenAI's.
     """
     render, data = config.get("render"), config.get("data")
     source = data.get("source") if isinstance(data, dict) else None
@@ -80,6 +84,10 @@ def add_later_options(config: dict[str, Any]) -> None:
                 node.setdefault("pretrained", False)
             if str(node.get("_target_")).startswith(OUR_BACKBONES) and node.get("pretrained", True) in (None, ""):
                 node["pretrained"] = False
+            of_open_clip = node.get("_target_") == f"{OUR_BACKBONES}OpenClipBackbone"
+            if of_open_clip and not node.get("tag") and OF_OTHER_MEANS.search(str(node.get("name"))):
+                node.setdefault("mean", OPENAI_MEAN)
+                node.setdefault("std", OPENAI_STD)
     augment = config.get("augment")
     if isinstance(augment, dict) and augment.get("_target_") == "deepdraw.drawings.Augment":
         config["augment"] = LATER_STRENGTHS | augment

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from deepdraw.models.backbones.text_tower import TextTower
 
+RGB = tuple[float, float, float]
 POOLINGS = ("cls", "mean", "cls+mean")
 
 
@@ -199,3 +201,16 @@ def checkpoint_blocks(network: Any, name: str) -> None:
         network.set_grad_checkpointing()
     except (AssertionError, AttributeError) as error:  # timm asserts that it stays off, or has no such method
         raise ValueError(f"{name} cannot checkpoint: use train.activation_checkpointing=false") from error
+
+
+def channel_values(key: str, given: Sequence[float] | None, own: Sequence[float]) -> RGB:
+    """The mean or std of the three channels of images in [0, 1] that a config gives, else those of the weights.
+
+    Raises:
+        ValueError: they are no three finite numbers, or a std is not above 0.
+    """
+    values = own if given is None else given
+    if len(values) != 3 or not all(isfinite(value) and (key == "mean" or value > 0) for value in values):
+        raise ValueError(f"backbone.{key}={list(values)} must be three numbers, such as [0.5,0.5,0.5]")
+    red, green, blue = values
+    return red, green, blue

@@ -17,6 +17,7 @@ from deepdraw.models.backbones.base import (
     POOLINGS,
     Backbone,
     LayerGroup,
+    channel_values,
     check_image_size,
     check_pooling,
     checkpoint_blocks,
@@ -24,7 +25,7 @@ from deepdraw.models.backbones.base import (
 )
 from deepdraw.models.backbones.dry_run import check_features
 from deepdraw.models.backbones.grouping import group_layers
-from deepdraw.models.backbones.open_clip_catalog import model_config, weights_config
+from deepdraw.models.backbones.open_clip_catalog import model_config, shared_preprocessing, weights_config
 from deepdraw.models.backbones.state_dicts import below, without_prefixes
 from deepdraw.models.backbones.text_tower import TextTower
 from deepdraw.models.backbones.timm import (
@@ -39,6 +40,7 @@ from deepdraw.models.backbones.weights import check_pretrained, downloading, loa
 # open_clip always builds both towers of a CLIP, so the one that is not needed is built as small as possible.
 SMALLEST_TEXT = {"context_length": 1, "vocab_size": 1, "width": 8, "heads": 1, "layers": 1}
 SMALLEST_VISION = {"image_size": 1, "patch_size": 1, "width": 64, "layers": 1}
+NOT_OF_TEXT = ("visual.", "text_decoder.")  # a CoCa also has a captioner
 PROJECTIONS = {"proj", "head"}  # what open_clip calls them
 
 
@@ -51,10 +53,12 @@ class OpenClipBackbone(Backbone):
     Args:
         name: a model of `open_clip.list_models()`; OpenAI's weights need one that ends in -quickgelu.
         pretrained: True for the hub's weights `tag`, False for random ones, or the path of a weights file.
-        tag: which weights, one of `open_clip.list_pretrained_tags_by_model(name)`. It also sets mean and std.
+        tag: which weights, one of `open_clip.list_pretrained_tags_by_model(name)`. It also sets mean and std; without
+            one these are those that all weights of the model share, else CLIP's.
         image_size: pixels; None for the model's own. Position embeddings are resampled to it.
         pooling: None or "projected" for the model's own features, the only ones that prompts can be compared with; or
             one of `POOLINGS` of the tokens before the projection (in a SigLIP: before the attention pool).
+        mean, std: of each channel of images in [0, 1]; None for those that the weights were trained with.
 
     Raises:
         ValueError: no such model or tag, weights for the other GELU, a size that is no multiple of the patch size, or a
@@ -70,6 +74,8 @@ class OpenClipBackbone(Backbone):
         tag: str | None = None,
         image_size: int | None = None,
         pooling: str | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         check_pretrained(pretrained)
@@ -87,8 +93,9 @@ class OpenClipBackbone(Backbone):
         self.num_features = self._config["embed_dim"]
         if self.pooling is not None:
             self.num_features = self._drop_projection() * (2 if pooling == "cls+mean" else 1)
-        self.mean = tuple(self._weights.get("mean", open_clip.OPENAI_DATASET_MEAN))
-        self.std = tuple(self._weights.get("std", open_clip.OPENAI_DATASET_STD))
+        own = self._weights or shared_preprocessing(name)
+        self.mean = channel_values("mean", mean, own.get("mean", open_clip.OPENAI_DATASET_MEAN))
+        self.std = channel_values("std", std, own.get("std", open_clip.OPENAI_DATASET_STD))
         self._in_order = check_features(self, {})
 
     def _build(self, vision: dict[str, Any], text: dict[str, Any]) -> Any:
@@ -203,7 +210,7 @@ class OpenClipBackbone(Backbone):
         if not self.pretrained:
             return
         file, state_dict = self._read()
-        weights = {key: value for key, value in state_dict.items() if not key.startswith("visual.")}
+        weights = {key: value for key, value in state_dict.items() if not key.startswith(NOT_OF_TEXT)}
         load_weights(tower.model, weights, file=file, name=self.name)
 
     @cached_property

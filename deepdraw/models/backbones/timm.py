@@ -18,6 +18,7 @@ from deepdraw.models.backbones.base import (
     POOLINGS,
     Backbone,
     LayerGroup,
+    channel_values,
     check_image_size,
     check_pooling,
     checkpoint_blocks,
@@ -50,6 +51,7 @@ class TimmBackbone(Backbone):
         image_size: pixels; None for the model's own. Position embeddings are resampled to it.
         options: further arguments of the architecture, such as `drop_path_rate` or `channels`.
         pooling: None for the model's own, or one of `POOLINGS`.
+        mean, std: of each channel of images in [0, 1]; None for those that the weights were trained with.
 
     Raises:
         ValueError: no such model or weights, options that the model does not take or that name files, a size that is no
@@ -65,6 +67,8 @@ class TimmBackbone(Backbone):
         image_size: int | None = None,
         options: Mapping[str, Any] | None = None,
         pooling: str | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         if files := sorted(FILE_OPTIONS & set(options or {})):
@@ -86,7 +90,8 @@ class TimmBackbone(Backbone):
         if pooling is not None:
             drop_own_pooling(self.network)
         data_config = resolve_model_data_config(self.network)
-        self.mean, self.std = data_config["mean"], data_config["std"]
+        self.mean = channel_values("mean", mean, data_config["mean"])
+        self.std = channel_values("std", std, data_config["std"])
         self.image_size = image_size or data_config["input_size"][-1]
         # Some models keep a hidden layer of their classifier. Their features are the outputs of that layer.
         width = getattr(self.network, "head_hidden_size", self.network.num_features)
