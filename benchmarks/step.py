@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from hydra.utils import instantiate
 from rich.table import Column, Table
-from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
 
@@ -28,6 +27,8 @@ from deepdraw.runtime import Ranks, find_device
 from deepdraw.training import Checkpoints, Loop, Recipe, State, Training
 
 NUM_CLASSES = 30
+CLOCKS = ("wall", "cpu")
+WARM_UP = 10  # steps before those that are measured: they allocate, and import what is imported late
 
 
 @dataclass
@@ -36,7 +37,7 @@ class Options(bench.Options):
 
     batch_size: int = field(default=16, metadata={"help": "drawings in a step; the default is about 8 ms on one core"})
     steps: int = field(default=200, metadata={"help": "steps of each run"})
-    repeats: int = field(default=5, metadata={"help": "runs of either, taken in turn"})
+    repeats: int = field(default=9, metadata={"help": "runs of either, taken in turn"})
     device: str = field(default="auto", metadata={"help": "cuda, cpu or auto"})
 
     def __post_init__(self) -> None:
@@ -45,13 +46,18 @@ class Options(bench.Options):
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
 
 
-@dataclass(frozen=True)
+@dataclass
 class OneBatch:
-    """Batches without a loader: the same one again and again."""
+    """Batches without a loader: the same one again and again, while the clocks are read.
+
+    steps: that are measured, after the warm-up and before one more. What comes before and after all steps, such as
+    validation and checkpoints, is no part of a step.
+    """
 
     batch: Batch
     steps: int
     classes: list[str]
+    read: list[tuple[float, float]] = field(default_factory=list)  # wall and CPU clock, when a batch is asked for
 
     @property
     def batch_size(self) -> int:
@@ -59,14 +65,24 @@ class OneBatch:
 
     @property
     def num_drawings(self) -> int:
-        return self.steps * self.batch_size
+        return len(self) * self.batch_size
 
     def __len__(self) -> int:
-        return self.steps
+        return WARM_UP + self.steps + 1
 
     def epoch(self, epoch: int = 0, first: int = 0) -> Iterator[Batch]:
         """The batches from number `first` on."""
-        yield from (self.batch for _ in range(first, self.steps))
+        for number in range(first, len(self)):
+            if number in (WARM_UP, WARM_UP + self.steps):
+                if self.batch.labels.is_cuda:
+                    torch.cuda.synchronize()
+                self.read.append((time.perf_counter(), time.process_time()))
+            yield self.batch
+
+    def seconds(self) -> dict[str, float]:
+        """Of a step: by the wall, and of all threads of this process on any core, which other work adds little to."""
+        (wall, cpu), (wall_end, cpu_end) = self.read
+        return {"wall": (wall_end - wall) / self.steps, "cpu": (cpu_end - cpu) / self.steps}
 
 
 class Terminal(io.StringIO):
@@ -76,54 +92,44 @@ class Terminal(io.StringIO):
         return True
 
 
-def measure(options: Options) -> dict[str, list[float]]:
-    """Seconds of a step of either kind, for each run."""
+def measure(options: Options) -> dict[str, dict[str, list[float]]]:
+    """Seconds of a step by clock, `wall` or `cpu`, and way, `bare` or `loop`: one for each run, taken in turn."""
     torch.set_num_threads(1)
     config = train_config([f"device={options.device}", "precision=fp32"])
     device = find_device(options.device)
     images = torch.randint(256, (options.batch_size, config.render.size, config.render.size), dtype=torch.uint8)
     labels = torch.randint(NUM_CLASSES, (options.batch_size,))
     batch = Batch(images.to(device), labels.to(device), labels.to(device))
-    seconds: dict[str, list[float]] = {"bare": [], "loop": []}
+    classes = [str(number) for number in range(NUM_CLASSES)]
+    seconds: dict[str, dict[str, list[float]]] = {clock: {"bare": [], "loop": []} for clock in CLOCKS}
     for _ in range(options.repeats):
-        seconds["bare"].append(_bare(config, batch, options.steps))
-        seconds["loop"].append(_loop(config, batch, options.steps))
+        for way, train in (("bare", _bare), ("loop", _loop)):
+            batches = OneBatch(batch, options.steps, classes)
+            train(config, batches)
+            for clock, each in batches.seconds().items():
+                seconds[clock][way].append(each)
     return seconds
 
 
-def _bare(config: Any, batch: Batch, steps: int) -> float:
-    """A step as anyone would write it, with the same optimizer, clipping and smoothing."""
+def _bare(config: Any, batches: OneBatch) -> None:
+    """A training as anyone would write it, with the same optimizer, clipping and smoothing."""
     model = build(config, NUM_CLASSES).train()
     optimizer = instantiate(config.optimizer, model, _convert_="all", pretrained=False)
-    inputs: Any = batch.inputs
-
-    def step() -> Tensor:
+    for batch in batches.epoch():
+        inputs: Any = batch.inputs
         loss = cross_entropy(model(inputs), batch.labels, label_smoothing=config.train.label_smoothing)
         loss.backward()
         clip_grad_norm_(model.parameters(), config.train.clip_grad)
         optimizer.step()
         optimizer.zero_grad()
-        return loss
-
-    step()
-    start = time.perf_counter()
-    for _ in range(steps):
-        loss = step()
-    loss.item()  # which waits for a GPU
-    return (time.perf_counter() - start) / steps
 
 
-def _loop(config: Any, batch: Batch, steps: int) -> float:
-    """A step of train.py's loop: rows of metrics as often as by default, the bar of a terminal, the checks."""
+def _loop(config: Any, batches: OneBatch) -> None:
+    """train.py's loop: rows of metrics as often as by default, the bar of a terminal, the checks."""
     model = build(config, NUM_CLASSES)
     optimizer = instantiate(config.optimizer, model, _convert_="all", pretrained=False)
-    precision = instantiate(config.precision, device=batch.labels.device)
-    ends: list[float] = []
-
-    def validate() -> dict[str, float]:
-        ends.append(time.perf_counter())
-        return {"val/top1": 0.5, "val/loss": 1.0}
-
+    device = batches.batch.labels.device
+    precision = instantiate(config.precision, device=device)
     with TemporaryDirectory() as folder, redirect_stdout(Terminal()):
         state = State(
             model=model,
@@ -132,40 +138,38 @@ def _loop(config: Any, batch: Batch, steps: int) -> float:
             schedule=instantiate(config.schedule, optimizer, 10**9),
             scaler=precision.scaler(),
             loggers={"csv": CSVLogger(Path(folder), {})},
-            recent=torch.zeros(3, device=batch.labels.device),
+            recent=torch.zeros(3, device=device),
         )
-        classes = [str(number) for number in range(NUM_CLASSES)]
         training = Training(
             state=state,
-            train=OneBatch(batch, steps, classes),
-            val=OneBatch(batch, 1, classes),
+            train=batches,
+            val=batches,
             recipe=Recipe(**{**config.train, "epochs": 1}),
             precision=precision,
-            validate=validate,
-            checkpoints=Checkpoints(
-                Path(folder), ranks=Ranks(number=1)
-            ),  # which writes none: that is no part of a step
+            validate=lambda: {"val/top1": 0.5, "val/loss": 1.0},
+            checkpoints=Checkpoints(Path(folder), ranks=Ranks(number=1)),  # which writes none
             directory=Path(folder),
         )
-        start = time.perf_counter()
         Loop().fit(training)
-    return (ends[0] - start) / steps
 
 
 def run(options: Options) -> dict[str, Any]:
-    """Measure both in turn in one fresh process; `overhead_ms` is the difference of the medians."""
+    """Measure both in turn in one fresh process; `overhead_ms` is the difference of the medians, by each clock."""
     seconds = in_fresh_process(measure, options)
-    medians = {way: 1000 * statistics.median(each) for way, each in seconds.items()}
-    return {"seconds": seconds, "ms": medians, "overhead_ms": medians["loop"] - medians["bare"]}
+    medians = {
+        clock: {way: 1000 * statistics.median(each) for way, each in ways.items()} for clock, ways in seconds.items()
+    }
+    overhead = {clock: ways["loop"] - ways["bare"] for clock, ways in medians.items()}
+    return {"seconds": seconds, "ms": medians, "overhead_ms": overhead}
 
 
 def table(options: Options, figures: dict[str, Any]) -> Table:
     """A row for either, and their difference."""
     title = f"a training step of backbone=tiny, batch of {options.batch_size}, median of {options.repeats} runs"
-    rows = Table("step", Column("ms", justify="right"), title=title, title_justify="left")
-    names = {"bare": "bare PyTorch", "loop": "train.py, with rows, bar and checks"}
-    for way, milliseconds in figures["ms"].items():
-        rows.add_row(names[way], f"{milliseconds:.2f}")
+    columns = [Column(heading, justify="right") for heading in ("ms", "ms of CPU")]
+    rows = Table("step", *columns, title=title, title_justify="left")
+    for way, name in (("bare", "bare PyTorch"), ("loop", "train.py, with rows, bar and checks")):
+        rows.add_row(name, *(f"{figures['ms'][clock][way]:.2f}" for clock in CLOCKS))
     rows.add_section()
-    rows.add_row("difference", f"{figures['overhead_ms']:.2f}")
+    rows.add_row("difference", *(f"{figures['overhead_ms'][clock]:.2f}" for clock in CLOCKS))
     return rows

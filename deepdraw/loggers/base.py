@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from deepdraw.loggers.tensorboard import TensorBoardLogger
 from deepdraw.loggers.wandb import WandbLogger
-from deepdraw.runtime import LARGEST, append_text, read_text, results_writer, write_text
+from deepdraw.runtime import LARGEST, append_text, flush_to_disk, read_text, results_writer, write_text
 
 __all__ = ["CSVLogger", "Logger", "TensorBoardLogger", "WandbLogger", "log_evaluation"]
 
@@ -44,21 +44,23 @@ class Logger(Protocol):
 class CSVLogger:
     """One row for each call in `<run>/metrics.csv`; a metric that was not measured leaves an empty cell.
 
-    A row is on the disk before `log` returns, and so before a checkpoint counts it. `epoch_time` is left out, because
-    `images_per_second` says the same.
+    A row is on the disk before `state_dict` returns, and so before a checkpoint counts it. `epoch_time` is left out,
+    because `images_per_second` says the same.
     """
 
     def __init__(self, run_dir: Path, config: Mapping[str, Any]) -> None:
         self._path = run_dir / "metrics.csv"
         self._rows: list[dict[str, str]] = []
+        self._columns: dict[str, None] = {}  # in the order of the first rows that have them
+        self._is_flushed = True
 
     def log(self, metrics: Mapping[str, float], *, epoch: int, step: int) -> None:
         cells = {key: f"{value:.8g}" for key, value in metrics.items() if not key.endswith("/epoch_time")}
         row = {"epoch": str(epoch), "step": str(step), **cells}
-        known = self._columns()
         self._rows.append(row)
-        if self._path.exists() and row.keys() <= set(known):
-            append_text(self._path, _as_csv(known, [row]))
+        if self._path.exists() and row.keys() <= self._columns.keys():
+            append_text(self._path, _as_csv([*self._columns], [row]))
+            self._is_flushed = False
         else:
             self._write()
 
@@ -66,6 +68,7 @@ class CSVLogger:
         pass
 
     def state_dict(self) -> dict[str, Any]:
+        self._flush()
         return {"num_rows": len(self._rows)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -81,10 +84,12 @@ class CSVLogger:
             self._write()
 
     def finish(self, summary: Mapping[str, Any]) -> None:
-        pass
+        self._flush()
 
-    def _columns(self) -> list[str]:
-        return list(dict.fromkeys(key for row in self._rows for key in row))
+    def _flush(self) -> None:
+        if not self._is_flushed:
+            flush_to_disk(self._path)
+            self._is_flushed = True
 
     def _read(self) -> list[dict[str, str]]:
         """All complete rows from the first on. The last row may be cut short if the process was killed."""
@@ -104,7 +109,9 @@ class CSVLogger:
         return rows
 
     def _write(self) -> None:
-        columns = self._columns()
+        self._columns = dict.fromkeys(key for row in self._rows for key in row)
+        columns = [*self._columns]
+        self._is_flushed = True
         write_text(self._path, _as_csv(columns, [dict(zip(columns, columns, strict=True)), *self._rows]))
 
 

@@ -14,7 +14,7 @@ from .files import (
     write_json,
     write_text,
 )
-from .growing import append_text, name_grown, open_growing
+from .growing import append_text, flush_to_disk, name_grown, open_growing
 from .lock import Lock
 from .memory import keep_freed_memory
 from .names import did_you_mean, fold_name, nearest_names, normal_name
@@ -118,6 +118,7 @@ __all__ = [
     "failure_line",
     "find_device",
     "find_rank",
+    "flush_to_disk",
     "fold_name",
     "git_commit",
     "hydra_config",

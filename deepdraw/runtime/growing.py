@@ -11,13 +11,14 @@ import stat
 from io import FileIO
 from pathlib import Path
 
-from deepdraw.runtime.parts import OPEN_FLAGS, LockedFile, errors_naming, lock, sync_folder
+from deepdraw.runtime.parts import OPEN_FLAGS, LockedFile, errors_naming, lock, sync, sync_folder
 
 
 def append_text(path: Path, text: str) -> None:
-    """Append `text` in UTF-8 to a file, in one write, and flush it to the disk.
+    """Append `text` in UTF-8 to a file, in one write.
 
-    A reader must expect an incomplete last line, which a power cut can leave. Raises OSError as `open_growing` does.
+    A process that is killed loses nothing of it; a power cut may leave an incomplete last line, or less, until
+    `flush_to_disk`, which takes long on some disks. Raises OSError as `open_growing` does.
     """
     with open_growing(path) as file, errors_naming(path):
         end, encoded = file.tell(), text.encode("utf-8")
@@ -27,7 +28,12 @@ def append_text(path: Path, text: str) -> None:
         except OSError:
             os.ftruncate(file.fileno(), end)
             raise
-        os.fsync(file.fileno())
+
+
+def flush_to_disk(path: Path) -> None:
+    """Return once all that was appended to a file is on the disk. Raises OSError, naming `path`, where it is not."""
+    with errors_naming(path):
+        sync(path)
 
 
 def open_growing(path: Path, end: int | None = None) -> FileIO:

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from deepdraw.runtime.display import cell, shown
 
 LINE_EVERY = 10.0  # seconds between lines if the output is no terminal
+DRAWN_EVERY = 0.25  # seconds between drawings of the bar, each of which takes about a millisecond of a core
 WARM_UP_STEPS = 3  # the first steps compile, allocate and start workers, so they are not measured
 WIDTHS = 8, 24  # characters of the bar: the least, which every terminal shows, and the most
 TIME_WIDTH = len("-:--:--")
@@ -31,6 +32,7 @@ class Bar:
         self._title, self._total, self._images = shown(title), total, images
         self._first = self._done = first
         self._console = console or Console()
+        self._is_live = self._console.is_terminal  # asked once: rich looks into the environment each time
         self._values: list[str] = []
         self._start = self._shown = time.perf_counter()
         self._live = Progress(
@@ -40,8 +42,9 @@ class Bar:
             TextColumn("{task.fields[values]}", markup=False),
             TimeRemainingColumn(),
             console=self._console,
-            disable=not self._console.is_terminal,
+            disable=not self._is_live,
             transient=True,
+            auto_refresh=False,  # whose thread would take time from the steps
         )
         self._task = self._live.add_task(self._title, total=total, completed=first, values="")
 
@@ -57,12 +60,15 @@ class Bar:
         """Count one step."""
         self._done += 1
         now = time.perf_counter()
+        if now - self._shown < (DRAWN_EVERY if self._is_live else LINE_EVERY):
+            return
+        self._shown = now
         speed = self.images_per_second()
         rate = f"{speed:{',.0f' if speed >= 10 else '.2g'}} images/s"
-        if self._console.is_terminal:
-            self._live.update(self._task, advance=1, values="  ".join([*self._that_fit(rate), rate]))
-        elif now - self._shown >= LINE_EVERY:
-            self._shown = now
+        if self._is_live:
+            values = "  ".join([*self._that_fit(rate), rate])
+            self._live.update(self._task, completed=self._done, values=values, refresh=True)
+        else:
             left = (now - self._start) / (self._done - self._first) * (self._total - self._done)
             values = "  ".join([*self._values, rate])
             line = f"{self._title}  {self._done}/{self._total}  {values}  {left:,.0f} s left"

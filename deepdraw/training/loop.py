@@ -125,7 +125,8 @@ def train_step(
     head = getattr(state.model, "head", state.model)  # a head alone is trained like any other model
     for number in range(1, recipe.grad_accum + 1):
         inputs, targets = next(batches)
-        state.network.require_backward_grad_sync = number == recipe.grad_accum  # the same as no_sync()
+        if state.ranks.size > 1:
+            state.network.require_backward_grad_sync = number == recipe.grad_accum  # the same as no_sync()
         with precision.autocast():
             logits = state.network(inputs)
             logits, loss, shown = losses(logits, targets, recipe, class_weights, head)
@@ -133,7 +134,8 @@ def train_step(
         labels = targets if targets.ndim == 1 else targets.argmax(dim=1)
         hits = (logits.argmax(dim=1) == labels).sum()
         state.losses.append(shown)
-        state.recent += torch.stack([shown * len(logits), hits, hits.new_tensor(len(logits))])
+        number_of_drawings = hits.new_full((), len(logits))  # made on the GPU: a copy would wait for all steps before
+        state.recent += torch.stack([shown * len(logits), hits, number_of_drawings])
     if recipe.clip_grad is not None:
         state.scaler.unscale_(state.optimizer)
         clip_grad_norm_(state.model.parameters(), recipe.clip_grad)

@@ -59,6 +59,21 @@ def test_every_row_is_in_the_file_as_soon_as_it_is_logged(tmp_path):
         assert [row["step"] for row in rows(tmp_path)] == [str(n) for n in range(1, step + 1)]
 
 
+def test_rows_are_on_the_disk_before_a_checkpoint_counts_them_and_no_step_waits_for_that(tmp_path, monkeypatch):
+    logger, flushed = csv_after(tmp_path, 0.5), []
+    monkeypatch.setattr(os, "fsync", flushed.append)
+    for step in (2, 3, 4):
+        logger.log({"train/loss": 0.25}, epoch=1, step=step)
+    assert not flushed
+    logger.state_dict()
+    assert len(flushed) == 1
+    logger.log({"train/loss": 0.125}, epoch=1, step=5)
+    logger.finish({})
+    assert len(flushed) == 2
+    logger.state_dict()
+    assert len(flushed) == 2  # nothing has come since
+
+
 def test_a_resumed_run_forgets_the_rows_after_its_checkpoint(tmp_path):
     logger = CSVLogger(tmp_path, {})
     logger.log({"train/loss": 1.0}, epoch=1, step=5)

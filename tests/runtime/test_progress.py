@@ -66,6 +66,11 @@ def test_a_terminal_sees_steps_values_and_rate_and_is_left_clean(clock):
     assert "s left" not in plain
 
 
+def test_a_terminal_is_drawn_a_few_times_a_second_however_fast_the_steps_are(clock):
+    text = shown(clock, terminal=True, steps=1000, seconds=0.001)
+    assert 3 <= text.count("epoch 1/2") <= 6
+
+
 @pytest.mark.parametrize("width", [80, 100, 120, 200])
 def test_the_line_of_a_terminal_keeps_bar_step_rate_and_time_left_at_any_width(clock, width):
     output = io.StringIO()
