@@ -150,10 +150,28 @@ def test_an_experiment_with_its_own_options_typed_again_is_the_experiment():
         assert config[group] == again[group]
 
 
-def test_another_hydra_is_refused_in_a_line_that_names_the_one_that_is_needed(monkeypatch):
-    monkeypatch.setattr("hydra.__version__", "1.4.0")
-    with pytest.raises(ValueError, match=r"Hydra 1\.4\.0 is installed: deepdraw needs 1\.3"):
-        compose_config("train")
+@pytest.fixture
+def later_hydra(monkeypatch) -> None:
+    """A Hydra that has its private parts elsewhere."""
+    for name in ("config_loader_impl", "utils"):
+        monkeypatch.setitem(sys.modules, f"hydra._internal.{name}", None)
+
+
+def test_a_later_hydra_composes_and_is_refused_only_what_it_would_compose_wrongly(later_hydra):
+    check_command(compose_config("train", ["experiment=scratch", "train.epochs=3", "data.root=x"]), "train")
+    check_command(compose_config("train", ["experiment=finetune", "freeze=lora", "data.root=x"]), "train")
+    mixed = compose_config("train", ["experiment=scratch", "backbone=resnet50", "data.root=x"])
+    with pytest.raises(ValueError, match=r"^experiment=scratch sets backbone\.name, .* for backbone=tiny, and Hydra "):
+        check_command(mixed, "train")
+
+
+@pytest.mark.parametrize(("word", "named"), [("lr=1", "'lr'"), ("backbone=clap", "clap"), ("seed=abc", "seed=abc")])
+def test_a_later_hydra_ends_mistakes_with_an_error(word, named, later_hydra, here, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["train.py", word])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+    assert ended.value.code != 0
+    assert named in str(ended.value.code) + capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -13,13 +13,13 @@ from typing import Any
 
 import hydra
 import omegaconf
-from hydra._internal import utils
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
 from deepdraw.config.experiments import experiments_follow_choices
 from deepdraw.config.help import HELP, help_text
+from deepdraw.config.hydra_parts import hydra_part, replaced
 from deepdraw.config.other_names import OTHER_KEYS, OTHER_WAYS
 from deepdraw.config.paths import quote_paths, quoted_word
 from deepdraw.config.roles import ROLES
@@ -54,15 +54,8 @@ def one_line_compose_errors(main: Callable[[], Any]) -> Callable[[], Any]:
                 raise
             sys.exit(f"error: {failure_line(error)}")
         sys.argv[1:] = quote_paths(sys.argv[1:])
-        hydras_own = utils.run_and_report
-        if keeps_tracebacks():  # Hydra itself knows no other value than 1
-            utils.run_and_report = lambda func: func()
-        else:
-            utils.run_and_report = lambda func: hydras_own(lambda: _in_one_line(func))
-        try:
-            return _composed(main) if keeps_tracebacks() else _in_one_line(lambda: _composed(main))
-        finally:
-            utils.run_and_report = hydras_own
+        with experiments_follow_choices(), replaced(hydra_part("utils"), "run_and_report", _reported_here):
+            return main() if keeps_tracebacks() else _in_one_line(main)
 
     return wrapped
 
@@ -72,9 +65,9 @@ def command_of(script: str) -> str:
     return "evaluate" if Path(script).stem == "evaluate" else "train"
 
 
-def _composed(main: Callable[[], Any]) -> Any:
-    with experiments_follow_choices():
-        return main()
+def _reported_here(_: Callable[[Callable[[], Any]], Any]) -> Callable[[Callable[[], Any]], Any]:
+    """In the place of Hydra's own report of an error: let it rise to the command."""
+    return lambda call: call()
 
 
 def _in_one_line(call: Callable[[], Any]) -> Any:

@@ -1,134 +1,180 @@
 """Experiments beside other choices: `experiment=scratch backbone=resnet50` trains ResNet-50, as its own file says.
 
-What an experiment sets below a group (`backbone:`, `freeze:`, ...) is meant for the option that it chooses. Where the
-command chooses another option, these settings are left out, and so are those that the other option sets elsewhere, such
-as the `optimizer.backbone_lr` of freeze=lora. All else of the experiment holds.
+What an experiment sets below a group (`backbone:`, `freeze:`, ...) is meant for the option that it chooses, and what it
+sets of the inputs (`render:`, `input:`) for its backbone. Where the command chooses another option, these settings are
+left out, and so are those that the other option sets elsewhere, such as the `optimizer.backbone_lr` of freeze=lora. All
+else of the experiment holds.
 """
 
 from __future__ import annotations
 
-import copy
 import os
+import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra._internal import config_loader_impl
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import IConfigRepository
-from hydra._internal.defaults_list import DefaultsList, create_defaults_list
-from hydra.core.default_element import ResultDefault
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.plugins.config_source import ConfigResult
+from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from deepdraw.config.hydra_parts import hydra_part, replaced
+from deepdraw.config.suggestions import read_option
 from deepdraw.runtime import shown
 
-FOLDER = "experiment/"
+INPUTS = ("render", "input")  # what a backbone sees of a drawing: an experiment sets it for its backbone
+IS_GLOBAL = re.compile(r"^#\s*@package\s+_global_\s*$", re.MULTILINE)
+Load = Callable[[Sequence[str]], DictConfig]
 _left_out: dict[str, list[str]] = {}  # of each experiment in the latest composition, the settings without effect
 _said: set[str] = set()
 
 
 @contextmanager
 def experiments_follow_choices() -> Iterator[None]:
-    """Meanwhile Hydra composes experiments so. Raises ValueError for a Hydra whose private parts may be others."""
-    if hydra.__version__.split(".")[:2] != ["1", "3"]:
-        raise ValueError(f"Hydra {hydra.__version__} is installed: deepdraw needs 1.3 (pip install 'hydra-core<1.4')")
-    choose, load = config_loader_impl.create_defaults_list, ConfigLoaderImpl._load_single_config
-    compose = ConfigLoaderImpl._compose_config_from_defaults_list
-    latest: list[DefaultsList] = []
-
-    def chosen(*arguments: Any, **options: Any) -> DefaultsList:
-        latest[:] = [choose(*arguments, **options)]
-        return latest[0]
-
-    def composed(self: ConfigLoaderImpl, defaults: list[ResultDefault], repo: IConfigRepository) -> DictConfig:
-        choices = latest[0].overrides.known_choices
-        names = dict.fromkeys(str(one.config_path) for one in defaults if str(one.config_path).startswith(FOLDER))
-        dropped = {name: _foreign_settings(self, name, choices, defaults, repo) for name in names}
-        _left_out.clear()
-
-        def loaded(self: ConfigLoaderImpl, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:
-            result = load(self, default, repo)
-            if keys := dropped.get(str(default.config_path)):
-                result = copy.copy(result)
-                result.config, _left_out[str(default.config_path)] = _without(result.config, keys)
-            return result
-
-        with _replaced(ConfigLoaderImpl, "_load_single_config", loaded):
-            return compose(self, defaults, repo)
-
-    with (
-        _replaced(config_loader_impl, "create_defaults_list", chosen),
-        _replaced(ConfigLoaderImpl, "_compose_config_from_defaults_list", composed),
-    ):
+    """Meanwhile Hydra composes experiments so. A Hydra whose loader is elsewhere composes as it does by itself."""
+    with replaced(_loader(), "load_configuration", _loads_and_follows):
         yield
+
+
+def check_experiments(config: DictConfig) -> None:
+    """Raise ValueError, in one line, for settings of an experiment that this Hydra gives to an option of the command."""
+    if _loader() is not None:
+        return
+    choices = config.hydra.runtime.choices
+    for name in _names(choices.get("experiment")):
+        content = _content(config, f"experiment/{name}")
+        for group, option in _own_choices(content).items():
+            settings = [key for key in _leaves(content) if key.startswith(f"{_package(group)}.")]
+            if settings and choices.get(group, option) != option:
+                raise ValueError(
+                    f"experiment={name} sets {', '.join(settings)} for {group}={option}, and Hydra {hydra.__version__} "
+                    f"gives them to {group}={choices[group]}, too: pip install 'hydra-core>=1.3.8,<1.4'"
+                )
 
 
 def say_what_was_left_out() -> None:
     """One line, once, for the settings of an experiment that the latest composition left out; of ranks, 0 alone."""
     for experiment, keys in _left_out.items():
-        line = f"{experiment.replace('/', '=', 1)}: left out, since another option is chosen: {', '.join(keys)}"
+        line = f"experiment={experiment}: left out, since another option is chosen: {', '.join(keys)}"
         if keys and line not in _said and os.environ.get("RANK", "0") == "0":
             print(shown(line), file=sys.stderr)
         _said.add(line)
 
 
-@contextmanager
-def _replaced(owner: Any, name: str, by: Any) -> Iterator[None]:
-    """Meanwhile an attribute has another value: Hydra has no hook for what is done here."""
-    before = getattr(owner, name)
-    setattr(owner, name, by)
-    try:
-        yield
-    finally:
-        setattr(owner, name, before)
+def _loader() -> Any:
+    """The class of Hydra that composes; None for a Hydra that has it elsewhere."""
+    return hydra_part("config_loader_impl.ConfigLoaderImpl")
 
 
-def _foreign_settings(
-    loader: ConfigLoaderImpl,
-    experiment: str,
-    choices: Mapping[str, str | None],
-    defaults: list[ResultDefault],
-    repo: IConfigRepository,
-) -> list[str]:
-    """The dotted keys that an experiment sets for other options than those that are chosen."""
-    primary = next(str(one.config_path) for one in defaults if one.primary and one.config_path != "hydra/config")
-    choice = OverridesParser.create().parse_override(f"{FOLDER[:-1]}={experiment.removeprefix(FOLDER)}")
-    own = create_defaults_list(repo, primary, [choice], prepend_hydra=True, skip_missing=True).overrides.known_choices
-    keys = []
-    for group, option in choices.items():
-        if group.startswith("hydra/") or own.get(group, option) == option:
-            continue
-        folder, _, package = group.partition("@")
-        package = package or folder.replace("/", ".")
-        keys.append(package)
-        for default in defaults:
-            if f"{folder}/{option}" in (default.config_path, default.parent):
-                config = loader._load_single_config(default, repo).config
-                keys += [key for key in _leaves(config) if not key.startswith(f"{package}.")]
-    return keys
+def _loads_and_follows(load_configuration: Callable[..., DictConfig]) -> Callable[..., DictConfig]:
+    @wraps(load_configuration)
+    def loaded(
+        self: ConfigLoader, config_name: str | None, overrides: list[str], *arguments: Any, **options: Any
+    ) -> DictConfig:
+        def load(words: Sequence[str]) -> DictConfig:
+            return load_configuration(self, config_name, list(words), *arguments, **options)
+
+        return _following(load(overrides), overrides, load)
+
+    return loaded
 
 
-def _leaves(config: Any, path: str = "") -> Iterator[str]:
-    for key, value in config.items_ex(resolve=False):
-        whole = f"{path}{key}"
-        if isinstance(value, DictConfig) and not value._is_none() and not value._is_missing() and len(value):
-            yield from _leaves(value, f"{whole}.")
-        else:
-            yield whole
+def _following(config: DictConfig, words: Sequence[str], load: Load) -> DictConfig:
+    """A config, composed of these words, with what its experiment sets for other options as it is without."""
+    _left_out.clear()
+    choices = {str(group): option for group, option in config.hydra.runtime.choices.items()}
+    typed = {_key(word) for word in words}
+    experiments = _names(choices.get("experiment"))
+    if not experiments or len(typed & choices.keys()) < 2:
+        return config
+    same = [word for word in words if _key(word) == "experiment" or word.startswith("hydra")]
+    own = load(same).hydra.runtime.choices
+    foreign = {
+        group: option
+        for group, option in choices.items()
+        if not group.startswith("hydra/") and own.get(group, option) != option
+    }
+    if not foreign:
+        return config
+    contents = {name: _content(config, f"experiment/{name}") for name in experiments}
+    replaced = [*map(_package, foreign), *(INPUTS if "backbone" in foreign else ())]
+    for group, option in foreign.items():
+        content = _content(config, f"{group.partition('@')[0]}/{option}")
+        replaced += [key for key in _leaves(content) if not _is_below(key, [_package(group)])]
+    kept = {group: option for content in contents.values() for group, option in _own_choices(content).items()}
+    plain = [f"{group}={option}" for group, option in kept.items() if group not in foreign and group not in typed]
+    plain += [_set_anyhow(word, choices, replaced) for word in words if _key(word) != "experiment"]
+    without = load(plain)
+    for name, content in contents.items():
+        _left_out[name] = [key for key in _leaves(content) if _is_below(key, replaced)]
+    for key in replaced:
+        _take(config, without, key)
+    return config
 
 
-def _without(config: Any, keys: list[str]) -> tuple[Any, list[str]]:
-    """A config without these keys and what is below them, and the dotted keys of the values that it had there."""
-    config, before = copy.deepcopy(config), list(_leaves(config))
+def _set_anyhow(word: str, choices: Mapping[str, Any], replaced: Iterable[str]) -> str:
+    """An override that sets a key even where it is of the experiment alone; as it is for what is replaced."""
+    key = _key(word)
+    is_value = word.startswith(key) and "=" in word and key not in choices and "/" not in key and "@" not in key
+    return f"++{word}" if is_value and not _is_below(key, replaced) and not key.startswith("hydra") else word
+
+
+def _take(config: DictConfig, other: DictConfig, key: str) -> None:
+    """Give a key the value that it has in another config; without one there, leave it out."""
+    parent, _, name = key.rpartition(".")
+    values: Any = OmegaConf.to_container(OmegaConf.select(other, parent) if parent else other, resolve=False)
     with open_dict(config):
-        for key in keys:
-            parent, _, name = key.rpartition(".")
-            node = OmegaConf.select(config, parent) if parent else config
-            if isinstance(node, DictConfig) and name in node:
-                del node[name]
-    left_out = set(before) - set(_leaves(config))
-    return config, [key for key in before if key in left_out]
+        if isinstance(values, Mapping) and name in values:
+            OmegaConf.update(config, key, values[name], merge=False, force_add=True)
+            return
+        node = OmegaConf.select(config, parent) if parent else config
+        if isinstance(node, DictConfig) and name in node:
+            del node[name]
+
+
+def _content(config: DictConfig, name: str) -> dict[str, Any]:
+    """The file of an option as Hydra found it, with its keys where they stand in the whole config."""
+    group, _, _ = name.rpartition("/")
+    for source in config.hydra.runtime.config_sources:
+        file = Path(source.path, f"{name}.yaml")
+        if source.schema == "file" and file.is_file():
+            content = read_option(file)
+            return content if IS_GLOBAL.search(file.read_text(encoding="utf-8")) else {group: content}
+    return {}
+
+
+def _own_choices(content: Mapping[str, Any]) -> dict[str, str]:
+    """What a file chooses by `override /group: option` in its defaults list."""
+    entries = [entry for entry in content.get("defaults") or () if isinstance(entry, Mapping)]
+    pairs = [(str(group), option) for entry in entries for group, option in entry.items()]
+    return {group.removeprefix("override ").lstrip("/"): str(option) for group, option in pairs if "override " in group}
+
+
+def _leaves(content: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    for key, value in content.items():
+        if path or key != "defaults":
+            if isinstance(value, Mapping) and value:
+                yield from _leaves(value, f"{path}{key}.")
+            else:
+                yield f"{path}{key}"
+
+
+def _names(choice: Any) -> list[str]:
+    """The experiments of a choice: one, none, or a list of several."""
+    return [name.strip(" '\"") for name in str(choice or "").strip("[]").split(",") if name.strip(" '\"")]
+
+
+def _key(word: str) -> str:
+    return word.lstrip("+~").partition("=")[0]
+
+
+def _package(group: str) -> str:
+    folder, _, package = group.partition("@")
+    return package or folder.replace("/", ".")
+
+
+def _is_below(key: str, places: Iterable[str]) -> bool:
+    return any(key == place or key.startswith(f"{place}.") for place in places)

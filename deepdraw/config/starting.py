@@ -12,7 +12,7 @@ from omegaconf import DictConfig, open_dict, read_write
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from deepdraw.config.compose_errors import command_of
-from deepdraw.config.experiments import say_what_was_left_out
+from deepdraw.config.experiments import check_experiments, say_what_was_left_out
 from deepdraw.config.making import check_before_imports
 from deepdraw.runtime import best_checkpoint, existing_file, failure_line, keeps_tracebacks
 
@@ -47,6 +47,7 @@ def check_command(config: DictConfig, command: str) -> None:
     shared: Any = HydraConfig.instance()
     before, shared.cfg = shared.cfg, config  # for what is interpolated from it
     try:
+        check_experiments(config)
         check_before_imports(command, task)
         if command == "evaluate":
             existing_file(best_checkpoint(task.ckpt), "ckpt=")

@@ -66,13 +66,13 @@ def known_keys(command: str) -> Keys:
     A key of the command's own has no options. Read from the files of `conf/`, which takes no composing.
     """
     folder = scripts_folder() / "conf"
-    keys: dict[str, list[str]] = {key: [] for key in _flat(_read(folder / f"{command}.yaml"))}
+    keys: dict[str, list[str]] = {key: [] for key in _flat(read_option(folder / f"{command}.yaml"))}
     for group in groups_of(command):
         keys.setdefault(group, [])
         if group in BESIDE:
             continue
         for file in sorted((folder / group).glob("*.yaml")):
-            content = _read(file)
+            content = read_option(file)
             is_global = file.read_text(encoding="utf-8").startswith("# @package _global_")
             for key in _flat(content if is_global or group in ("logger", "metric") else {group: content}):
                 key = f"{group}.{key}" if group in ("logger", "metric") else key
@@ -81,7 +81,7 @@ def known_keys(command: str) -> Keys:
                     keys.setdefault(key, []).append(choice)
     launchers = sorted((folder / "hydra/launcher").glob("*.yaml")) if command == "train" else []
     for file in launchers:
-        for key in _flat(_read(file)):
+        for key in _flat(read_option(file)):
             keys.setdefault(f"hydra.launcher.{key}", []).append(f"hydra/launcher={file.stem}")
     return keys
 
@@ -90,7 +90,7 @@ def known_keys(command: str) -> Keys:
 def groups_of(command: str) -> dict[str, str]:
     """The config groups in the defaults list of `train` or `evaluate`, and the option chosen of each."""
     found = {}
-    for entry in _read(scripts_folder() / "conf" / f"{command}.yaml").get("defaults", []):
+    for entry in read_option(scripts_folder() / "conf" / f"{command}.yaml").get("defaults", []):
         for group, option in entry.items() if isinstance(entry, dict) else ():
             if not group.startswith(("override ", "optional ")):
                 found[group] = str(option)
@@ -139,7 +139,8 @@ def _comment(group: str, option: str) -> str:
     return match[1].strip() if match else ""
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read_option(file: Path) -> dict[str, Any]:
+    """What a file of a config directory says, in plain values; nothing where it is no mapping."""
     content = yaml.load(file.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     return content if isinstance(content, dict) else {}
 
