@@ -9,9 +9,8 @@ else of the experiment holds.
 from __future__ import annotations
 
 import os
-import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -19,6 +18,8 @@ from typing import Any
 
 import hydra
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.default_element import ResultDefault
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from deepdraw.config.hydra_parts import hydra_part, replaced
@@ -26,7 +27,6 @@ from deepdraw.config.suggestions import read_option
 from deepdraw.runtime import shown
 
 INPUTS = ("render", "input")  # what a backbone sees of a drawing: an experiment sets it for its backbone
-IS_GLOBAL = re.compile(r"^#\s*@package\s+_global_\s*$", re.MULTILINE)
 Load = Callable[[Sequence[str]], DictConfig]
 _left_out: dict[str, list[str]] = {}  # of each experiment in the latest composition, the settings without effect
 _said: set[str] = set()
@@ -40,7 +40,7 @@ def experiments_follow_choices() -> Iterator[None]:
 
 
 def check_experiments(config: DictConfig) -> None:
-    """Raise ValueError, in one line, for settings of an experiment that this Hydra gives to an option of the command."""
+    """Raise ValueError, in one line, for an experiment's settings that this Hydra gives to another option."""
     if _loader() is not None:
         return
     choices = config.hydra.runtime.choices
@@ -72,50 +72,60 @@ def _loader() -> Any:
 def _loads_and_follows(load_configuration: Callable[..., DictConfig]) -> Callable[..., DictConfig]:
     @wraps(load_configuration)
     def loaded(
-        self: ConfigLoader, config_name: str | None, overrides: list[str], *arguments: Any, **options: Any
+        self: ConfigLoader, config_name: str, overrides: list[str], run_mode: RunMode, *rest: Any, **options: Any
     ) -> DictConfig:
         def load(words: Sequence[str]) -> DictConfig:
-            return load_configuration(self, config_name, list(words), *arguments, **options)
+            return load_configuration(self, config_name, list(words), run_mode, *rest, **options)
 
-        return _following(load(overrides), overrides, load)
+        config = load(overrides)
+        _left_out.clear()
+        if run_mode is RunMode.RUN and (foreign := _foreign(config, overrides, load)):
+            listed = self.compute_defaults_list(config_name, overrides, run_mode).defaults
+            _follow(config, overrides, foreign, listed, load)
+        return config
 
     return loaded
 
 
-def _following(config: DictConfig, words: Sequence[str], load: Load) -> DictConfig:
-    """A config, composed of these words, with what its experiment sets for other options as it is without."""
-    _left_out.clear()
+def _foreign(config: DictConfig, words: Sequence[str], load: Load) -> dict[str, str]:
+    """The groups of which another option is chosen than the experiment's own, and that option."""
     choices = {str(group): option for group, option in config.hydra.runtime.choices.items()}
-    typed = {_key(word) for word in words}
-    experiments = _names(choices.get("experiment"))
-    if not experiments or len(typed & choices.keys()) < 2:
-        return config
+    if not choices.get("experiment") or len({_key(word) for word in words} & choices.keys()) < 2:
+        return {}
     same = [word for word in words if _key(word) == "experiment" or word.startswith("hydra")]
     own = load(same).hydra.runtime.choices
-    foreign = {
+    return {
         group: option
         for group, option in choices.items()
         if not group.startswith("hydra/") and own.get(group, option) != option
     }
-    if not foreign:
-        return config
-    contents = {name: _content(config, f"experiment/{name}") for name in experiments}
-    replaced = [*map(_package, foreign), *(INPUTS if "backbone" in foreign else ())]
-    for group, option in foreign.items():
-        content = _content(config, f"{group.partition('@')[0]}/{option}")
-        replaced += [key for key in _leaves(content) if not _is_below(key, [_package(group)])]
+
+
+def _follow(
+    config: DictConfig, words: Sequence[str], foreign: Mapping[str, str], listed: Sequence[ResultDefault], load: Load
+) -> None:
+    """Give a config what it has without its experiment, where that sets it for other options than the foreign ones."""
+    packages = [_package(group) for group in foreign]
+    replaced = [*packages, *(INPUTS if "backbone" in foreign else ())]
+    chosen = {f"{group.partition('@')[0]}/{option}" for group, option in foreign.items()}
+    for default in listed:
+        if chosen & {default.config_path, default.parent}:
+            content = _content(config, str(default.config_path))
+            replaced += [key for key in _leaves(content, default.package) if not _is_below(key, packages)]
+    experiments = [default for default in listed if str(default.config_path).startswith("experiment/")]
+    contents = {str(one.config_path).partition("/")[2]: _content(config, str(one.config_path)) for one in experiments}
     kept = {group: option for content in contents.values() for group, option in _own_choices(content).items()}
+    typed = {_key(word) for word in words}
     plain = [f"{group}={option}" for group, option in kept.items() if group not in foreign and group not in typed]
-    plain += [_set_anyhow(word, choices, replaced) for word in words if _key(word) != "experiment"]
+    plain += [_set_anyhow(word, config.hydra.runtime.choices, replaced) for word in words if _key(word) != "experiment"]
     without = load(plain)
     for name, content in contents.items():
         _left_out[name] = [key for key in _leaves(content) if _is_below(key, replaced)]
     for key in replaced:
         _take(config, without, key)
-    return config
 
 
-def _set_anyhow(word: str, choices: Mapping[str, Any], replaced: Iterable[str]) -> str:
+def _set_anyhow(word: str, choices: Collection[str], replaced: Iterable[str]) -> str:
     """An override that sets a key even where it is of the experiment alone; as it is for what is replaced."""
     key = _key(word)
     is_value = word.startswith(key) and "=" in word and key not in choices and "/" not in key and "@" not in key
@@ -136,14 +146,9 @@ def _take(config: DictConfig, other: DictConfig, key: str) -> None:
 
 
 def _content(config: DictConfig, name: str) -> dict[str, Any]:
-    """The file of an option as Hydra found it, with its keys where they stand in the whole config."""
-    group, _, _ = name.rpartition("/")
-    for source in config.hydra.runtime.config_sources:
-        file = Path(source.path, f"{name}.yaml")
-        if source.schema == "file" and file.is_file():
-            content = read_option(file)
-            return content if IS_GLOBAL.search(file.read_text(encoding="utf-8")) else {group: content}
-    return {}
+    """The file of an option, where Hydra finds it."""
+    files = (Path(one.path, f"{name}.yaml") for one in config.hydra.runtime.config_sources if one.schema == "file")
+    return next((read_option(file) for file in files if file.is_file()), {})
 
 
 def _own_choices(content: Mapping[str, Any]) -> dict[str, str]:
@@ -153,13 +158,14 @@ def _own_choices(content: Mapping[str, Any]) -> dict[str, str]:
     return {group.removeprefix("override ").lstrip("/"): str(option) for group, option in pairs if "override " in group}
 
 
-def _leaves(content: Mapping[str, Any], path: str = "") -> Iterator[str]:
+def _leaves(content: Mapping[str, Any], package: str | None = "") -> Iterator[str]:
+    """The dotted keys of the values of a file that stands at `package` in the whole config."""
     for key, value in content.items():
-        if path or key != "defaults":
-            if isinstance(value, Mapping) and value:
-                yield from _leaves(value, f"{path}{key}.")
-            else:
-                yield f"{path}{key}"
+        whole = f"{package}.{key}" if package else str(key)
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, whole)
+        elif key != "defaults":
+            yield whole
 
 
 def _names(choice: Any) -> list[str]:

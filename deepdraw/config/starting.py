@@ -14,7 +14,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from deepdraw.config.compose_errors import command_of
 from deepdraw.config.experiments import check_experiments, say_what_was_left_out
 from deepdraw.config.making import check_before_imports
-from deepdraw.runtime import best_checkpoint, existing_file, failure_line, keeps_tracebacks
+from deepdraw.runtime import existing_checkpoint, failure_line, keeps_tracebacks
 
 
 class CheckedConfig(Callback):
@@ -50,7 +50,7 @@ def check_command(config: DictConfig, command: str) -> None:
         check_experiments(config)
         check_before_imports(command, task)
         if command == "evaluate":
-            existing_file(best_checkpoint(task.ckpt), "ckpt=")
+            existing_checkpoint(task.ckpt)
     except MissingMandatoryValue as error:
         raise ValueError(f"{error.full_key} is missing: give {_example(str(error.full_key))}") from None
     except OmegaConfBaseException as error:

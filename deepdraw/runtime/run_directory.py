@@ -19,7 +19,7 @@ from deepdraw.runtime.failures import failure_line
 from deepdraw.runtime.files import check_writable
 from deepdraw.runtime.lock import DEAD_AFTER, HEARTBEAT, Lock
 from deepdraw.runtime.parts import remove_parts
-from deepdraw.runtime.paths import check_local, expand_home, possible_folder
+from deepdraw.runtime.paths import check_local, expand_home, possible_folder, suggest_path
 
 FOLDERS = (".hydra", "checkpoints", "evaluations", "plots", "tensorboard", "wandb")  # of a run directory
 POLL = 0.2  # seconds between two tries to take a lock
@@ -173,6 +173,17 @@ def best_checkpoint(run_or_checkpoint: str | os.PathLike[str]) -> Path:
     check_local(run_or_checkpoint, "ckpt=")
     path = Path(expand_home(os.fspath(run_or_checkpoint)))
     return path / "checkpoints" / "best.pt" if path.is_dir() else path
+
+
+def existing_checkpoint(run_or_checkpoint: str | os.PathLike[str]) -> Path:
+    """The checkpoint that is meant, as `best_checkpoint`. Raises ValueError, in one line, where there is none."""
+    given, path = os.fspath(run_or_checkpoint), best_checkpoint(run_or_checkpoint)
+    if not given:
+        raise ValueError("ckpt= names no checkpoint: give ckpt=RUN, a run directory of train.py or a checkpoint in it")
+    if not path.is_file():
+        fix = suggest_path(path) or "correct the path, or put the run's own file back"
+        raise ValueError(f"there is no checkpoint {path}: {fix}")
+    return path
 
 
 def _make_new(directory: Path) -> Path:
