@@ -25,7 +25,7 @@ def main(cfg: DictConfig) -> None:
     from deepdraw.report import write_session  # torch: slow to import, and --help needs none of it
 
     session = Session(cfg)
-    write_session(session, dict(session.versions()))
+    write_session(session)
 
 
 if __name__ == "__main__":

@@ -115,7 +115,7 @@ def evaluate(run_or_ckpt: PathLike, split: str = "test", overrides: Sequence[str
 
         with hydra_config(config, Path(config.hydra.run.dir)) as task:
             session = Session(task)
-            return write_session(session, dict(session.versions()))
+            return write_session(session)
 
 
 def load(

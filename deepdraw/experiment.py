@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,8 @@ from deepdraw.features import Encoder, FeatureOptions
 from deepdraw.models import ModelPlan
 from deepdraw.models.freezing import freeze, print_layers, will_train
 from deepdraw.models.layers import synchronize_batch_norms
-from deepdraw.own_evaluations import check_splits, evaluate_run
-from deepdraw.report import print_table, write_training
+from deepdraw.own_evaluations import check_splits, evaluate_run, own_evaluations
+from deepdraw.report import print_table, try_report, write_training
 from deepdraw.runtime import (
     Precision,
     Ranks,
@@ -69,7 +70,7 @@ from deepdraw.training import (
     show_metric,
 )
 from deepdraw.training_data import TrainingData
-from deepdraw.training_warnings import find_warnings
+from deepdraw.training_warnings import disk_warnings, find_warnings
 
 
 @contextmanager
@@ -146,11 +147,13 @@ class Experiment:
         if encodes_once(self.model, self.recipe, self.data.augment, self._caching):
             self.data.encode_once(self._encoder(), self._caching)
         self.checkpoints = Checkpoints(checkpoints.folder, self._metadata(), ranks)
+        self._try_the_end()
         self.metrics: dict[str, float] = {}
         self._probes = self._find_probes()
         if saved is None:
             typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-            for line in find_warnings(self.model, self.state.optimizer, self.data, typed, pretrained=self._pretrained):
+            found = find_warnings(self.model, self.state.optimizer, self.data, typed, pretrained=self._pretrained)
+            for line in (*found, *disk_warnings(directory, self.model, self.recipe)):
                 print(f"warning: {line}")
 
     def fit(self) -> None:
@@ -200,7 +203,8 @@ class Experiment:
         recognition = self.data.recognition
         progress = {"ranks": self.ranks.size, "steps": state.step, "duration": round(state.duration, 1)}
         told = self.data.description | {"learning_rates": self._rates} | progress | state.speed | state.best
-        summary = describe_run(self.config, self.model) | told | self.metrics
+        told |= {"date": datetime.now().astimezone().isoformat(timespec="seconds")}
+        summary = self._described | told | self.metrics
         title = f"test, by the weights of epoch {state.best['val/epoch']}, the best on validation"
         if self.is_trial:
             summary["trial"] = f"{len(self._predictions):,} of {self._drawn_test.num_drawings:,} test drawings"
@@ -223,8 +227,8 @@ class Experiment:
 
     def evaluate(self) -> None:
         """Evaluate the best weights on the splits of `evaluate`, as evaluate.py does: on rank 0, after `report`."""
-        if self.ranks.is_first and self.config.get("evaluate"):
-            evaluate_run(self.directory, self.config, device=str(self.device))
+        if self.ranks.is_first:
+            evaluate_run(self.directory, self._evaluations)
 
     @property
     def objective(self) -> float:
@@ -258,6 +262,13 @@ class Experiment:
     def _pretrained(self) -> bool:
         """Whether the backbone begins with weights that were trained before."""
         return bool(self.config["backbone"].get("pretrained") or self.model.backbone.pretrained)
+
+    def _try_the_end(self) -> None:
+        """Prepare and try, before any step, what report() and evaluate() need on rank 0."""
+        if self.ranks.is_first:
+            try_report(self.directory)
+            self._described = describe_run(self.config, self.model)
+            self._evaluations = own_evaluations(self.directory, self.config, device=str(self.device))
 
     def _find_probes(self) -> Probes | None:
         """What is encoded after each epoch to watch features; None without train.probes or for a frozen backbone."""

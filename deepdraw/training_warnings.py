@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from torch.optim import Optimizer
 
 from deepdraw.models import Classifier
 from deepdraw.models.freezing import will_train
+from deepdraw.runtime import shown
+from deepdraw.training import Recipe
 from deepdraw.training_data import TrainingData
 
 USUAL_RATES = {"SGD": (1e-4, 3.0), "": (1e-6, 3e-2)}  # of the class of optimizer that is named so; "": of any other
 FEW_DRAWINGS = 100  # to validate on
+
+
+def disk_warnings(directory: Path, model: Classifier, recipe: Recipe) -> Iterator[str]:
+    """A line where the checkpoints of a run, all that it may keep at a time, are larger than what the disk has free."""
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
+    moments = 2 * sum(parameter.numel() * parameter.element_size() for parameter in will_train(model))
+    kept = min(
+        recipe.epochs, (recipe.keep_checkpoints or 0) + recipe.epochs // (recipe.keep_every or recipe.epochs + 1)
+    )
+    last = weights * (2 if recipe.ema else 1) + moments
+    needed, free = 2 * last + (1 + kept) * weights, shutil.disk_usage(directory).free  # one is written beside another
+    if needed > free:
+        yield (
+            f"checkpoints may take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free at {shown(directory)}: free "
+            "some space, keep fewer epochs, or choose another hydra.run.dir"
+        )
 
 
 def find_warnings(

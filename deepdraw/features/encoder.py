@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
-from importlib.metadata import version
 from typing import Any, Literal
 
 import numpy as np
@@ -17,10 +16,10 @@ from deepdraw.data import Inputs, Split
 from deepdraw.drawings import PointSampler, Rasterizer
 from deepdraw.features.folding import fold_batch_norms
 from deepdraw.models import Classifier
-from deepdraw.runtime import Precision
+from deepdraw.runtime import Precision, library_versions
 
 VERSION = 1  # raised when the code computes other features for the same key
-LIBRARIES = ("torch", "timm", "open_clip_torch")
+LIBRARIES = {"torch": "torch", "timm": "timm", "open_clip_torch": "open_clip"}
 SPECIMENS = 16  # drawings whose images are part of the key, which shows changes in the rasterizer
 CPU_BATCH = 16  # images per forward pass on a CPU, so that the activations fit into its caches
 
@@ -102,7 +101,7 @@ class Encoder:
             "precision": self.precision.name,
             "drawings": split.fingerprint,
             "specimens": blake2b(specimens.tobytes(), digest_size=16).hexdigest(),
-            "libraries": {name: version(name) for name in LIBRARIES},
+            "libraries": library_versions(LIBRARIES),
             **({"sees": list(self.sees), "strokes": strokes} if strokes else {}),
         }
 

@@ -2,6 +2,7 @@ from .data import plot_data, print_classes
 from .header import facts
 from .style import new_figure, own_style
 from .tables import NO_DESCRIPTIONS, Described, Line, lines, metric_text, print_table, title
+from .trial import try_report
 from .write import write_evaluation, write_session, write_training
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "print_classes",
     "print_table",
     "title",
+    "try_report",
     "write_evaluation",
     "write_session",
     "write_training",

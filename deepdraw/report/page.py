@@ -7,10 +7,11 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from itertools import chain, groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deepdraw.data import Recognition, as_recognition
 from deepdraw.drawings import NO_IMAGE, check_size, image_size
@@ -28,6 +29,9 @@ from deepdraw.report.pictures import ORDER
 from deepdraw.report.tables import Line, lines
 from deepdraw.report.terms import explain
 from deepdraw.runtime import LARGEST, read_bytes, read_text, read_yaml, write_text
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 _SPLITS = ("test", "zeroshot", "generalized", "val", "train")  # in this order, others behind them
 
@@ -63,17 +67,13 @@ def write_report(run: Path) -> Path:
     `evaluations/<split>/*.png`. The test metrics of the summary stand in for those that no evaluation of the test
     split found. Raises ValueError where there is neither a summary nor an evaluation.
     """
-    from jinja2 import Environment, StrictUndefined
-
     summary = read_summary(run)
     sections = list(_sections(run, summary))
     if not summary and not sections:
         raise ValueError(f"{run} holds neither summary.json nor evaluations/: give the directory of a run")
     config, fix = run / "config.yaml", "put the run's own back, or delete it"
     trained, written = (read_yaml(config, fix=fix), read_text(config, fix=fix)) if config.exists() else ({}, "")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(files("deepdraw.report").joinpath("page.jinja").read_text("utf-8"))
-    page = template.render(
+    page = page_template().render(
         title="/".join(run.resolve().parts[-2:]),
         facts=facts(summary, trained),
         sections=sections,
@@ -84,6 +84,17 @@ def write_report(run: Path) -> Path:
     )
     write_text(run / "report.html", page)
     return run / "report.html"
+
+
+@cache
+def page_template() -> Template:
+    """The template of the page, read and compiled once. Raises ValueError, in one line, where jinja2 is not there."""
+    try:
+        from jinja2 import Environment, StrictUndefined
+    except ImportError as error:
+        raise ValueError(f"report.html cannot be written ({error}): pip install jinja2") from error
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(files("deepdraw.report").joinpath("page.jinja").read_text("utf-8"))
 
 
 def embed(paths: Iterable[Path]) -> list[Image]:

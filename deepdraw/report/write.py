@@ -19,7 +19,6 @@ from deepdraw.evaluation import (
     Predictions,
     Scored,
     Session,
-    Version,
     read_checkpoint,
     read_descriptions,
     read_metrics,
@@ -33,6 +32,7 @@ from deepdraw.report.pictures import write_pictures
 from deepdraw.report.sheets import Draw
 from deepdraw.report.style import may_fail
 from deepdraw.report.tables import print_comparison, print_table
+from deepdraw.report.trial import try_report
 from deepdraw.runtime import results_writer, write_json, write_text
 
 
@@ -63,13 +63,15 @@ def write_training(
     return {name: path for name, path in paths.items() if path.is_file()}  # data.png is from before the first step
 
 
-def write_session(session: Session, versions: Mapping[Version, Evaluation]) -> dict[str, float]:
-    """Print the results of an evaluation and write them into the directory of its run.
+def write_session(session: Session) -> dict[str, float]:
+    """Compute the results of an evaluation, print them and write them into the directory of its run.
 
-    versions: as `Session.versions` yields them; pictures are of the evaluation as such alone. Returns the metrics
-    under the names they have in `<run>/evaluations/<split>.json`.
+    Pictures are of the evaluation as such alone, and not of its other versions. Returns the metrics under the names
+    they have in `<run>/evaluations/<split>.json`.
     """
     run, name = session.directory, session.result_name
+    try_report(run)
+    versions = dict(session.versions())
     if session.config.out is not None:  # for comparisons and the page, which say what was trained
         write_text(run / "config.yaml", OmegaConf.to_yaml(session.trained.config))
     if session.own_metrics:

@@ -1,4 +1,4 @@
-from .code import COMMIT, PACKAGE, git_commit, scripts_folder
+from .code import COMMIT, PACKAGE, git_commit, library_versions, scripts_folder
 from .cores import choose_threads, num_cores
 from .display import cell, csv_cell, csv_heading, shown
 from .failures import failure_line, keeps_tracebacks
@@ -39,7 +39,7 @@ from .reading import (
     read_text,
     read_yaml,
 )
-from .results import check_no_others_files, is_run_directory, results_directory
+from .results import WRITTEN, check_no_others_files, is_run_directory, results_directory
 from .run import (
     MAY_DIFFER,
     describe_run,
@@ -80,6 +80,7 @@ __all__ = [
     "MB",
     "NO_ARRAY",
     "PACKAGE",
+    "WRITTEN",
     "Bar",
     "CheckpointOptions",
     "Forecast",
@@ -131,6 +132,7 @@ __all__ = [
     "keep_freed_memory",
     "keeps_tracebacks",
     "kinds_of",
+    "library_versions",
     "name_grown",
     "nearest_names",
     "normal_name",

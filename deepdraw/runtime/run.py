@@ -18,7 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from deepdraw.runtime.code import git_commit
+from deepdraw.runtime.code import git_commit, library_versions
 from deepdraw.runtime.failures import drop_stdout_that_fails, failure_line, keeps_tracebacks
 from deepdraw.runtime.files import write_text
 from deepdraw.runtime.rank import find_rank
@@ -37,16 +37,6 @@ MAY_DIFFER = (
     "logger",
     "evaluate",
     "slurm",
-)
-LIBRARIES = (
-    "deepdraw",
-    "torch",
-    "torchvision",
-    "timm",
-    "open_clip_torch",
-    "hydra-core",
-    "numpy",
-    "opencv-python-headless",
 )
 
 Result = TypeVar("Result")
@@ -142,10 +132,8 @@ def _differences(saved: Any, now: Any, path: str = "") -> Iterator[str]:
 
 
 def describe_run(config: Mapping[str, Any], model: nn.Module) -> dict[str, Any]:
-    """The part of the summary beside the metrics: sizes, seed, device, versions, git commit, date and command."""
-    import platform  # slow to import, and --help needs none of these
-    from datetime import datetime
-    from importlib.metadata import version
+    """The part of the summary that is known before training: sizes, seed, device, versions, git commit and command."""
+    import platform  # slow to import, and --help does not need it
 
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return {
@@ -153,9 +141,8 @@ def describe_run(config: Mapping[str, Any], model: nn.Module) -> dict[str, Any]:
         "trainable_parameters": sum(parameter.numel() for parameter in trained),
         "seed": config["seed"],
         "device": str(next(model.parameters()).device),
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
+        "versions": {"python": platform.python_version(), **library_versions()},
         "git_commit": git_commit(),
-        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
         **({"command": command("train.py")} if HydraConfig.initialized() else {}),
     }
 
