@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from deepdraw.config import check_config, compose_config, make, targets_of
 from deepdraw.data import Source
-from deepdraw.evaluation import GENERALIZED, Session, open_split
+from deepdraw.evaluation import GENERALIZED, Session, encoding_rate, open_split
 from deepdraw.report import write_session
 from deepdraw.runtime import hydra_config
 
@@ -57,4 +57,6 @@ def evaluate_run(directory: Path, evaluations: Sequence[DictConfig]) -> None:
     for evaluation in evaluations:
         with hydra_config(evaluation, directory) as task:
             session = Session(task)
-            write_session(session)
+            # Of one split, since it is the same for all.
+            rate = {"encoder_images_per_second": encoding_rate(session)} if session.name == "test" else {}
+            write_session(session, rate)

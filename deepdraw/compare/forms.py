@@ -121,12 +121,26 @@ def to_html(comparison: Comparison) -> str:
 
 def print_runs(comparison: Comparison, console: Console | None = None) -> None:
     """Print the table, as many of its columns as fit, and its notes; many settings of a run stand below each other."""
+    console = console or wide_console()
+    found = columns(comparison, most_settings=4)
+    console.print(cell(heading(comparison)), style="bold", soft_wrap=True)
+    print_columns(found, console)
+    for note in comparison.notes:
+        console.print(cell(note), soft_wrap=True)
+
+
+def wide_console() -> Console:
+    """A console for a table: as wide as the terminal, and in a pipe or a file as wide as any table is."""
     from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 400)
+
+
+def print_columns(found: Sequence[Column], console: Console) -> None:
+    """Print as many of the columns as fit, and in a line below which do not."""
     from rich.table import Table
     from rich.text import Text
 
-    console = console or Console(width=None if sys.stdout.isatty() else 400)
-    found = columns(comparison, most_settings=4)
     fitting = _fitting(found, console.width)
     table = Table()
     for column in fitting:
@@ -134,14 +148,10 @@ def print_runs(comparison: Comparison, console: Console | None = None) -> None:
         table.add_column(cell(column.heading), justify=side, overflow="fold", width=column.width)
     for cells in zip(*(column.cells for column in fitting), strict=True):
         table.add_row(*(Text("\n").join(map(cell, text.split("\n"))) for text in cells))
-    console.print(cell(heading(comparison)), style="bold", soft_wrap=True)
     console.print(table)
-    notes = list(comparison.notes)
     if len(fitting) < len(found):
         hidden = ", ".join(column.heading for column in found if column not in fitting)
-        notes.append(f"A wider terminal shows more, and out=DIR writes all: {hidden}.")
-    for note in notes:
-        console.print(cell(note), soft_wrap=True)
+        console.print(cell(f"A wider terminal shows more, and out=DIR writes all: {hidden}."), soft_wrap=True)
 
 
 def _fitting(found: Sequence[Column], width: int) -> list[Column]:

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deepdraw.compare.comparison import Comparison, Row, compare
-from deepdraw.compare.forms import Column, markdown_table
+from deepdraw.compare.comparison import Row, compare
+from deepdraw.compare.forms import Column, markdown_table, print_columns, wide_console
+from deepdraw.compare.leaderboard_pictures import Frozen, draw_freezing, draw_ranks
 from deepdraw.compare.runs import find_runs
 from deepdraw.evaluation import read_metrics, read_summary
-from deepdraw.report import facts, metric_text, new_figure, own_style
-from deepdraw.runtime import cell, check_writable, read_yaml, shown, whole_file, write_text
+from deepdraw.report import facts, metric_text
+from deepdraw.runtime import check_writable, print_line, read_yaml, shown, write_text
 
 SHOTS = re.compile(r"prototype_(\d+)shot_(?:calibrated_)?(top1|harmonic)")
-WORDS = ("run", "encoder", "weights")  # columns that hold no numbers
+WORDS = ("run", "encoder", "weights", "frozen")  # columns that hold no numbers
+SHORTEST = 18  # characters of a cell that the narrowest terminal shows
 SURE = 0.05  # the p-value, after Holm's correction, below which a run is worse than the best
+NOTE = (
+    f"= after a rank: no worse than the best beyond chance (McNemar's exact test, Holm's correction, p >= {SURE}). "
+    "ECE, scaled: with the temperature that was found on validation. images/s: of the encoder alone, in its job. "
+    "Hours: of the training, without features that an earlier run has kept."
+)
 _NO_RUN = "train.py -m +sweep=encoders makes such a directory"
 
 
@@ -30,77 +37,120 @@ class Options:
     )
 
 
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """What is known of a run: its place in the comparison, the facts of its report, its results on unseen classes.
+
+    zeroshot, generalized: its metrics on these splits, without the split's prefix; empty where it has none.
+    """
+
+    row: Row
+    summary: Mapping[str, Any]
+    facts: Mapping[str, str]
+    zeroshot: Mapping[str, float]
+    generalized: Mapping[str, float]
+
+    @classmethod
+    def of(cls, row: Row) -> Entry:
+        """Read what is there beside the metrics on test."""
+        directory = row.run.directory
+        summary = read_summary(directory)
+        unseen = (
+            {key.partition("/")[2]: x for key, x in read_metrics(directory / f"evaluations/{split}.json").items()}
+            for split in ("zeroshot", "generalized")
+        )
+        return cls(row, summary, facts(summary, read_yaml(directory / "config.yaml", fix=_NO_RUN)), *unseen)
+
+    @property
+    def encoder(self) -> tuple[str, str]:
+        """Its name, and its weights: those of a file by the file's name."""
+        weights = self.facts.get("weights", "random")
+        return self.facts.get("encoder", ""), Path(weights).name if Path(weights).is_absolute() else weights
+
+    @property
+    def k_shot(self) -> tuple[int, float | None]:
+        """The most shots of prototypes on unseen classes, and their top-1."""
+        return _most_shots(self.zeroshot, "top1")
+
+    @property
+    def harmonic(self) -> float | None:
+        """The harmonic mean of seen and unseen accuracy among all classes, by prompts or else by most shots."""
+        return self.generalized.get("text_harmonic", _most_shots(self.generalized, "harmonic")[1])
+
+
 def show_leaderboard(directory: Path, options: Options) -> None:
     """Print the table of the runs in `directory` and, if asked to, write and draw it.
 
     Raises ValueError, in one line, for bad input.
     """
-    from rich.console import Console
-    from rich.table import Table
-
     if options.out is not None:
         check_writable(Path(options.out))
-    comparison = compare(find_runs(directory)[0])
-    rows = table(comparison)
+    entries = [Entry.of(row) for row in compare(find_runs(directory)[0]).rows]
+    rows = table(entries)
     headings = [name for name in rows[0] if any(row[name] for row in rows)]
-    grid = Table()
-    for name in headings:
-        grid.add_column(cell(name))
-    for row in rows:
-        grid.add_row(*(cell(row[name]) for name in headings))
-    Console(width=400).print(grid)
-    note = (
-        f"= after a rank: no worse than the best beyond chance (McNemar's exact test, Holm's correction, p >= {SURE})."
-    )
-    print(note)
-    if options.out is None:
-        return
-    found = [Column(name, [row[name] for row in rows], name not in WORDS) for name in headings]
-    write_text(Path(options.out) / "leaderboard.md", f"{markdown_table(found)}\n\n{note}\n")
-    _draw(comparison, rows, Path(options.out) / "leaderboard.png")
-    print(f"written to {shown(Path(options.out) / 'leaderboard.{md,png}')}")
+    console = wide_console()
+    longest = max(SHORTEST, console.width // 5)
+    cells = {name: [row[name] for row in rows] for name in headings}
+    shortened = {name: [shown(text, longest) for text in each] for name, each in cells.items()}
+    print_columns([Column(name, each, name not in WORDS) for name, each in shortened.items()], console)
+    print_line(console, NOTE)
+    if options.out is not None:
+        columns = [Column(name, each, name not in WORDS) for name, each in cells.items()]
+        write_text(Path(options.out) / "leaderboard.md", f"{markdown_table(columns)}\n\n{NOTE}\n")
+        _draw(entries, rows, Path(options.out))
 
 
-def table(comparison: Comparison) -> list[dict[str, str]]:
-    """The cells of each run by heading, best first; an empty text where a run did not measure it."""
-    return [_cells(place, row) for place, row in enumerate(comparison.rows, 1)]
+def _draw(entries: Sequence[Entry], rows: Sequence[Mapping[str, str]], out: Path) -> None:
+    """The picture of all runs and, where all are of one encoder, that of how far it is frozen."""
+    found = [entry.row.run.metrics for entry in entries]
+    draw_ranks([f"{row['run']}: {row['encoder']}\n{row['frozen'] or row['weights']}" for row in rows], found, out)
+    print(f"written to {shown(out / 'leaderboard.{md,png}')}")
+    if len({entry.encoder for entry in entries}) == 1 and any(row["frozen"] for row in rows):
+        measured = [
+            Frozen(
+                words=entry.facts.get("frozen", ""),
+                trained=entry.row.run.metrics.get("trainable_parameters", 0),
+                test=metrics.get("top1"),
+                k_shot=entry.k_shot[1],
+                harmonic=entry.harmonic,
+            )
+            for entry, metrics in zip(entries, found, strict=True)
+        ]
+        draw_freezing(measured, out / "freezing.png")
+        print(f"written to {shown(out / 'freezing.png')}: accuracy over how far the encoder is frozen")
 
 
-def _cells(place: int, row: Row) -> dict[str, str]:
-    directory = row.run.directory
-    summary = read_summary(directory)
-    told = facts(summary, read_yaml(directory / "config.yaml", fix=_NO_RUN))
-    zeroshot, generalized = (
-        {key.partition("/")[2]: x for key, x in read_metrics(directory / f"evaluations/{split}.json").items()}
-        for split in ("zeroshot", "generalized")
-    )
-    test = row.run.metrics
-    # of evaluate.py, which gives no rate for features that it read from the cache
-    rate = read_metrics(directory / "evaluations/test.json").get("test/images_per_second")
+def table(entries: Sequence[Entry]) -> list[dict[str, str]]:
+    """The cells of each run by heading, best first; an empty text where a run did not measure it.
+
+    How far an encoder is frozen is told where that differs.
+    """
+    rows = [_cells(place, entry) for place, entry in enumerate(entries, 1)]
+    is_same = len({row["frozen"] for row in rows}) == 1
+    return [{**row, "frozen": ""} if is_same else row for row in rows]
+
+
+def _cells(place: int, entry: Entry) -> dict[str, str]:
+    row, test = entry.row, entry.row.run.metrics
+    encoder, weights = entry.encoder
+    shots, k_shot = entry.k_shot
     low, high = test.get("top1_low"), test.get("top1_high")
     return {
         "rank": f"{place}{'=' if row.p_value is not None and row.p_value >= SURE else ''}",
-        "run": row.name,
-        "encoder": told.get("encoder", ""),
-        "weights": told.get("weights", "random"),
+        "encoder": encoder,
+        "weights": weights,
+        "frozen": entry.facts.get("frozen", ""),
         "test top-1": _text("top1", test.get("top1")),
         "95 % interval": "" if low is None or high is None else f"{100 * low:.2f} to {100 * high:.2f}",
-        **_unseen(zeroshot, generalized),
+        "zero-shot top-1": _text("top1", entry.zeroshot.get("text_top1")),
+        "k-shot top-1": "" if k_shot is None else f"{_text('top1', k_shot)} (k = {shots})",
+        "generalized harmonic mean": _text("harmonic", entry.harmonic),
         "ECE": _text("ece", test.get("ece")),
-        "images/s": _number(rate),
-        "parameters": told.get("parameters", ""),
-        **_hours(summary),
-    }
-
-
-def _unseen(zeroshot: Mapping[str, float], generalized: Mapping[str, float]) -> dict[str, str]:
-    """What was found of unseen classes: with prompts, with most shots, and among the seen classes."""
-    shots, top1 = _most_shots(zeroshot, "top1")
-    _, harmonic = _most_shots(generalized, "harmonic")
-    return {
-        "zero-shot top-1": _text("top1", zeroshot.get("text_top1")),
-        "k-shot top-1": "" if top1 is None else f"{_text('top1', top1)} (k = {shots})",
-        "generalized harmonic mean": _text("harmonic", generalized.get("text_harmonic", harmonic)),
+        "ECE, scaled": _text("ece_scaled", test.get("ece_scaled")),
+        "images/s": _text("images_per_second", test.get("encoder_images_per_second")),
+        "parameters": entry.facts.get("parameters", ""),
+        **_hours(entry.summary),
+        "run": row.name,
     }
 
 
@@ -128,24 +178,3 @@ def _hours(summary: Mapping[str, Any]) -> dict[str, str]:
 
 def _text(name: str, value: float | None) -> str:
     return "" if value is None else metric_text(name, value)
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:,.0f}"
-
-
-def _draw(comparison: Comparison, rows: list[dict[str, str]], out: Path) -> None:
-    """Draw test top-1 with its interval for each run, the best on top."""
-    with own_style():
-        figure = new_figure(7, 0.5 * len(rows) + 1.2)
-        axes = figure.subplots()
-        for place, row in enumerate(comparison.rows):
-            found = row.run.metrics
-            middle = 100 * found.get("top1", float("nan"))
-            low, high = (100 * found.get(f"top1_{end}", middle / 100) for end in ("low", "high"))
-            axes.errorbar(middle, place, xerr=[[middle - low], [high - middle]], fmt="o", color="tab:blue", capsize=3)
-        axes.set_yticks(range(len(rows)), [f"{row['run']}\n{row['weights']}".replace("$", r"\$") for row in rows])
-        axes.invert_yaxis()
-        axes.set_xlabel("top-1 on test, %, with 95 % interval")
-        with whole_file(out) as file:
-            figure.savefig(file, format="png")

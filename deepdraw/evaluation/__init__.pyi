@@ -1,5 +1,6 @@
 from .calibration import Reliability
 from .classify import sample, score
+from .encoding_rate import encoding_rate
 from .evaluation import Evaluation, Stacking
 from .intervals import mcnemar
 from .metric import Kappa, Metric, compute_metrics, make_metrics
@@ -51,6 +52,7 @@ __all__ = [
     "choose_objective",
     "compute_metrics",
     "describe_metrics",
+    "encoding_rate",
     "find_description",
     "first_of_each_class",
     "lower_is_better",

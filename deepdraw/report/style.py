@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,11 +49,20 @@ class Picture:
 
 @contextmanager
 def own_style() -> Iterator[None]:
-    """Draw as matplotlib does without any setting: not in the style of the user's matplotlibrc or notebook."""
+    """Draw as matplotlib does without any setting: not in the style of the user's matplotlibrc or notebook.
+
+    Missing fonts are replaced without a word for each: matplotlib's list of fonts may be of another environment.
+    """
     matplotlib = import_matplotlib()
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        yield
+    fonts = logging.getLogger("matplotlib.font_manager")
+    level = fonts.level
+    fonts.setLevel(logging.ERROR)
+    try:
+        with matplotlib.rc_context():
+            matplotlib.rcdefaults()
+            yield
+    finally:
+        fonts.setLevel(level)
 
 
 def import_matplotlib() -> Any:

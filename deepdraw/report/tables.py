@@ -35,6 +35,7 @@ _TITLES = {  # of metrics, which a protocol's name may precede: text_map3
     "temperature": "temperature",
     "aurc": "area under risk-coverage",
     "images_per_second": "images/s",
+    "encoder_images_per_second": "images/s of the encoder alone",
 }
 _WORDS = {"tta": "TTA", "knn": "kNN", "tip": "Tip-Adapter", "zeroshot": "zero-shot", "aurc": "AURC", "f1": "F1"}
 _CALIBRATION = ("loss", "ece", "scaled", "temperature", "aurc", "coverage", "selective")

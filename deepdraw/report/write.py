@@ -63,11 +63,11 @@ def write_training(
     return {name: path for name, path in paths.items() if path.is_file()}  # data.png is from before the first step
 
 
-def write_session(session: Session) -> dict[str, float]:
+def write_session(session: Session, measured: Mapping[str, float] | None = None) -> dict[str, float]:
     """Compute the results of an evaluation, print them and write them into the directory of its run.
 
-    Pictures are of the evaluation as such alone, and not of its other versions. Returns the metrics under the names
-    they have in `<run>/evaluations/<split>.json`.
+    Pictures are of the evaluation as such alone, and not of its other versions. measured: what was measured beside it,
+    by name, and is written with its metrics. Returns all under the names they have in `<run>/evaluations/<split>.json`.
     """
     run, name = session.directory, session.result_name
     try_report(run)
@@ -90,6 +90,7 @@ def write_session(session: Session) -> dict[str, float]:
                 print(f"report: {write_report(run)}")
         return {f"{name}/{metric}": value for metric, value in metrics.items()}
     found, rasterizer = versions[PLAIN], session.trained.rasterizer
+    found.metrics.update(measured or {})
     print_table(session.title, found.metrics, described=read_descriptions(run))
     draw = redraw(session.split, rasterizer) if session.config.pictures else None
     pictures = write_evaluation(run, name, found, draw, session.recognition, session.scored)

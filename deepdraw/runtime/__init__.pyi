@@ -1,6 +1,6 @@
 from .code import COMMIT, PACKAGE, git_commit, library_versions, scripts_folder
 from .cores import choose_threads, num_cores
-from .display import cell, csv_cell, csv_heading, shown
+from .display import cell, csv_cell, csv_heading, print_line, shown
 from .failures import failure_line, keeps_tracebacks
 from .files import (
     check_writable,
@@ -149,6 +149,7 @@ __all__ = [
     "possible_folder",
     "preemptible",
     "prepare_worker",
+    "print_line",
     "process_pool",
     "read_bytes",
     "read_json",

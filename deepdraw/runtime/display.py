@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.text import Text
 
 # Control characters, line ends, marks that change the direction of text, and lone surrogates.
@@ -33,6 +34,11 @@ def cell(text: object, style: str = "") -> Text:
     from rich.text import Text
 
     return Text(shown(text), style)
+
+
+def print_line(console: Console, text: str) -> None:
+    """Print a text as one line; a terminal that is narrower has it broken between words, not within one."""
+    console.print(cell(text), soft_wrap=not console.is_terminal)
 
 
 def csv_cell(value: Any) -> Any:

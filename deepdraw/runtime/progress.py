@@ -10,7 +10,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from deepdraw.runtime.display import cell, shown
+from deepdraw.runtime.display import print_line, shown
 
 LINE_EVERY = 10.0  # seconds between lines if the output is no terminal
 DRAWN_EVERY = 0.25  # seconds between drawings of the bar, each of which takes about a millisecond of a core
@@ -72,7 +72,7 @@ class Bar:
             left = (now - self._start) / (self._done - self._first) * (self._total - self._done)
             values = "  ".join([*self._values, rate])
             line = f"{self._title}  {self._done}/{self._total}  {values}  {left:,.0f} s left"
-            self._console.print(cell(line), soft_wrap=True)
+            print_line(self._console, line)
 
     def _bar_width(self) -> int:
         """The more of the line it takes, the wider the terminal is: values come first."""
@@ -147,7 +147,7 @@ class Forecast:
             f"training takes about {duration(left)} from here: {self._steps - self._done:,} steps, "
             f"{measured * self._images / elapsed:,.0f} images/s, {share:.0%} of it waiting for drawings{hint}"
         )
-        self._console.print(cell(line), soft_wrap=True)
+        print_line(self._console, line)
         self._steps = 0  # the line is printed only once
 
 

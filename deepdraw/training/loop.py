@@ -18,7 +18,7 @@ from torch.nn.utils import clip_grad_norm_
 from deepdraw.data import Inputs
 from deepdraw.models import Classifier
 from deepdraw.models.freezing import thaw
-from deepdraw.runtime import Bar, Forecast, Precision, Ranks, StopSignal, cell
+from deepdraw.runtime import Bar, Forecast, Precision, Ranks, StopSignal, print_line
 from deepdraw.training.epoch_lines import epoch_line
 from deepdraw.training.finite import check_finite
 from deepdraw.training.fitter import Training
@@ -102,10 +102,10 @@ def end_epoch(training: Training, console: Console, num_images: int) -> None:
     training.save_last()
     training.remove_others()
     line = epoch_line(state.epoch, training.recipe.epochs, told, is_best=is_best, seconds=sum(times.values()))
-    console.print(cell(line), soft_wrap=True)
+    print_line(console, line)
     if training.is_over and state.step < training.total_steps:
         line = f"stopped early: {training.objective.key} was best {training.recipe.early_stopping} epochs before"
-        console.print(cell(line), soft_wrap=True)
+        print_line(console, line)
 
 
 def without_equal_rates(row: Mapping[str, float]) -> dict[str, float]:

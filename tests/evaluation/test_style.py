@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from deepdraw.report.curves import plot_curves
+from deepdraw.report.style import new_figure, own_style
 
 ROOT = Path(__file__).parents[2]
 CURVES = "epoch,step,train/loss,val/top1\n1,1,2.0,\n1,2,1.0,0.5\n"
@@ -35,6 +36,17 @@ def test_the_style_of_the_user_changes_no_picture_and_is_left_as_it_was(curves, 
         plot_curves(curves, tmp_path / "styled.png")
         assert matplotlib.rcParams["text.usetex"] and matplotlib.rcParams["lines.linewidth"] == 9
     assert np.array_equal(pixels(tmp_path / "plain.png"), pixels(tmp_path / "styled.png"))
+
+
+def test_a_font_that_is_missing_fills_no_terminal(tmp_path, caplog):
+    with own_style():
+        figure = new_figure(2, 1)
+        figure.text(0, 0, "a bat", fontfamily="no such font")
+        figure.savefig(tmp_path / "bat.png")
+    assert not caplog.records
+    figure.text(0, 0, "a cat", fontfamily="no such font either")
+    figure.savefig(tmp_path / "cat.png")
+    assert caplog.records  # elsewhere matplotlib says it
 
 
 def test_the_backend_of_a_notebook_that_is_not_here_and_a_matplotlibrc_end_nothing(curves, tmp_path):

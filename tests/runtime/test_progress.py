@@ -155,5 +155,16 @@ def test_a_run_too_short_to_measure_prints_no_estimate(clock, steps, told):
     assert forecast(clock, steps=steps, taken=steps, drawing=0, training=2).count("\n") == told
 
 
+def test_a_narrow_terminal_breaks_the_estimate_between_words(clock):
+    output = io.StringIO()
+    told = Forecast(10_000, 64, Console(file=output, width=60, force_terminal=True))
+    for _ in range(100):
+        clock.now += 1.0
+        told.advance()
+    first, second = output.getvalue().splitlines()
+    assert len(first) <= 60 and len(second) <= 60
+    assert f"{first.rstrip()} {second}".endswith("9,987 steps, 64 images/s, 0% of it waiting for drawings")
+
+
 def test_watched_batches_end_where_the_batches_end():
     assert list(Forecast(3, 1).watch(["a", "b"])) == ["a", "b"]
