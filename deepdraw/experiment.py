@@ -38,7 +38,7 @@ from deepdraw.evaluation import (
     score,
     write_descriptions,
 )
-from deepdraw.features import Encoder, FeatureOptions
+from deepdraw.features import Encoder, FeatureLoader, FeatureOptions
 from deepdraw.models import ModelPlan
 from deepdraw.models.freezing import freeze, print_layers, will_train
 from deepdraw.models.layers import synchronize_batch_norms
@@ -300,6 +300,8 @@ class Experiment:
             limit_batches=self.recipe.limit_steps,
             ranks=self.ranks,
         )
+        if isinstance(self.data.loaders[split], FeatureLoader):
+            del metrics["images_per_second"]  # it would be the speed of reading the cache
         if self.own_metrics:
             complexity = self.data.splits[split].complexity()
             metrics |= compute_metrics(self.own_metrics, predictions.with_complexity(complexity))

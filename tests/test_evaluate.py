@@ -333,7 +333,7 @@ def test_a_missing_checkpoint_is_refused(evaluate, tmp_path):
 
 
 def test_the_checkpoint_must_be_given(evaluate):
-    assert refusal(evaluate, "???") .startswith("error: ckpt is missing: give ckpt=RUN, ")
+    assert refusal(evaluate, "???").startswith("error: ckpt is missing: give ckpt=RUN, ")
 
 
 @pytest.mark.parametrize("limit", [0, -1])

@@ -86,7 +86,7 @@ def _place(name: str) -> tuple[int, ...]:
     metrics = [metric for metric in _TITLES if name == metric or name.endswith(f"_{metric}")]
     bounds = _COMPLEXITY.fullmatch(name)
     return (
-        name == "chance",
+        name in ("chance", "drawings"),
         _METHODS.index(method) if method in _METHODS else -1,
         int(shots[2]) if shots else 0,
         "_calibrated_" in name,

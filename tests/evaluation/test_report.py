@@ -182,7 +182,13 @@ def test_a_browser_draws_the_report_of_345_classes(run, made_up, scribble, chrom
 
 
 def test_the_most_shots_of_the_first_method_are_the_headline_of_few_shot(run):
-    metrics = {"chance": 0.014, "knn_5shot_top1": 0.4, "whitened_1shot_top1": 0.3, "whitened_5shot_top1": 0.622}
+    metrics = {
+        "drawings": 350,
+        "chance": 0.014,
+        "knn_5shot_top1": 0.4,
+        "whitened_1shot_top1": 0.3,
+        "whitened_5shot_top1": 0.622,
+    }
     write_json(run / "evaluations/zeroshot.json", {f"zeroshot/{k}": v for k, v in metrics.items()})
     words = Page(write_report(run)).words
     assert words[words.index("zeroshot") + 1] == "62.20 %"

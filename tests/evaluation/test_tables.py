@@ -52,6 +52,11 @@ def test_an_interval_stands_beside_its_value():
     ]
 
 
+def test_the_numbers_of_drawings_and_of_chance_come_last():
+    metrics = {"zeroshot/drawings": 350, "zeroshot/chance": 0.1, "zeroshot/prototype_5shot_top1": 0.5}
+    assert [title for title, _ in printed(metrics)] == ["prototype 5-shot top-1", "chance level", "drawings"]
+
+
 def test_a_standard_error_stands_beside_its_accuracy():
     metrics = {"zeroshot/prototype_5shot_top1": 0.5, "zeroshot/prototype_5shot_stderr": 0.0091}
     assert printed(metrics) == [["prototype 5-shot top-1", "50.00 ± 0.91 %"]]
