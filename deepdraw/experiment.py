@@ -56,6 +56,7 @@ from deepdraw.runtime import (
     removed_unless_used,
     shown,
     sole_writer,
+    write_config,
 )
 from deepdraw.training import (
     Checkpoints,
@@ -69,7 +70,7 @@ from deepdraw.training import (
     learning_rates,
     show_metric,
 )
-from deepdraw.training_data import TrainingData
+from deepdraw.training_data import SPLITS, TrainingData
 from deepdraw.training_warnings import disk_warnings, find_warnings
 
 
@@ -110,7 +111,14 @@ class Experiment:
         saved = checkpoints.load_last()
         if saved is not None:
             add_later_options(saved["config"])
-        self.config = open_run(directory, config, saved and saved["config"], write=ranks.is_first)
+        fingerprints = (saved or {}).get("fingerprints", {})
+        self.config = open_run(
+            directory,
+            config,
+            saved and saved["config"],
+            write=saved is None and ranks.is_first,
+            data_may_move={*SPLITS} <= fingerprints.keys(),
+        )
         self.recipe, self._caching = Recipe(**config.train), FeatureOptions(**config.features)
         if self.recipe.class_weights and config.data.get("sampler"):
             raise ValueError("train.class_weights=balanced and data.sampler=balanced weigh classes twice: choose one")
@@ -126,7 +134,9 @@ class Experiment:
         self.data = TrainingData.of(config, plan.backbone.sees, self.device, ranks)
         check_splits(config.get("evaluate", []), self.data.source, self.data.classes)
         if saved is not None:
-            self.data.check_unchanged(saved.get("fingerprints", {}), directory)
+            self.data.check_unchanged(fingerprints, directory)
+            if ranks.is_first:
+                write_config(directory, config)
         elif ranks.is_first:
             self.data.show(directory / "plots/data.png")
         self.model = plan.build(len(self.data.classes)).to(self.device)

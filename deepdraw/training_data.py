@@ -116,8 +116,9 @@ class TrainingData:
 
     def check_unchanged(self, saved: Mapping[str, str], directory: Path) -> None:
         """Raise ValueError where the run in `directory`, which saved these fingerprints, began with other drawings."""
-        for name, fingerprint in self.fingerprints.items():
-            if saved.get(name, fingerprint) != fingerprint:
+        for name, split in self.splits.items():
+            known = split.fingerprint, getattr(split, "former_fingerprint", split.fingerprint)
+            if saved.get(name, split.fingerprint) not in known:
                 raise ValueError(
                     f"the drawings of split {name} are not those that the run in {directory} began with: "
                     "put them back to resume it, or choose another hydra.run.dir"

@@ -52,6 +52,7 @@ from .run import (
     open_run,
     resume_command,
     run_directory_for_rank0_only,
+    write_config,
 )
 from .run_directory import (
     NewDirectory,
@@ -179,6 +180,7 @@ __all__ = [
     "whole_folder",
     "with_progress_bar",
     "write_bytes",
+    "write_config",
     "write_json",
     "write_sealed",
     "write_text",

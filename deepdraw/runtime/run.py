@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import functools
+import os
 import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from deepdraw.runtime.code import git_commit, library_versions
 from deepdraw.runtime.failures import drop_stdout_that_fails, failure_line, keeps_tracebacks
 from deepdraw.runtime.files import write_text
+from deepdraw.runtime.paths import expand_home
 from deepdraw.runtime.rank import find_rank
 from deepdraw.runtime.signals import interruptible
 
@@ -98,37 +100,77 @@ def one_line_values() -> Iterator[None]:
 
 
 def open_run(
-    directory: Path, config: DictConfig, saved: Mapping[str, Any] | None, write: bool = True
+    directory: Path,
+    config: DictConfig,
+    saved: Mapping[str, Any] | None,
+    write: bool = True,
+    *,
+    data_may_move: bool = False,
 ) -> dict[str, Any]:
     """Write `<run>/config.yaml` (if `write`) and return the config resolved to plain values.
 
-    saved: the config of the run that the directory already holds, or None. Raises ValueError, naming the keys and
-    writing nothing, if the two configs differ in a key that changes the result.
+    saved: the config of the run that the directory already holds, or None; data_may_move: whether the caller compares
+    the drawings themselves, so that they may lie at another place. Raises ValueError, naming the keys and writing
+    nothing, if the two configs differ in a key that changes the result. Two ways to write a path are no difference.
     """
     resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     assert isinstance(resolved, dict)
-    if saved is not None and (differing := list(_differences(saved, resolved))):
+    if saved is not None and (differing := dict(_differences(saved, resolved, data_may_move=data_may_move))):
+        keys = "; ".join(f"{key}: {there} there, {here} here" for key, (there, here) in differing.items())
         raise ValueError(
-            f"{directory} holds a run of another config ({'; '.join(differing)}): "
+            f"{directory} holds a run of another config ({keys}): {_how_to_go_on(directory, differing)}"
             "repeat its settings to resume it, or choose another hydra.run.dir"
         )
     if write:
-        write_text(directory / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)))
-        if HydraConfig.initialized():  # Hydra writes these files too, but does not replace them as whole files
-            hydra = OmegaConf.create({"hydra": HydraConfig.get()})
-            for name, part in {"config": config, "hydra": hydra, "overrides": hydra.hydra.overrides.task}.items():
-                write_text(directory / ".hydra" / f"{name}.yaml", OmegaConf.to_yaml(part))
+        write_config(directory, config)
     return {str(key): value for key, value in resolved.items()}
 
 
-def _differences(saved: Any, now: Any, path: str = "") -> Iterator[str]:
-    if any(path == key or path.startswith(f"{key}.") for key in MAY_DIFFER):
+def write_config(directory: Path, config: DictConfig) -> None:
+    """Write `<run>/config.yaml`, resolved, and what Hydra writes of it into `.hydra/`, as whole files."""
+    resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    write_text(directory / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)))
+    if HydraConfig.initialized():  # Hydra writes these files too, but does not replace them as whole files
+        hydra = OmegaConf.create({"hydra": HydraConfig.get()})
+        for name, part in {"config": config, "hydra": hydra, "overrides": hydra.hydra.overrides.task}.items():
+            write_text(directory / ".hydra" / f"{name}.yaml", OmegaConf.to_yaml(part))
+
+
+def _differences(saved: Any, now: Any, path: str = "", *, data_may_move: bool) -> Iterator[tuple[str, tuple[Any, Any]]]:
+    """The keys that change the result and differ, with the value of each there and here."""
+    if any(path == key or path.startswith(f"{key}.") for key in (*MAY_DIFFER, "device")):
         return
     if isinstance(saved, Mapping) and isinstance(now, Mapping):
         for key in [*saved, *(key for key in now if key not in saved)]:
-            yield from _differences(saved.get(key), now.get(key), f"{path}.{key}" if path else str(key))
-    elif saved != now:
-        yield f"{path}: {saved} there, {now} here"
+            below = f"{path}.{key}" if path else str(key)
+            yield from _differences(saved.get(key), now.get(key), below, data_may_move=data_may_move)
+    elif saved != now and not _is_same_place(path, saved, now, data_may_move=data_may_move):
+        yield path, (saved, now)
+
+
+def _is_same_place(path: str, saved: Any, now: Any, *, data_may_move: bool) -> bool:
+    """Whether two texts name one place, or two at which the drawings of a run may lie."""
+    if not (isinstance(saved, str) and isinstance(now, str)):
+        return False
+    *groups, name = path.split(".")
+    if data_may_move and groups[:1] == ["data"] and (name in ("root", "file") or (os.sep in saved and os.sep in now)):
+        return True
+    there, here = (Path(expand_home(place)) for place in (saved, now))
+    with suppress(OSError, ValueError):  # such as a text that is too long for a path
+        return there.exists() and here.exists() and there.samefile(here)
+    return False
+
+
+def _how_to_go_on(directory: Path, differing: Mapping[str, tuple[Any, Any]]) -> str:
+    """How a run is trained for longer, where nothing else is asked for: it is no continuation of the shorter one."""
+    there, here = differing.get("train.epochs", (None, None))
+    if len(differing) > 1 or not (isinstance(there, int) and isinstance(here, int) and here > there):
+        return ""
+    word = shlex.quote(f"backbone.pretrained={directory}")
+    return (
+        "learning rates are planned over all epochs, so a longer training is another run; "
+        f"{word} with another hydra.run.dir starts one from its weights; "
+    )
 
 
 def describe_run(config: Mapping[str, Any], model: nn.Module) -> dict[str, Any]:

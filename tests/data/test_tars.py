@@ -404,6 +404,17 @@ def test_the_index_is_made_once_and_anew_when_a_tar_changes(tmp_path, monkeypatc
     assert len(scanned) == 3
 
 
+def test_tars_that_were_copied_without_their_times_are_the_same_drawings(tmp_path):
+    write_tar(tmp_path / "there/train/data-00000.tar", samples(NAMES))
+    os.utime(tmp_path / "there/train/data-00000.tar", ns=(0, 0))
+    (tmp_path / "here/train").mkdir(parents=True)
+    shutil.copyfile(tmp_path / "there/train/data-00000.tar", tmp_path / "here/train/data-00000.tar")
+    there, here = (ImageTars(str(tmp_path / name)).split("train") for name in ("there", "here"))
+    assert there.fingerprint == here.fingerprint
+    write_tar(tmp_path / "here/train/data-00000.tar", samples([*NAMES[1:], NAMES[0]]))
+    assert ImageTars(str(tmp_path / "here")).split("train").fingerprint != there.fingerprint
+
+
 def test_an_index_that_cannot_lie_beside_its_tars_lies_in_the_cache(tmp_path, cache, monkeypatch):
     write_tar(tmp_path / "train/data-00000.tar", samples(NAMES))
     (tmp_path / "train/index.npz").mkdir()  # not even root can replace it by a file

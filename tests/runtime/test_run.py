@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import signal
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -197,3 +198,21 @@ def test_main_keeps_its_name_for_hydra():
         """Doc."""
 
     assert (one_line_errors(main).__name__, one_line_errors(main).__doc__) == ("main", "Doc.")
+
+
+@pytest.mark.parametrize(("may_move", "is_refused"), [(True, False), (False, True)])
+def test_data_may_lie_elsewhere_where_their_drawings_are_compared(tmp_path, may_move, is_refused):
+    now = OmegaConf.create(changed("data.root", "/another/disk"))
+    with pytest.raises(ValueError, match="data.root: data/doodles there") if is_refused else nullcontext():
+        open_run(tmp_path, now, resolved(CONFIG), data_may_move=may_move)
+    now.data.batch_size = 1
+    with pytest.raises(ValueError, match="data.batch_size: 128 there, 1 here"):
+        open_run(tmp_path, now, resolved(CONFIG), data_may_move=may_move)
+
+
+def test_one_place_has_many_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data/doodles").mkdir(parents=True)
+    for name in ("data/doodles/", "./data/doodles", str(tmp_path / "data/doodles"), "data/../data/doodles"):
+        open_run(tmp_path / "run", OmegaConf.create(changed("data.root", name)), resolved(CONFIG))
+    open_run(tmp_path / "run", OmegaConf.create({**CONFIG, "device": "cpu"}), {**resolved(CONFIG), "device": "auto"})

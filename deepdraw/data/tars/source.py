@@ -102,10 +102,14 @@ class TarSplit:
         sizes = [min(BLOCK, count - first) for count in per_tar.tolist() for first in range(0, count, BLOCK)]
         self.block_sizes = np.array(sizes, np.int64)
         self._block_starts = np.cumsum(self.block_sizes) - self.block_sizes
-        digest = sha256(json.dumps([index.stamp, *classes]).encode())
-        for array in (index.samples[chosen], class_of_label):
+        self.fingerprint = self._digest([[name, size] for name, size, _ in json.loads(index.stamp)[1:]])
+        self.former_fingerprint = self._digest(index.stamp)  # before 0.2, with the times of the tars, which copies lose
+
+    def _digest(self, tars: str | list[list[str | int]]) -> str:
+        digest = sha256(json.dumps([tars, *self.classes]).encode())
+        for array in (self._index.samples[self._chosen], self._class_of_label):
             digest.update(array.tobytes())
-        self.fingerprint = digest.hexdigest()
+        return digest.hexdigest()
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
