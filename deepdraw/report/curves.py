@@ -7,16 +7,21 @@ import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deepdraw.evaluation import lower_is_better, read_descriptions
 from deepdraw.report.style import BLUE, INK, VERMILION, WIDE, finished, new_figure, own_style, percent, style_axes
 from deepdraw.runtime import LARGEST, read_text, read_yaml
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+Curves = dict[str, tuple[list[float], list[float]]]  # steps and values by name
+
+USUAL = "val/top1"  # the objective of a run that was told of none
+MARK: Any = {"linestyle": "", "marker": "o", "markersize": 9, "mfc": "none", "mec": INK}
 MOST_STEPS = 2**53
 _CROWDED = 60  # points on a curve
 _RATES_SHOWN = 100.0  # a schedule that falls to 0 is shown down to this part of its highest rate
@@ -27,8 +32,9 @@ def plot_curves(metrics_csv: Path, out: Path) -> None:
     """Draw loss, top-1 and learning rates over optimizer steps from a run's `metrics.csv` into the PNG `out`.
 
     Columns read: `step`, `train/loss`, `val/loss`, `train/top1`, `val/top1`, `optim/lr`, `optim/backbone_lr`,
-    `optim/strokes_lr`; all but `step` may be absent and cells may be empty. The config.yaml beside it, if there is one,
-    tells whether the loss of train is smoothed. Raises ValueError if there is no `step`.
+    `optim/strokes_lr` and the objective; all but `step` may be absent and cells may be empty. The config.yaml beside
+    it, if there is one, tells the objective, by which the best is marked, and whether the loss of train is smoothed.
+    Raises ValueError if there is no `step`.
     """
     curves = read_curves(metrics_csv)
     figure = new_figure(WIDE, 3.8)
@@ -39,12 +45,14 @@ def plot_curves(metrics_csv: Path, out: Path) -> None:
                 label = _loss_label(split, metrics_csv.with_name("config.yaml")) if name == "loss" else split
                 _plot_measured(axes, *curves[f"{split}/{name}"], color=color, label=label)
     about = "Loss, top-1 accuracy and learning rate over the steps of training."
-    if "val/top1" in curves:
-        steps, values = curves["val/top1"]
-        best = int(np.argmax(values))
-        label = f"best val {100 * values[best]:.1f} %"
-        accuracy.plot(steps[best], values[best], "o", markersize=9, mfc="none", mec=INK, label=label)
-        about += f" Validation was best at step {steps[best]:,.0f} with {100 * values[best]:.1f} % top-1."
+    key, step = _best(curves, metrics_csv.parent)
+    by = "" if key == USUAL else f" by {key}"
+    top1, val_loss = (_value_at(curves.get(f"val/{name}", ([], [])), step) for name in ("top1", "loss"))
+    if step is not None and top1 is not None:
+        accuracy.plot(step, top1, label=f"best val{by} {100 * top1:.1f} %", **MARK)
+        about += f" Validation was best{by} at step {step:,.0f} with {100 * top1:.1f} % top-1."
+    if step is not None and val_loss is not None and key == "val/loss":
+        loss.plot(step, val_loss, label=f"best val {val_loss:.3f}", **MARK)
     highest: list[float] = []
     for name, color in (("lr", BLUE), ("backbone_lr", VERMILION), ("strokes_lr", INK)):
         if f"optim/{name}" in curves:
@@ -61,23 +69,49 @@ def plot_curves(metrics_csv: Path, out: Path) -> None:
     finished(figure, "How training went", about).save(out)
 
 
+def _best(curves: Curves, run: Path) -> tuple[str, float | None]:
+    """The objective of a run, as its config.yaml says, and the step at which it was best; None without any value.
+
+    It is top-1 where the run has measured no other.
+    """
+    key = _config(run / "config.yaml").get("objective", USUAL)
+    if not isinstance(key, str) or key not in curves:
+        key = USUAL
+    steps, values = curves.get(key, ([], []))
+    try:
+        is_lower_better = lower_is_better(key, read_descriptions(run))
+    except ValueError:  # of a damaged metrics.json, which the report names
+        is_lower_better = lower_is_better(key)
+    best = (min if is_lower_better else max)(values, default=None)
+    return key, None if best is None else steps[values.index(best)]
+
+
+def _value_at(curve: tuple[list[float], list[float]], step: float | None) -> float | None:
+    return next((value for at, value in zip(*curve, strict=True) if at == step), None)
+
+
+def _config(file: Path) -> dict[str, Any]:
+    """The config.yaml of a run; empty where there is none, or a damaged one, which the report says."""
+    try:
+        return read_yaml(file, fix="train again") if file.exists() else {}
+    except ValueError:
+        return {}
+
+
 def _loss_label(split: str, config: Path) -> str:
     """The name of a split, and whether label smoothing raises its loss: that of train alone is smoothed."""
-    try:
-        train = read_yaml(config, fix="train again").get("train") if config.exists() else None
-    except ValueError:  # which the report says
-        train = None
+    train = _config(config).get("train")
     smoothing = train.get("label_smoothing") if isinstance(train, dict) else None
     if not isinstance(smoothing, float) or not smoothing:
         return split
     return f"train, with label smoothing {smoothing:g}" if split == "train" else f"{split}, without"
 
 
-def read_curves(metrics_csv: Path) -> dict[str, tuple[list[float], list[float]]]:
+def read_curves(metrics_csv: Path) -> Curves:
     """The steps and values of each column, of those rows where it was measured and finite."""
     fix = "give the metrics.csv of a run"
     text = read_text(metrics_csv, largest=LARGEST["CSV"], fix=fix)
-    curves: dict[str, tuple[list[float], list[float]]] = {}
+    curves: Curves = {}
     try:
         rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
         if "step" not in (rows.fieldnames or ()):

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from deepdraw.report.curves import plot_curves
+from deepdraw.runtime import write_json
 
 
 def dark_share(path) -> float:
@@ -25,6 +26,25 @@ def test_curves_are_drawn_from_rows_with_empty_cells(tmp_path):
     metrics_csv.write_text(rows[0] + "\n")
     plot_curves(metrics_csv, out)
     assert drawn > dark_share(out) > 0
+
+
+@pytest.mark.parametrize(
+    ("objective", "told"),
+    [
+        ("val/top1", "best at step 2 with 80.0 %"),
+        ("val/loss", "best by val/loss at step 3 with 70.0 %"),
+        ("val/kappa", "best by val/kappa at step 1 with 60.0 %"),
+        ("val/error", "best by val/error at step 2 with 80.0 %"),  # as metrics.json describes it
+        ("val/absent", "best at step 2 with 80.0 %"),
+    ],
+)
+def test_the_best_epoch_is_marked_by_the_objective(tmp_path, objective, told):
+    rows = ["step,val/top1,val/loss,val/kappa,val/error", "1,0.6,3,0.9,0.5", "2,0.8,2,0.1,0.1", "3,0.7,1,0.2,0.4"]
+    (tmp_path / "metrics.csv").write_text("\n".join(rows) + "\n")
+    (tmp_path / "config.yaml").write_text(f"objective: {objective}")
+    write_json(tmp_path / "metrics.json", {"error": {"title": "Error", "unit": "", "better": "lower"}})
+    plot_curves(tmp_path / "metrics.csv", tmp_path / "curves.png")
+    assert told in Image.open(tmp_path / "curves.png").text["Description"]
 
 
 def test_curves_need_steps(tmp_path):
