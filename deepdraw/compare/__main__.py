@@ -35,9 +35,14 @@ class Options:
 
 
 def run(directories: Sequence[Path], options: Options) -> None:
-    """Print the table of the runs in `directories`, and write it if asked to. Raises ValueError for bad input."""
+    """Print the table of the runs in `directories`, and write it if asked to. Raises ValueError for bad input.
+
+    Of one sweep whose runs were evaluated on unseen classes, the leaderboard follows.
+    """
     from deepdraw.compare.comparison import compare  # heavy imports wait until --help has answered
     from deepdraw.compare.forms import print_runs, to_csv, to_html, to_markdown
+    from deepdraw.compare.leaderboard import Options as Leaderboard
+    from deepdraw.compare.leaderboard import show_leaderboard
     from deepdraw.compare.order import read_objective
     from deepdraw.compare.runs import find_runs
     from deepdraw.runtime import check_writable, write_text
@@ -55,10 +60,17 @@ def run(directories: Sequence[Path], options: Options) -> None:
     objective = read_objective(directories[0]) if is_whole_sweep else None
     comparison = compare(finished, options.split, options.metric, objective)
     print_runs(comparison)
+    if len(directories) == 1 and options.split == "test" and any(map(_has_unseen, finished)):
+        show_leaderboard(directories[0], Leaderboard())
     if options.out is not None:
         for ending, form in (("md", to_markdown), ("csv", to_csv), ("html", to_html)):
             write_text(Path(options.out) / f"comparison.{ending}", form(comparison))
         print(f"written to {shown(Path(options.out) / 'comparison.{md,csv,html}')}")
+
+
+def _has_unseen(run: Path) -> bool:
+    """Whether a run was evaluated on unseen classes, which a leaderboard shows beside test."""
+    return any((run / f"evaluations/{split}.json").is_file() for split in ("zeroshot", "generalized"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,8 @@ from typing import Any
 from deepdraw.compare.order import USUAL
 from deepdraw.evaluation import RECOGNITION, lower_is_better, read_descriptions, read_summary
 from deepdraw.report import facts, metric_text, title
-from deepdraw.runtime import cell, read_yaml, shown
+from deepdraw.runtime import cell, find_below, read_yaml, shown, typed
 
-MOST_FOLDERS = 100_000  # that are looked into
 _NAMED = ("encoder", "weights", "frozen", "head")
 
 
@@ -78,8 +76,8 @@ def show_best(root: Path, options: Options) -> None:
     for (*data, objective), entries in groups.items():
         entries.sort(key=lambda entry: entry.place)
         _print(f"by {objective}, on {', '.join(word for word in data if word)}", entries)
-        ckpt = shlex.quote(str(entries[0].directory / "checkpoints/best.pt"))
-        print(f"best: {shown(entries[0].name)}; python evaluate.py ckpt={shown(ckpt)} split=... scores it\n")
+        score = typed("python", "evaluate.py", f"ckpt={entries[0].directory / 'checkpoints/best.pt'}", "split=test")
+        print(f"best: {shown(entries[0].name)}; {score} scores it\n")
 
 
 def read_entries(root: Path, metric: str | None) -> list[Entry]:
@@ -99,13 +97,11 @@ def find_all_runs(root: Path) -> Iterator[Path]:
     """The run directories in `root` and below it, by path; neither links nor hidden folders are followed."""
     if not root.is_dir():
         raise ValueError(f"{root} is no directory: give one that holds runs or sweeps")
-    for number, (folder, folders, files) in enumerate(os.walk(root)):
-        if number == MOST_FOLDERS:
-            raise ValueError(f"{root} has more than {MOST_FOLDERS:,} folders: give the one that holds the runs")
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        if "config.yaml" in files and ("summary.json" in files or {"checkpoints", "evaluations"} & set(folders)):
-            folders.clear()
-            yield Path(folder)
+
+    def is_run(files: Sequence[str], folders: Sequence[str]) -> bool:
+        return "config.yaml" in files and ("summary.json" in files or bool({"checkpoints", "evaluations"} & {*folders}))
+
+    yield from find_below(root, is_run)
 
 
 def _read_entry(directory: Path, root: Path, metric: str | None) -> Entry:

@@ -19,7 +19,7 @@ from deepdraw.evaluation import (
     read_summary,
 )
 from deepdraw.report import Described
-from deepdraw.runtime import MAY_DIFFER, read_yaml, shown
+from deepdraw.runtime import MAY_DIFFER, find_below, read_yaml, shown, typed
 
 _HYDRA_KEYS = ("_partial_", "_convert_", "_recursive_")
 
@@ -48,13 +48,13 @@ class Run:
 
 
 def find_runs(directory: Path) -> tuple[list[Path], list[Path]]:
-    """`directory` itself if it is a run, else those of a sweep: the finished ones, and those without any results.
+    """`directory` itself if it is a run, else those below it: the finished ones, and those without any results.
 
     Raises ValueError where there is no run.
     """
     if (directory / "config.yaml").is_file():
         return [directory], []
-    runs = [path.parent for path in sorted(directory.glob("*/config.yaml"))]
+    runs = list(find_below(directory, lambda files, folders: "config.yaml" in files))
     if not runs:
         raise ValueError(f"{directory} is neither a run nor a sweep: give a directory with a config.yaml, or one above")
     finished = [run for run in runs if (run / "summary.json").exists() or (run / "evaluations").exists()]
@@ -91,7 +91,7 @@ def read_run(directory: Path, split: str) -> Run:
 
 def command(directory: Path, split: str) -> str:
     """The command that evaluates the run on `split`."""
-    return f"python evaluate.py ckpt={directory / 'checkpoints' / 'best.pt'} split={split}"
+    return typed("python", "evaluate.py", f"ckpt={directory / 'checkpoints' / 'best.pt'}", f"split={split}")
 
 
 def short_names(directories: Sequence[Path]) -> list[str]:

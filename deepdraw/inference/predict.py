@@ -27,6 +27,7 @@ from deepdraw.runtime import (
     existing_path,
     name_grown,
     open_growing,
+    open_regular,
     run_command,
     shown,
     suffix_among,
@@ -35,6 +36,10 @@ from deepdraw.runtime import (
 if TYPE_CHECKING:
     from deepdraw.drawings import PointSampler
     from deepdraw.inference.recognizer import Guess, Recognizer
+
+
+COLUMNS = ("file", "key_id")  # by which a drawing is named
+LONGEST_LINE = 1 << 16  # bytes of a line of an output
 
 
 @dataclass
@@ -123,6 +128,19 @@ def predict(recognizer: Recognizer, inputs: Inputs, output: Path | None, top: in
             stop.raise_if_requested()
 
 
+def check_output(output: Path) -> None:
+    """Raise ValueError, in one line, where there is a file that predict did not write, or no regular one."""
+    if not output.exists():
+        return
+    with open_regular(output, fix="choose another output") as file:
+        first = file.readline(LONGEST_LINE)
+    is_own = first.startswith(tuple(f"{column},name_1,probability_1".encode() for column in COLUMNS))
+    if output.suffix == ".jsonl":
+        is_own = first.startswith(tuple(f'{{"{column}": '.encode() for column in COLUMNS)) and b'"names": [' in first
+    if first and not is_own:
+        raise ValueError(f"output={shown(output)} is there, and predict did not write it: choose another, or delete it")
+
+
 @contextmanager
 def _open_output(output: Path | None) -> Iterator[TextIO]:
     """stdout, or a file that gets its final name when it is complete."""
@@ -180,6 +198,9 @@ def run(options: Options) -> None:
     from deepdraw.inference.recognizer import Recognizer
     from deepdraw.inference.trained import rebuild
 
+    output = Path(options.output) if options.output else None
+    if output is not None:
+        check_output(output)
     trained = rebuild(
         options.ckpt,
         device=options.device,
@@ -188,7 +209,6 @@ def run(options: Options) -> None:
         images=options.images,
     )
     inputs = open_inputs(Path(options.input), trained.points)
-    output = Path(options.output) if options.output else None
     try:
         predict(Recognizer(trained), inputs, output, options.top, options.batch_size)
         if output is not None:  # stdout is for rows alone

@@ -1,6 +1,6 @@
 from .code import COMMIT, PACKAGE, git_commit, library_versions, scripts_folder
 from .cores import choose_threads, num_cores
-from .display import cell, csv_cell, csv_heading, print_line, shown
+from .display import cell, csv_cell, csv_heading, print_line, shown, typed
 from .failures import failure_line, keeps_tracebacks
 from .files import (
     check_writable,
@@ -60,6 +60,7 @@ from .run_directory import (
     check_folders,
     choose_directory,
     existing_checkpoint,
+    find_below,
     removed_unless_used,
     results_writer,
     sole_writer,
@@ -120,6 +121,7 @@ __all__ = [
     "existing_path",
     "expand_home",
     "failure_line",
+    "find_below",
     "find_device",
     "find_rank",
     "flush_to_disk",
@@ -173,6 +175,7 @@ __all__ = [
     "sole_writer",
     "suffix_among",
     "suggest_path",
+    "typed",
     "usage",
     "visible",
     "walk",

@@ -7,6 +7,7 @@ shows such text must pass it through one of these functions.
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,6 +19,11 @@ HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\xad\u061c\u200e\u200f\u2028-\u202e\u206
 # A spreadsheet takes a text that starts with one of these for a formula.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 ADDED_KEY = re.compile(r"\+{1,2}[A-Za-z_][\w./@]*")  # an override that adds a key
+
+
+def typed(*words: object) -> str:
+    """The words of a command as they are typed into a shell: each quoted where it needs that, such as a path."""
+    return shown(shlex.join(map(str, words)))
 
 
 def shown(text: object, longest: int | None = None) -> str:

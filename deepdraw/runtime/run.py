@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import functools
 import os
-import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +19,7 @@ from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, open_dict, r
 from omegaconf.errors import OmegaConfBaseException
 
 from deepdraw.runtime.code import git_commit, library_versions
+from deepdraw.runtime.display import typed
 from deepdraw.runtime.failures import drop_stdout_that_fails, failure_line, keeps_tracebacks
 from deepdraw.runtime.files import write_text
 from deepdraw.runtime.paths import expand_home
@@ -166,7 +166,7 @@ def _how_to_go_on(directory: Path, differing: Mapping[str, tuple[Any, Any]]) -> 
     there, here = differing.get("train.epochs", (None, None))
     if len(differing) > 1 or not (isinstance(there, int) and isinstance(here, int) and here > there):
         return ""
-    word = shlex.quote(f"backbone.pretrained={directory}")
+    word = typed(f"backbone.pretrained={directory}")
     return (
         "learning rates are planned over all epochs, so a longer training is another run; "
         f"{word} with another hydra.run.dir starts one from its weights; "
@@ -234,21 +234,21 @@ def evaluation_left(config: DictConfig, since: float) -> str:
 
 def resume_command(directory: Path, *more: str) -> str:
     """The command that goes on with the run in a directory, quoted for the shell; more: words to add."""
-    return f"{command('train.py')} {shlex.join([f'hydra.run.dir={directory}', *more])}"
+    return f"{command('train.py')} {typed(f'hydra.run.dir={directory}', *more)}"
 
 
 def command(script: str) -> str:
     """The command that runs a script with the settings of this job, quoted for the shell."""
     words = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-    return shlex.join(["python", script, *words])
+    return typed("python", script, *words)
 
 
 def _resume_command() -> str:
     """The command that resumes a stopped run, or the sweep that it is a job of."""
     hydra = HydraConfig.get()
     if hydra.mode == RunMode.MULTIRUN and (Path(hydra.sweep.dir) / "sweep.json").exists():
-        return f"`python -m deepdraw.sweep resume {hydra.sweep.dir}`"
-    return f"the same command with hydra.run.dir={hydra_run_directory()}"
+        return f"`{typed('python', '-m', 'deepdraw.sweep', 'resume', hydra.sweep.dir)}`"
+    return f"the same command with {typed(f'hydra.run.dir={hydra_run_directory()}')}"
 
 
 def _line_for(error: BaseException | None) -> str | None:

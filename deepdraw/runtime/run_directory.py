@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -22,6 +22,8 @@ from deepdraw.runtime.parts import remove_parts
 from deepdraw.runtime.paths import check_local, expand_home, possible_folder, suggest_path
 
 FOLDERS = (".hydra", "checkpoints", "evaluations", "plots", "tensorboard", "wandb")  # of a run directory
+OF_SWEEPS = ("code", "jobs", "logs")  # what a sweep keeps beside its runs
+MOST_FOLDERS = 100_000  # that are looked into
 POLL = 0.2  # seconds between two tries to take a lock
 TAKEOVER_WAIT = DEAD_AFTER + 2 * HEARTBEAT  # seconds to wait for the lock of an owner that may be dead
 
@@ -166,6 +168,22 @@ def choose_directory(config: DictConfig) -> Path:
     if asked_for or "${now:" not in OmegaConf.to_container(run, resolve=False)["dir"]:  # type: ignore[call-overload,index]
         return possible_folder(run.dir, "hydra.run.dir=")
     return _make_new(possible_folder(run.dir, "hydra.run.dir="))
+
+
+def find_below(root: Path, is_run: Callable[[Sequence[str], Sequence[str]], bool]) -> Iterator[Path]:
+    """The folders in `root` and below it, by path, that are runs by the names of their files and folders.
+
+    Neither links nor hidden folders are followed, nor what a sweep keeps beside its runs, nor the inside of a run.
+    Raises ValueError, in one line, where there are too many folders to look into.
+    """
+    for number, (folder, folders, files) in enumerate(os.walk(root)):
+        if number == MOST_FOLDERS:
+            raise ValueError(f"{root} has more than {MOST_FOLDERS:,} folders: give the one that holds the runs")
+        if is_run(files, folders):
+            folders.clear()
+            yield Path(folder)
+        beside = OF_SWEEPS if "sweep.json" in files else ()
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in beside)
 
 
 def best_checkpoint(run_or_checkpoint: str | os.PathLike[str]) -> Path:

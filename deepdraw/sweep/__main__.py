@@ -6,19 +6,21 @@ if __name__ == "__main__":
     import deepdraw.runtime.startup  # noqa: F401  # Ctrl-C ends the imports below without a traceback, too
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from deepdraw.runtime import as_called, did_you_mean, failure_line, one_line_end, read_yaml, run_main, shown
+from deepdraw.runtime import as_called, did_you_mean, failure_line, one_line_end, read_yaml, run_main, shown, typed
 from deepdraw.sweep.backends import BACKENDS, states
 from deepdraw.sweep.job_state import JobState
 from deepdraw.sweep.record import Job, Sweep, is_own, read_sweep
 from deepdraw.sweep.reports import readable_report
 from deepdraw.sweep.signature import forget_compiled
 from deepdraw.sweep.table import print_table, report_results
+from deepdraw.sweep.unrecorded import LAUNCHER, read_unrecorded, resume_line
 
 
 def status(sweep: Sweep, chosen: argparse.Namespace) -> int:
@@ -48,13 +50,16 @@ def collect(sweep: Sweep, chosen: argparse.Namespace) -> int:
 
 def resume(sweep: Sweep, chosen: argparse.Namespace) -> int:
     """run again, in the same directories and from the same code and config, the jobs that have no good result"""
+    if sweep.launcher == LAUNCHER:
+        raise ValueError(f"{sweep.directory} is of one of Hydra's own launchers: {resume_line(sweep.directory)}")
     jobs = states(sweep)
     if alive := [job for job in jobs if job.is_alive]:
         raise ValueError(f"{_list(alive)} of {sweep.directory} still run or wait: let them end, or cancel them first")
     bad = {job.number for job in jobs if not job.is_good}
     again = [job for job in sweep.jobs if job.number in bad]
     if not again:
-        print(f"all {len(jobs)} jobs have their result: python -m deepdraw.sweep collect {sweep.directory}")
+        collects = typed("python", "-m", "deepdraw.sweep", "collect", sweep.directory)
+        print(f"all {len(jobs)} jobs have their result: {collects}")
         return 0
     code = sweep.directory / "code"
     if not chosen.trust and not is_own(sweep.directory):
@@ -103,6 +108,8 @@ def _parameters(sweep: Sweep, job: Job, settings: Sequence[str]) -> Mapping[str,
 
 def cancel(sweep: Sweep, chosen: argparse.Namespace) -> int:
     """end what runs and waits; local jobs save first, and all can be resumed"""
+    if sweep.launcher == LAUNCHER:
+        raise ValueError(f"{sweep.directory} is of one of Hydra's own launchers: press Ctrl-C where it runs")
     alive = [job for job in states(sweep) if job.is_alive]
     latest = {job.number: job.ids[-1] for job in sweep.jobs if job.ids}
     ids = [latest[job.number] for job in alive if job.number in latest]
@@ -152,12 +159,21 @@ def parser() -> argparse.ArgumentParser:
 
 def run(chosen: argparse.Namespace) -> int:
     """Run the chosen command. Returns its exit status; for bad input 1, after one line."""
-    with one_line_end(f"interrupted: `python -m deepdraw.sweep status {chosen.directory}` shows where the jobs are"):
+    with one_line_end(
+        f"interrupted: `{typed('python', '-m', 'deepdraw.sweep', 'status', chosen.directory)}` shows where the jobs are"
+    ):
         try:
-            return COMMANDS[chosen.command](read_sweep(chosen.directory), chosen)
+            return COMMANDS[chosen.command](_find_sweep(chosen.directory), chosen)
         except (ValueError, OSError) as error:
             print(f"error: {failure_line(error)}", file=sys.stderr)
             return 1
+
+
+def _find_sweep(directory: Path) -> Sweep:
+    """The sweep of a directory, as sweep.json records it, or of one of Hydra's own launchers."""
+    if not os.path.lexists(directory / "sweep.json") and (found := read_unrecorded(directory)) is not None:
+        return found
+    return read_sweep(directory)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,11 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from deepdraw.runtime import typed
 from deepdraw.sweep import launch_local, processes, slurm
 from deepdraw.sweep.estimate import estimate
 from deepdraw.sweep.job_state import JobState, Queue, job_states
 from deepdraw.sweep.record import Job, Sweep, write_sweep
 from deepdraw.sweep.reports import Report
+from deepdraw.sweep.unrecorded import LAUNCHER, unrecorded_states
 
 Progress = Literal["submitted", "ended", "stopped"]  # of jobs: they run without this process; all ended; by Ctrl-C
 
@@ -67,7 +69,7 @@ class Slurm:
         arrays = ", ".join(dict.fromkeys(number.partition("_")[0] for number in ids))
         print(f"submitted {len(jobs)} jobs as {arrays}; {sweep.objective} is compared")
         print(f"logs in {sweep.directory / 'logs'}")
-        print(f"where they are: python -m deepdraw.sweep status {sweep.directory}", flush=True)
+        print(f"where they are: {typed('python', '-m', 'deepdraw.sweep', 'status', sweep.directory)}", flush=True)
         return "submitted"
 
     def queue(self, directory: Path, ids: Sequence[str], reports: Mapping[int, Report]) -> Queue:
@@ -118,5 +120,7 @@ def states(sweep: Sweep) -> list[JobState]:
     It needs neither the process that launched the sweep nor SLURM: where that does not answer, the
     reports are believed.
     """
+    if sweep.launcher == LAUNCHER:
+        return unrecorded_states(sweep)
     backend = BACKENDS[sweep.launcher]
     return job_states(sweep, backend.queue, backend.cause)

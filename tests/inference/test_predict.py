@@ -232,3 +232,15 @@ def test_help_names_every_option(capsys):
     main(["--help"])
     printed = capsys.readouterr().out
     assert all(f"  {key}=" in printed for key in ("ckpt", "input", "output", "top", "batch_size", "device"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("t.csv", "name,age\nAda,36\n"), ("t.jsonl", '{"file": "x"}\n'), ("n.csv", "x")]
+)
+def test_a_file_that_predict_did_not_write_is_not_replaced(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    message = refusal("ckpt=none.pt", "input=none", f"output={tmp_path / name}")  # before anything else is looked at
+    assert message == (
+        f"error: output={tmp_path / name} is there, and predict did not write it: choose another, or delete it"
+    )
+    assert (tmp_path / name).read_text() == text
