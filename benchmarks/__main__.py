@@ -20,7 +20,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks import machine
-from deepdraw.runtime import cell, one_line_end, parse
+from deepdraw.runtime import cell, did_you_mean, one_line_end, parse
 from deepdraw.runtime import options as key_values
 
 BENCHMARKS = {
@@ -42,7 +42,9 @@ BENCHMARKS = {
 def measure(name: str, arguments: Sequence[str], console: Console) -> Path:
     """Run the benchmark, print its table and return the file with its figures."""
     if name not in BENCHMARKS:
-        raise ValueError(f"there is no benchmark {name}: choose {', '.join(BENCHMARKS)}")
+        hint = did_you_mean(name, BENCHMARKS)
+        choose = f"{hint} Choose one of" if hint else "choose"
+        raise ValueError(f"there is no benchmark {name}: {choose} {', '.join(BENCHMARKS)}")
     benchmark = import_module(f"benchmarks.{name}")
     options = parse(benchmark.Options, arguments)
     file = Path(options.out) / f"{name}.json"

@@ -324,7 +324,10 @@ def test_a_split_without_drawings_is_refused(trained, evaluate, tmp_path):
 
 def test_a_misspelt_split_is_refused_with_those_there_are(trained, evaluate):
     message = refusal(evaluate, trained / "checkpoints/best.pt", "split=tset")
-    assert message.endswith("has no split 'tset': choose one of train, val, test, zeroshot")
+    assert message.startswith(
+        "error: split=tset is neither a split nor a folder: give one of train, val, test, zeroshot"
+    )
+    assert message.endswith("did you mean split=test?")
 
 
 def test_a_missing_checkpoint_is_refused(evaluate, tmp_path):

@@ -43,10 +43,10 @@ def answer(typed: str, monkeypatch, capsys) -> str:
     _, *words = shlex.split(typed)
     with pytest.raises(SystemExit) as ended:
         if words[0] == "-m":
-            name = words[1].removeprefix("deepdraw.")
-            is_package = (ROOT / "deepdraw" / name.replace(".", "/")).is_dir()
-            module = importlib.import_module(f"deepdraw.{name}{'.__main__' if is_package else ''}")
-            module.main(words[2:])
+            is_package = (ROOT / words[1].replace(".", "/")).is_dir()
+            module = importlib.import_module(f"{words[1]}{'.__main__' if is_package else ''}")
+            monkeypatch.setattr(sys, "argv", words[1:])
+            module.main(*([] if words[1] == "deepdraw" else [words[2:]]))
         else:
             monkeypatch.setattr(sys, "argv", words)
             runpy.run_path(str(ROOT / words[0]), run_name="__main__")
@@ -85,6 +85,20 @@ def test_the_commands_themselves_end_so_without_torch(typed, tmp_path):
     assert (done.returncode, done.stdout) == (1, "False\n")
     assert done.stderr.startswith("error: ")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_help_shows_the_options_of_a_directory_of_ones_own_too(tmp_path, monkeypatch, capsys):
+    (tmp_path / "backbone").mkdir()
+    (tmp_path / "backbone/mine.yaml").write_text("# A network of mine.\nwidth: 3    # of its layers\n")
+    for words in (["--config-dir", str(tmp_path)], [f"--config-dir={tmp_path}"]):
+        monkeypatch.setattr(sys, "argv", ["train.py", *words, "--help"])
+        runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+        assert "mine, open_clip" in capsys.readouterr().out
+        monkeypatch.setattr(sys, "argv", ["train.py", *words, "--help", "backbone", "backbone=mine"])
+        runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+        said = capsys.readouterr().out
+        assert "A network of mine" in said.partition("\n\n")[0]
+        assert "width: 3    # of its layers" in said
 
 
 ADDED = [  # what may be added: what a class takes, what an interpolation reads, what is Hydra's own
@@ -186,5 +200,9 @@ def test_every_option_of_every_group_is_itself_beside_every_experiment(experimen
                 composed(f"experiment={experiment}", f"backbone={others.pop('backbone')}")
         words = [f"{group}={option}" for group, option in others.items()]
         config, alone = composed(f"experiment={experiment}", *words), composed(*words)
-        for group in others:
+        for group in (*others, *(("render", "input") if "backbone" in others else ())):
             assert config[group] == alone[group], words
+        try:
+            check_command(compose_config("train", [f"experiment={experiment}", *words]), "train")
+        except ValueError as error:  # options that do not go together, or that need a value
+            assert "\n" not in str(error)

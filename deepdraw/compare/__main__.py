@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deepdraw.runtime import run_command, shown
+from deepdraw.config import check_split
+from deepdraw.runtime import fold_name, run_command, shown, suggest_path
 
 USAGE = "python -m deepdraw.compare RUN RUN ... | SWEEP | ls [DIR] | best [DIR] | leaderboard DIR [key=value ...]"
+SPLITS = ("train", "val", "test", "zeroshot", "generalized")
 UNCHANGED = "interrupted; nothing was written that is not whole"
 
 
@@ -39,6 +41,7 @@ def run(directories: Sequence[Path], options: Options) -> None:
 
     Of one sweep whose runs were evaluated on unseen classes, the leaderboard follows.
     """
+    _check(directories, options.split)
     from deepdraw.compare.comparison import compare  # heavy imports wait until --help has answered
     from deepdraw.compare.forms import print_runs, to_csv, to_html, to_markdown
     from deepdraw.compare.leaderboard import Options as Leaderboard
@@ -66,6 +69,16 @@ def run(directories: Sequence[Path], options: Options) -> None:
         for ending, form in (("md", to_markdown), ("csv", to_csv), ("html", to_html)):
             write_text(Path(options.out) / f"comparison.{ending}", form(comparison))
         print(f"written to {shown(Path(options.out) / 'comparison.{md,csv,html}')}")
+
+
+def _check(directories: Sequence[Path], split: str) -> None:
+    """Refuse in one line, before torch is imported, paths that are no directories and a misspelt split."""
+    for directory in directories:
+        if not directory.is_dir():
+            fix = suggest_path(directory) or "give a directory with a config.yaml, or one above"
+            raise ValueError(shown(f"{directory} is neither a run nor a sweep: {fix}"))
+    if fold_name(split) in SPLITS:  # another name may be that of a folder
+        check_split("split", split)
 
 
 def _has_unseen(run: Path) -> bool:

@@ -5,6 +5,7 @@ from .old_names import add_later_options, with_current_names
 from .paths import expand_homes, quote_paths
 from .permitted import check_config
 from .roles import targets_of
+from .splits import check_split
 from .starting import CheckedConfig, check_command
 from .values import check_arguments
 
@@ -15,6 +16,7 @@ __all__ = [
     "check_command",
     "check_config",
     "check_evaluation",
+    "check_split",
     "check_training",
     "compose_config",
     "expand_homes",

@@ -116,8 +116,10 @@ def compose_line(
 def _missing_option(error: HydraException) -> tuple[str, str, Sequence[str]] | None:
     """The group and the option that Hydra did not find, and the options that there are."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
-        group, _, option = error.missing_cfg_file.rpartition("/")
-        return group, option, error.options
+        path = error.missing_cfg_file
+        group = next((one for one in sorted(GROUPS) if path.startswith(f"{one}/") and one != "hydra"), "")
+        group = group or path.rpartition("/")[0]
+        return group, path[len(group) + 1 :], error.options
     if listed := LISTED.search(str(error)):  # an option in a list, such as logger=[csv,nothere]
         return listed["group"], listed["option"], list(_options(listed["group"]))
     return None

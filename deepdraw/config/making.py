@@ -44,7 +44,13 @@ EVALUATE_TYPES: dict[str, Any] = {
     "data.root": str | None,
     **DATA_TYPES,
 }
-RANGES = {"seed": (0, 2**63 - 1), "average": (2, 10_000), "data.num_workers": (0, 4096)}
+RANGES = {
+    "seed": (0, 2**63 - 1),
+    "average": (2, 10_000),
+    "data.num_workers": (0, 4096),
+}
+COUNTS: tuple[str, ...] = ("epochs", "limit_steps", "grad_accum", "early_stopping", "keep_checkpoints", "keep_every")
+COUNTS += ("log_every", "checkpoint_every", "probes")  # keys of train: numbers of at least 1, where they are not null
 TRAIN_NODES = ("fit", "precision", "backbone", "freeze", "head", "augment", "data.source", "optimizer", "schedule")
 EVALUATE_NODES = ("precision", "protocol")
 # The classes that take the keys of the groups without a `_target_`.
@@ -122,6 +128,9 @@ def _check(
     for key, (low, high) in RANGES.items():
         if isinstance(value := _at(plain, key), int) and not low <= value <= high:
             raise ValueError(f"{key}={value} must lie between {low} and {high}")
+    for key in (f"train.{name}" for name in COUNTS):
+        if type(value := _at(plain, key)) is int and value < 1:
+            raise ValueError(f"{key}={value} must be a whole number of at least 1")
     for key in nodes:
         check_node(key, None if (node := _at(plain, key)) is ABSENT else node, importing=importing)
     for key, call in groups.items():

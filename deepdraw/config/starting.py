@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import sys
 from typing import Any
 
@@ -14,7 +15,15 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from deepdraw.config.compose_errors import command_of
 from deepdraw.config.experiments import check_experiments, say_what_was_left_out
 from deepdraw.config.making import check_before_imports
-from deepdraw.runtime import existing_checkpoint, failure_line, keeps_tracebacks
+from deepdraw.config.splits import check_split
+from deepdraw.config.suggestions import suggest_key
+from deepdraw.runtime import existing_checkpoint, failure_line, keeps_tracebacks, shown
+
+INTERPOLATIONS = (  # what OmegaConf says of a `${...}` that it cannot resolve, and the fix
+    (r"Interpolation key '(?P<name>[^']*)' not found", "`--cfg job` shows the keys that there are"),
+    (r"Environment variable '(?P<name>[^']*)' not found", "set it, or give the value itself"),
+    (r"Unsupported interpolation type (?P<name>\S+)", "write ${KEY}, or ${oc.env:NAME} for an environment variable"),
+)
 
 
 class CheckedConfig(Callback):
@@ -51,13 +60,26 @@ def check_command(config: DictConfig, command: str) -> None:
         check_before_imports(command, task)
         if command == "evaluate":
             existing_checkpoint(task.ckpt)
+            if not task.trust:  # a data source of another package has splits of its own
+                check_split("split", task.split)
     except MissingMandatoryValue as error:
         raise ValueError(f"{error.full_key} is missing: give {_example(str(error.full_key))}") from None
     except OmegaConfBaseException as error:
-        raise ValueError(failure_line(error)) from None
+        raise ValueError(_interpolation_line(error, command) or failure_line(error)) from None
     finally:
         shared.cfg = before
     say_what_was_left_out()
+
+
+def _interpolation_line(error: OmegaConfBaseException, command: str) -> str:
+    """What is wrong in a `${...}`; an empty text for any other error."""
+    message = str(error).splitlines()[0]
+    for pattern, fix in INTERPOLATIONS:
+        if found := re.search(pattern, message):
+            meant = suggest_key(found["name"], command).partition("=")[0] if "key" in pattern else ""
+            hint = f"did you mean ${{{meant}}}?" if meant else fix
+            return shown(f"{error.full_key}: {found[0]}: {hint}")
+    return ""
 
 
 def _example(key: str) -> str:

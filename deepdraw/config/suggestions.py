@@ -48,6 +48,8 @@ def suggest_option(group: str, option: str, options: Iterable[str]) -> str:
     options = list(options)
     if group == "freeze" and (option.isdigit() or option.startswith("[")):
         return f"write {frozen_blocks(option)}"
+    if group == "freeze" and (counted := re.fullmatch(r"(first|last)[_-]?(\d+)", option)):
+        return f"write freeze={counted[1]} freeze.n={counted[2]}"
     if other := OTHER_OPTIONS.get(group, {}).get(option.lower()):
         return f"write {other}"
     family, _, size = option.replace("-", "_").lower().partition("_")

@@ -39,8 +39,16 @@ def check_value(key: str, value: Any, kind: Any, *, importing: bool = True) -> N
     if not _fits(value, kind):
         if get_origin(kind) is Literal:
             raise ValueError(f"{key}={_shown(value)} is unknown: choose {describe_type(kind)}")
-        quoted = f": write {key}=\"'{value}'\"" if kind is str and type(value) in (int, float, bool) else ""
-        raise ValueError(f"{key}={_shown(value)} must be {describe_type(kind)}{quoted}")
+        raise ValueError(f"{key}={_shown(value)} must be {describe_type(kind)}{_rewritten(key, value, kind)}")
+
+
+def _rewritten(key: str, value: Any, kind: Any) -> str:
+    """How a value of another type is written as `kind`; nothing where it cannot be."""
+    if kind is str and type(value) in (int, float, bool):
+        return f": write {key}=\"'{value}'\""
+    if isinstance(value, str | int | float) and _fits([value], kind):
+        return f": write {key}=[{value}]"
+    return ""
 
 
 def check_node(key: str, node: Any, *, importing: bool = True) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -52,6 +53,8 @@ def check_words(words: Sequence[str], command: str) -> None:
 def unreadable_line(word: str) -> str:
     """What is wrong with an override that Hydra's grammar does not read, and how it is written."""
     key, _, value = word.partition("=")
+    if (close := f"{key.strip()}={value.strip(' ,')}") != word and re.fullmatch(r"[\w./@+~]+=[\w./@-]+", close):
+        return f"{word} cannot be read: write {close}, without spaces and commas"
     if (opened := _unclosed(value)) in CLOSING:
         text = f"{word}{CLOSING[opened]}"
         return f"{word} cannot be read: {opened} has no {CLOSING[opened]}; write '{text}', in quotes for the shell"

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import MISSING
 
+from deepdraw.config import check_split
 from deepdraw.runtime import (
     CheckpointOptions,
     check_writable,
@@ -57,6 +58,8 @@ class Options(CheckpointOptions):
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        check_split("data", self.data, SPLITS)
         if self.batch_size < 1:
             raise ValueError(f"batch_size={self.batch_size} computes nothing: give at least 1")
         if self.num_workers is not None and self.num_workers < 0:

@@ -55,6 +55,8 @@ class Options(CheckpointOptions):
     batch_size: int = field(default=64, metadata={"help": "drawings that the network sees at once"})
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        existing_path(self.input, "input=")
         for name in ("top", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} predicts nothing: give at least 1")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from textwrap import fill
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -17,9 +17,21 @@ from omegaconf.errors import OmegaConfBaseException
 from deepdraw.runtime.failures import drop_stdout_that_fails, failure_line, keeps_tracebacks
 from deepdraw.runtime.names import did_you_mean
 from deepdraw.runtime.paths import local_text
+from deepdraw.runtime.run_directory import existing_checkpoint
 from deepdraw.runtime.signals import interruptible
 
 Options = TypeVar("Options")
+PRECISIONS = ("auto", "bf16", "fp16", "fp32")
+KINDS = {int: "a whole number", float: "a number", bool: "true or false"}
+SAME = (  # options that mean the same in different commands
+    {"ckpt", "checkpoint", "model", "weights", "run", "path"},
+    {"input", "inputs", "data", "image", "images", "file", "files", "split", "drawings", "source", "path"},
+    {"out", "output", "output_dir", "out_dir", "save", "dir", "root"},
+    {"root", "data_dir", "data", "out"},
+    {"batch_size", "batch", "bs"},
+    {"num_workers", "workers", "jobs"},
+    {"top", "topk", "k", "top_k"},
+)
 
 
 @dataclass
@@ -38,6 +50,15 @@ class CheckpointOptions:
         metadata={"help": "refused or traced: of a network that sees strokes; default: as it was trained"},
     )
 
+    def __post_init__(self) -> None:
+        existing_checkpoint(self.ckpt)
+        if self.device.startswith("gpu"):
+            raise ValueError(f"device={self.device} is unknown: write device=cuda{self.device[3:]}, or auto")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision={self.precision} is unknown: choose {', '.join(PRECISIONS)}")
+        if self.images not in (None, "refused", "traced"):
+            raise ValueError(f"images={self.images} is unknown: choose refused or traced, or leave it out")
+
     @property
     def trusted(self) -> list[str]:
         """The packages of `trust`."""
@@ -53,9 +74,10 @@ def parse(options: type[Options], arguments: Sequence[str]) -> Options:
     if arguments and not keys:
         raise ValueError(f"unknown option {arguments[0]!r}: the command takes none")
     pairs = [argument.partition("=") for argument in arguments]
-    for key, equals, _ in pairs:
+    for key, equals, value in pairs:
         if key not in keys:
             hint = _meant(key, equals, options, arguments) or did_you_mean(key, keys, "{}=...")
+            hint = hint or _called_elsewhere(key, value, keys)
             raise ValueError(
                 f"unknown option {key!r}: {f'{hint} The' if hint else 'the'} options are {', '.join(keys)}"
             )
@@ -66,7 +88,8 @@ def parse(options: type[Options], arguments: Sequence[str]) -> Options:
             OmegaConf.structured(options), {key: local_text(value, key) for key, _, value in pairs}
         )
     except OmegaConfBaseException as error:
-        raise ValueError(f"option {error.full_key}: {str(error).splitlines()[0]}") from error
+        value = next(value for key, _, value in pairs if key == error.full_key)
+        raise ValueError(f"{error.full_key}={value} must be {_kind(options, str(error.full_key))}") from error
     for key, meaning in keys.items():
         if OmegaConf.is_missing(merged, key):
             raise ValueError(f"option {key} is missing: write {key}=... ({meaning})")
@@ -180,6 +203,18 @@ def _meant(word: str, equals: str, options: type[Any], arguments: Sequence[str])
         return ""
     key = needed[0] if word.endswith((".pt", ".pth")) else needed[-1]
     return f"write {key}={word}."
+
+
+def _called_elsewhere(word: str, value: str, keys: Iterable[str]) -> str:
+    """What an option is here that another command, or another project, calls `word`."""
+    same = [key for group in SAME if word.lstrip("-") in group for key in keys if key in group and key != "images"]
+    return f"write {same[0]}={value or '...'} for it." if same else ""
+
+
+def _kind(options: type[Any], key: str) -> str:
+    """What the values of an option are, in words."""
+    hint = get_type_hints(options)[key]
+    return next((words for kind, words in KINDS.items() if kind is hint or kind in get_args(hint)), "of another type")
 
 
 def _names(options: type[Any]) -> dict[str, str]:
