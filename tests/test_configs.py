@@ -39,7 +39,7 @@ NEEDED = {
 SMALL_VIT = ["backbone=timm", "backbone.name=vit_tiny_patch16_224", "backbone.image_size=32"]
 SEE_STROKES = ("strokes", "fused_small", "fused", "fused_large")  # which have no backbone.pretrained
 SMALL_PIXELS = ["backbone@backbone.pixels=timm", "backbone.pixels.name=test_vit", "backbone.pixels.pretrained=false"]
-SMALL_PIXELS += ["backbone.pixels.image_size=32", "backbone.strokes.widths=[8,8,8,8]", "input.points=32"]
+SMALL_PIXELS += ["backbone.pixels.image_size=32", "backbone.strokes.widths=[8,8,8]", "input.points=32"]
 SMALL = {
     "first12": [*SMALL_VIT, "+backbone.options.embed_dim=24", "+backbone.options.depth=24"],
     "scratch": ["backbone.image_size=32"],

@@ -81,7 +81,7 @@ def add_later_options(config: dict[str, Any]) -> None:
     for place in (["backbone"], ["backbone", "pixels"], ["backbone", "strokes"]):
         for node in _nodes(config, place):
             if node.get("_target_") == "deepdraw.models.backbones.StrokesBackbone":
-                node.setdefault("pretrained", False)
+                node |= {"pretrained": False, "attention": 0, "stem_stride": 1} | node
             if str(node.get("_target_")).startswith(OUR_BACKBONES) and node.get("pretrained", True) in (None, ""):
                 node["pretrained"] = False
             of_open_clip = node.get("_target_") == f"{OUR_BACKBONES}OpenClipBackbone"

@@ -74,11 +74,12 @@ def orthogonalize(matrix: Tensor) -> Tensor:
     wide = matrix.float() if matrix.shape[0] <= matrix.shape[1] else matrix.float().T
     wide = wide / wide.norm().clamp(min=1e-7)
     gram = wide @ wide.T
-    product = identity = torch.eye(len(gram), device=gram.device)
+    identity = torch.eye(len(gram), device=gram.device)
     a, b, c = NEWTON_SCHULZ
-    for _ in range(5):
+    product = step = torch.addmm(a * identity + b * gram, gram, gram, alpha=c)
+    for _ in range(4):
+        gram = step @ gram @ step
         step = torch.addmm(a * identity + b * gram, gram, gram, alpha=c)
         product = step @ product
-        gram = step @ gram @ step
     result = product @ wide
     return (result if matrix.shape[0] <= matrix.shape[1] else result.T).to(matrix.dtype)

@@ -11,13 +11,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 from omegaconf import open_dict
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import batch_norm, cross_entropy
 
 import deepdraw
 from deepdraw.config import compose_config, make
 from deepdraw.inference import rebuild
 from deepdraw.models import Classifier, Linear, ModelPlan, Weighed
 from deepdraw.models.backbones import Backbone, FusedBackbone, LayerGroup, StrokesBackbone, TimmBackbone
+from deepdraw.models.backbones.strokes import Attention
 from deepdraw.models.freezing import first, freeze, lora
 from deepdraw.models.freezing.policies import layer_rows
 from deepdraw.training import Muon, build_optimizer, load_checkpoint
@@ -57,8 +58,8 @@ def pixels() -> TimmBackbone:
     return TimmBackbone("resnet10t", pretrained=False, image_size=32, options={"channels": [8, 8, 16, 16]})
 
 
-def small() -> StrokesBackbone:
-    return StrokesBackbone(widths=[8, 16], depths=[1, 1])
+def small(pretrained: bool | str = False) -> StrokesBackbone:
+    return StrokesBackbone(widths=[8, 16], depths=[1, 1], attention=2, stem_stride=2, pretrained=pretrained)
 
 
 def inputs(number: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
@@ -91,6 +92,46 @@ def test_layer_groups_are_the_stem_and_the_blocks():
     groups = StrokesBackbone().layer_groups()
     assert [group.name for group in groups] == ["stem", *(f"block {k}" for k in range(7)), "final layers"]
     assert sum(group.num_parameters for group in groups) == sum(p.numel() for p in StrokesBackbone().parameters())
+
+
+def test_attention_ends_the_last_stages_and_starts_as_nothing():
+    plain, attentive = StrokesBackbone([8, 16], [1, 1]), StrokesBackbone([8, 16], [1, 1], attention=1)
+    assert [type(block).__name__ for block in attentive.blocks] == ["ResidualBlock", "ResidualBlock", "Attention"]
+    assert [group.name for group in attentive.layer_groups()][1:-1] == ["block 0", "block 1", "block 2"]
+    attentive.load_state_dict(plain.state_dict(), strict=False)
+    _, points = inputs()
+    assert torch.equal(plain.eval()(points), attentive.eval()(points))
+
+
+def test_attention_is_that_of_torch():
+    layer, rows = Attention(16).train(), torch.randn(3, 16, 1, 10)
+    torch.nn.init.ones_(layer.after.weight)
+    reference = torch.nn.MultiheadAttention(16, 8, bias=False, batch_first=True)
+    reference.in_proj_weight.data = layer.queries_keys_values.weight.data
+    reference.out_proj.weight.data = layer.project.weight.data
+    points = batch_norm(rows, None, None, training=True).squeeze(2).transpose(1, 2)
+    mixed = reference(points, points, points)[0].transpose(1, 2)[:, :, None]
+    torch.testing.assert_close(layer(rows), rows + batch_norm(mixed, None, None, training=True))
+
+
+def test_a_stem_of_stride_2_halves_the_points():
+    shapes = [
+        StrokesBackbone([8], [1], stem_stride=stride).stem(torch.randn(2, 8, 1, 11)).shape[-1] for stride in (1, 2)
+    ]
+    assert shapes == [11, 6]
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"attention": -1}, "backbone.attention=-1 must be at least 0"),
+        ({"attention": 1, "widths": [8, 12]}, "backbone.widths: 12 with attention must be a multiple of its 8 heads"),
+        ({"stem_stride": 3}, "backbone.stem_stride=3 must be 1 or 2"),
+    ],
+)
+def test_impossible_attention_and_strides_are_refused(options, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        StrokesBackbone(**{"widths": [8, 16], "depths": [1, 1]} | options)
 
 
 @pytest.mark.parametrize("widths, depths", [([], []), ([8, 16], [1]), ([8], [0])])
@@ -255,7 +296,7 @@ def test_each_half_starts_from_the_weights_of_a_run(of_fused, tmp_path):
     options = {"channels": [8, 8, 16, 16]}
     found = FusedBackbone(
         TimmBackbone("resnet10t", pretrained=str(runs[0]), image_size=32, options=options),
-        StrokesBackbone(widths=[8, 16], depths=[1, 1], pretrained=str(runs[1] / "checkpoints/best.pt")),
+        small(pretrained=str(runs[1] / "checkpoints/best.pt")),
     )
     found.load_pretrained()
     assert same(found.pixels, images) and same(found.strokes, strokes)
@@ -302,7 +343,8 @@ def test_each_half_is_frozen_by_a_policy_of_its_own():
     assert not any(parameter.requires_grad for parameter in backbone.strokes.parameters())
     backbone = halved("freeze@freeze.strokes=last", "freeze.strokes.n=1").backbone
     assert not any(parameter.requires_grad for parameter in backbone.pixels.parameters())
-    assert [any(p.requires_grad for p in block.parameters()) for block in backbone.strokes.blocks] == [False, True]
+    trained = [any(p.requires_grad for p in block.parameters()) for block in backbone.strokes.blocks]
+    assert trained == [False, False, False, True]
 
 
 @pytest.mark.parametrize("policy", ["lora", "norms", "biases"])

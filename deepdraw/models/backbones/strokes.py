@@ -6,26 +6,33 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
 
 from deepdraw.drawings import POINT_NUMBERS
 from deepdraw.models.backbones.base import Backbone, LayerGroup
 from deepdraw.models.backbones.grouping import group_layers
 from deepdraw.models.backbones.weights import check_pretrained, load_weights, read_weights
 
+HEADS = 8  # of an attention layer
+
 
 class StrokesBackbone(Backbone):
-    """A residual network of convolutions along the points: points [B, K, 8] to features [B, 2 D].
+    """A residual network of convolutions along the points, with attention: points [B, K, 8] to features [B, 2 D].
 
     The features are the mean and the maximum over the points of the last stage, D = widths[-1]. Shortcuts and residual
-    branches are those of ResNet-D (arXiv 1812.01187), in one dimension.
+    branches are those of ResNet-D (arXiv 1812.01187), in one dimension. Attention relates strokes that are near each
+    other on the paper, however far apart in time.
 
     Args:
         widths: channels of each stage; each stage but the first halves the number of points.
         depths: blocks of each stage.
+        attention: how many of the last stages end with an attention layer.
+        stem_stride: 2 halves the number of points in the stem, too.
         pretrained: False for random weights, or a run of train.py, or a checkpoint of one, whose weights to start from.
 
     Raises:
-        ValueError: no stage, a stage without a block, or other numbers of widths and depths.
+        ValueError: no stage, a stage without a block, other numbers of widths and depths, a width with attention that
+            its heads cannot share, or another stride than 1 and 2.
     """
 
     sees = ("strokes",)
@@ -36,6 +43,8 @@ class StrokesBackbone(Backbone):
         self,
         widths: Sequence[int] = (48, 96, 144, 192),
         depths: Sequence[int] = (1, 2, 2, 2),
+        attention: int = 0,
+        stem_stride: int = 1,
         pretrained: bool | str = False,
     ) -> None:
         super().__init__()
@@ -47,14 +56,23 @@ class StrokesBackbone(Backbone):
             raise ValueError(
                 f"backbone.widths={list(widths)} and depths={list(depths)} make no network: give both for each stage"
             )
+        if stem_stride not in (1, 2):
+            raise ValueError(f"backbone.stem_stride={stem_stride} must be 1 or 2")
+        if attention < 0:
+            raise ValueError(
+                f"backbone.attention={attention} must be at least 0, the number of stages that end with it"
+            )
         self.num_features = 2 * widths[-1]
-        self.stem = nn.Sequential(convolution(len(POINT_NUMBERS), widths[0], 5), nn.BatchNorm2d(widths[0]), nn.ReLU())
-        blocks = []
+        stem = convolution(len(POINT_NUMBERS), widths[0], 5, stem_stride)
+        self.stem = nn.Sequential(stem, nn.BatchNorm2d(widths[0]), nn.ReLU())
+        blocks: list[nn.Module] = []
         width_in = widths[0]
         for stage, (width, depth) in enumerate(zip(widths, depths, strict=True)):
             for number in range(depth):
                 blocks.append(ResidualBlock(width_in, width, stride=2 if stage and not number else 1))
                 width_in = width
+            if stage >= len(widths) - attention:
+                blocks.append(Attention(width))
         self.blocks = nn.Sequential(*blocks)
 
     def forward(self, points: Tensor) -> Tensor:
@@ -95,6 +113,30 @@ class ResidualBlock(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         return torch.relu(self.branch(rows) + self.shortcut(rows))
+
+
+class Attention(nn.Module):
+    """Self-attention among the points of a row [B, C, 1, K], added to them; it starts as nothing.
+
+    Points know their place by their features, which began as positions. Raises ValueError for a width that is no
+    multiple of `HEADS`.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        if width % HEADS:
+            raise ValueError(f"backbone.widths: {width} with attention must be a multiple of its {HEADS} heads")
+        self.before, self.after = nn.BatchNorm2d(width), nn.BatchNorm2d(width)
+        nn.init.zeros_(self.after.weight)
+        self.queries_keys_values = nn.Linear(width, 3 * width, bias=False)
+        self.project = nn.Linear(width, width, bias=False)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        points = self.before(rows).squeeze(2).transpose(1, 2)  # [B, K, C]
+        heads = self.queries_keys_values(points).unflatten(2, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
+        found = scaled_dot_product_attention(*heads.unbind(0))  # [B, HEADS, K, C / HEADS]
+        mixed = self.project(found.transpose(1, 2).flatten(2))
+        return rows + self.after(mixed.transpose(1, 2)[:, :, None])
 
 
 def convolution(width_in: int, width: int, kernel: int, stride: int = 1) -> nn.Conv2d:
