@@ -24,6 +24,7 @@ from deepdraw.runtime import cell, did_you_mean, one_line_end, parse
 from deepdraw.runtime import options as key_values
 
 BENCHMARKS = {
+    "ablation": "what each part of networks that see strokes is worth, by accuracy after equal time",
     "data": "images per second on one core: strokes, against the original project's image shards",
     "evaluation": "an evaluation with all its metrics and pictures, against the bare forward pass",
     "folder": "accuracy of a training on a folder of images, SVG and strokes, against the same drawings in shards",

@@ -105,6 +105,17 @@ def test_a_checkpoint_is_evaluated_where_the_package_is_trusted(trained_once, pr
     assert "wrong and sure of it" in (printed := capsys.readouterr().out) and "Cohen's kappa" in printed
 
 
+def test_a_backbone_for_pixels_is_half_of_a_fused_one(project, monkeypatch, tmp_path):
+    strokes = ("backbone.strokes.widths=[8]", "backbone.strokes.depths=[1]", "input.points=16")
+    halves = ("backbone=fused", "backbone@backbone.pixels=strided", *strokes, "head=weighed", "freeze=halves")
+    train(monkeypatch, project, tmp_path / "run", *halves, "freeze@freeze.pixels=large")
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    assert summary["trainable_parameters"] == summary["parameters"] - 16 * 16 * 25
+    evaluate(monkeypatch, project, tmp_path / "run", "trust=[ours]")
+    found = json.loads((tmp_path / "run/evaluations/test.json").read_text())
+    assert found["test/top1"] == summary["test/top1"]
+
+
 def test_a_few_shot_method_tells_new_classes_apart(trained_once, project, monkeypatch):
     evaluate(monkeypatch, project, trained_once, "trust=[ours]", "split=zeroshot", "protocol=euclidean")
     found = json.loads((trained_once / "evaluations/zeroshot.json").read_text())
