@@ -40,6 +40,7 @@ from deepdraw.evaluation import (
 )
 from deepdraw.features import Encoder, FeatureLoader, FeatureOptions
 from deepdraw.models import ModelPlan
+from deepdraw.models.backbones import look_up_name
 from deepdraw.models.freezing import freeze, print_layers, will_train
 from deepdraw.models.layers import synchronize_batch_norms
 from deepdraw.own_evaluations import check_splits, evaluate_run, own_evaluations
@@ -106,6 +107,7 @@ class Experiment:
     def __init__(self, config: DictConfig, directory: Path, ranks: Ranks) -> None:
         groups = {"train": Recipe, "render": Rasterizer, "input": PointSampler, "features": FeatureOptions}
         check_training(config, groups)
+        look_up_name(config.backbone)
         self.directory, self.ranks = directory, ranks
         checkpoints = Checkpoints(directory / "checkpoints", ranks=ranks)
         saved = checkpoints.load_last()

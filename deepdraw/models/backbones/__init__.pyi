@@ -1,4 +1,5 @@
 from .base import Backbone, LayerGroup
+from .described import look_up_name
 from .fused import FusedBackbone, JoinedGroup
 from .open_clip import OpenClipBackbone
 from .stroke_stem import StrokeStemBackbone
@@ -20,4 +21,5 @@ __all__ = [
     "StrokesBackbone",
     "TextTower",
     "TimmBackbone",
+    "look_up_name",
 ]

@@ -1,6 +1,6 @@
 """The image tower of any CLIP model of open_clip as a backbone. Its text tower is loaded when prompts are read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib.util import find_spec
 from typing import Any
@@ -59,6 +59,7 @@ class OpenClipBackbone(Backbone):
         pooling: None or "projected" for the model's own features, the only ones that prompts can be compared with; or
             one of `POOLINGS` of the tokens before the projection (in a SigLIP: before the attention pool).
         mean, std: of each channel of images in [0, 1]; None for those that the weights were trained with.
+        architecture: the `model_cfg` of an open_clip_config.json, of a model that open_clip has no name for.
 
     Raises:
         ValueError: no such model or tag, weights for the other GELU, a size that is no multiple of the patch size, or a
@@ -76,13 +77,15 @@ class OpenClipBackbone(Backbone):
         pooling: str | None = None,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
+        architecture: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         check_pretrained(pretrained)
         self.name = name
         self.pretrained = pretrained
         self.tag = tag
-        self._config = model_config(name)
+        self._config = model_config(name, architecture)
+        self._described = architecture is not None
         needed = tag is not None or pretrained is True
         self._weights = weights_config(name, tag, self._config) if needed else {}
         self.image_size = image_size or self._config["vision_cfg"]["image_size"]
@@ -185,6 +188,8 @@ class OpenClipBackbone(Backbone):
             return "places prompts among projected features only: use backbone.pooling=projected"
         if "hf_model_name" in self._config["text_cfg"]:
             return "has a text tower of Hugging Face transformers, which is not read: use backbone=clip"
+        if self._described and self._config["text_cfg"].get("hf_tokenizer_name"):
+            return "has a tokenizer that only its description names, which is not read: use a model of open_clip"
         if "hf_tokenizer_name" in self._config["text_cfg"] and find_spec("transformers") is None:
             return "reads prompts with a tokenizer of Hugging Face transformers: pip install transformers"
         return None
@@ -216,6 +221,8 @@ class OpenClipBackbone(Backbone):
     @cached_property
     def _tokenizer(self) -> Any:
         source = self._config["text_cfg"].get("hf_tokenizer_name")
+        if self._described:
+            return open_clip.SimpleTokenizer(context_length=self._config["text_cfg"].get("context_length", 77))
         if source is None:
             return open_clip.get_tokenizer(self.name)
         with downloading(f"the tokenizer {source}", fix="fetch it once where there is a network"):

@@ -1,19 +1,27 @@
 """Looks up models and weights in open_clip by the name of the model and the tag of the weights."""
 
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import open_clip
 
 from deepdraw.runtime import nearest_names
 
+TOWERS: dict[str, Any] = {"vision_cfg": open_clip.CLIPVisionCfg, "text_cfg": open_clip.CLIPTextCfg}
+ARCHITECTURE_KEYS = {"embed_dim", *TOWERS, "quick_gelu", "custom_text", "multimodal_cfg", "init_logit_scale"} | {
+    "init_logit_bias",
+    "nonscalar_logit_scale",
+}
 
-def model_config(name: str) -> dict[str, Any]:
-    """open_clip's config of a model, without the captioner of a CoCa.
+
+def model_config(name: str, architecture: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """open_clip's config of a model, or the one given as `architecture`, without the captioner of a CoCa.
 
     Raises:
-        ValueError: there is no such model; the message suggests similar names.
+        ValueError: there is no such model (the message suggests similar names), or `architecture` is no config of one.
     """
-    config = open_clip.get_model_config(name)
+    config = open_clip.get_model_config(name) if architecture is None else _checked(architecture)
     if config is None:
         near = nearest_names(name, open_clip.list_models(), 3)
         hint = f"did you mean {' or '.join(near)}?" if near else "open_clip.list_models() lists them"
@@ -22,6 +30,26 @@ def model_config(name: str) -> dict[str, Any]:
         for tower in ("vision_cfg", "text_cfg"):
             config[tower] = config[tower] | {"output_tokens": False}
         config["custom_text"] = True
+    return config
+
+
+def registered_name(architecture: Mapping[str, Any]) -> str | None:
+    """The model of open_clip with this architecture, if it has one."""
+    return next((name for name in open_clip.list_models() if open_clip.get_model_config(name) == architecture), None)
+
+
+def _checked(architecture: Mapping[str, Any]) -> dict[str, Any]:
+    """An architecture that may be a stranger's. Nothing in it has open_clip read weights or run a tokenizer's code."""
+    config = {key: dict(value) if isinstance(value, Mapping) else value for key, value in architecture.items()}
+    fault = next((f"no {key}" for key in ("embed_dim", *TOWERS) if key not in config), None)
+    fault = fault or next((key for key in config if key not in ARCHITECTURE_KEYS), None)
+    for tower, kind in TOWERS.items():
+        known = {each.name for each in fields(kind)} - {"tokenizer_kwargs"}
+        fault = fault or next((f"{tower}.{key}" for key in config[tower] if key not in known), None)
+    if fault:
+        raise ValueError(f"backbone.architecture is no config of a model of open_clip ({fault}): give its model_cfg")
+    config["vision_cfg"]["timm_model_pretrained"] = False
+    config["text_cfg"]["hf_model_pretrained"] = False
     return config
 
 
