@@ -30,7 +30,7 @@ for name in modules:
 USED = """
 from pathlib import Path
 from deepdraw.runtime import StopSignal, interruptible, preemptible, signals_held, write_text, remove_parts
-import deepdraw.data.loader, deepdraw.sweep.launch_local
+import benchmarks.preparation, deepdraw.data.loader, deepdraw.sweep.launch_local
 with interruptible(), preemptible(), StopSignal() as stop, signals_held():
     write_text(Path(sys.argv[1]) / "a.txt", "whole")
     remove_parts(Path(sys.argv[1]))
