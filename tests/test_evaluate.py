@@ -464,7 +464,7 @@ def test_no_code_in_the_weights_that_a_checkpoint_names_is_run(fine_tuned, evalu
     content = torch.load(best, weights_only=True)
     content["config"]["backbone"]["pretrained"] = str(tmp_path / "pickled.pth")
     torch.save(content, best)
-    assert "no file of plain weights" in refusal(evaluate, best, "interpolate=[0]")
+    assert "pickles more than tensors" in refusal(evaluate, best, "interpolate=[0]")
 
 
 def test_a_trial_on_some_batches_leaves_the_results_of_whole_splits_alone(trained, evaluate):

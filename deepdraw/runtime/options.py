@@ -88,8 +88,9 @@ def parse(options: type[Options], arguments: Sequence[str]) -> Options:
             OmegaConf.structured(options), {key: local_text(value, key) for key, _, value in pairs}
         )
     except OmegaConfBaseException as error:
-        value = next(value for key, _, value in pairs if key == error.full_key)
-        raise ValueError(f"{error.full_key}={value} must be {_kind(options, str(error.full_key))}") from error
+        key = str(error.full_key)
+        value = {name: text for name, _, text in pairs}[key]  # the last one, where a key is given twice
+        raise ValueError(f"{key}={value} must be {_kind(options, key)}") from error
     for key, meaning in keys.items():
         if OmegaConf.is_missing(merged, key):
             raise ValueError(f"option {key} is missing: write {key}=... ({meaning})")

@@ -105,13 +105,13 @@ def test_a_process_that_is_killed_is_one_line():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["thawing"], "there is no benchmark thawing: choose data, evaluation, folder, freezing"),
+        (["thawing"], "there is no benchmark thawing: choose ablation, data, evaluation, folder, freezing"),
         (
             ["freezing", "step=1"],
             "unknown option 'step': did you mean steps=...? The options are out, backbone",
         ),
         (["freezing", "steps"], "option steps has no value: write steps=..."),
-        (["freezing", "steps=many"], "option steps: Value 'many'"),
+        (["freezing", "steps=many"], "steps=many must be a whole number"),
         (["freezing", "repeats=0"], "repeats=0 measures nothing: give at least 1"),
         (["freezing", *TINY, "blocks=13"], "vit_tiny_patch16_224 has 12, give at most so many"),
         (["freezing", *TINY, "image_size=33"], "no multiple of the 16 px patch: use 32 or 48"),

@@ -111,7 +111,7 @@ def test_the_command_shows_its_table_and_writes_the_same_figures(in_this_process
         (["device=abacus"], "use device=auto or device=cpu"),
         (["batch_size=0"], "batch_size=0 measures nothing: give at least 1"),
         (["seconds=0"], "seconds=0.0 measures nothing: give more than 0"),
-        (["image_size=big"], "option image_size: Value 'big'"),
+        (["image_size=big"], "image_size=big must be a whole number"),
     ],
 )
 def test_bad_input_is_one_line(in_this_process, arguments: list[str], message: str, tmp_path: Path):

@@ -280,7 +280,7 @@ def test_files_are_found_by_their_names_packed_or_from_the_console_and_the_rest_
         ("rot=x", "unknown option 'rot': did you mean root=...\\?"),
         ("--verbose", "unknown option '--verbose'"),
         ("root", "option root has no value"),
-        ("root=x per_class=many", "option per_class: Value 'many'"),
+        ("root=x per_class=many", "per_class=many must be a whole number"),
         ("root=x per_class=0", "keeps no drawing"),
         ("root=x recognized=false", "neither true nor any"),
         ("root=x split_rule=414k", "none of original, quickdraw414k"),

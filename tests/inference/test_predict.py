@@ -239,7 +239,8 @@ def test_help_names_every_option(capsys):
 )
 def test_a_file_that_predict_did_not_write_is_not_replaced(tmp_path, name, text):
     (tmp_path / name).write_text(text)
-    message = refusal("ckpt=none.pt", "input=none", f"output={tmp_path / name}")  # before anything else is looked at
+    (tmp_path / "none.pt").touch()
+    message = refusal(f"ckpt={tmp_path / 'none.pt'}", f"input={tmp_path}", f"output={tmp_path / name}")
     assert message == (
         f"error: output={tmp_path / name} is there, and predict did not write it: choose another, or delete it"
     )

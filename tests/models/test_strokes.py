@@ -193,6 +193,7 @@ def test_weighed_logits_start_as_the_sum_of_those_of_both_halves():
 
 
 def test_each_drawing_weighs_the_halves_for_itself():
+    torch.manual_seed(0)
     fused = FusedBackbone(pixels(), small())
     head, features = weighed(fused), torch.randn(4, fused.num_features)
     torch.nn.init.normal_(head.weigh[-1].weight)

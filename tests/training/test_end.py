@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -123,5 +124,5 @@ def _requirements(module: str) -> set[str]:
     found: set[str] = set()
     for owner in importlib.metadata.packages_distributions().get(module, []):
         needed = [line.partition(";")[0] for line in importlib.metadata.requires(owner) or [] if "extra" not in line]
-        found |= {owner.lower(), *("".join(c for c in line if c not in "<>=!~() ,").lower() for line in needed)}
+        found |= {owner.lower(), *(re.match(r"[\w.-]+", line)[0].lower() for line in needed)}
     return found
