@@ -90,7 +90,7 @@ def test_a_sweep_over_learning_rates_ends_in_a_table_best_first(sweep):
 
 def test_a_run_that_slurm_disturbs_mid_epoch_ends_in_the_bits_of_one_left_alone(sweep, alone):
     ways = ["requeue", "usr2", "high"]
-    disturbed = sweep(*SMALL, *LONG, *WHOLE_NODES, "hydra.launcher.wait=false", f"features.dir={','.join(ways)}")
+    disturbed = sweep(*SMALL, *LONG, *WHOLE_NODES, "hydra.launcher.wait=false", "features.dtype=fp16,bf16,fp32")
     assert disturbed.launcher.returncode == 0, disturbed.launcher.stderr
 
     def disturb_early(number: int) -> None:  # in its first epoch
@@ -130,7 +130,7 @@ def test_at_the_time_limit_a_run_goes_on_to_the_same_bits_and_a_job_that_saves_n
 def test_two_nodes_give_the_metrics_of_one_process_and_requeued_the_bits_of_two_left_alone(sweep, alone):
     two = sweep(
         *VIT, *JOB, "hydra.launcher.cpus_per_task=4", "hydra.launcher.nodes=2", "hydra.launcher.tasks_per_node=1",
-        "hydra.launcher.wait=false", "features.dir=undisturbed,requeue",
+        "hydra.launcher.wait=false", "features.dtype=fp16,bf16",
     )  # fmt: skip
     assert two.launcher.returncode == 0, two.launcher.stderr
     wait_for(two.directory / "1/checkpoints/last.pt")
