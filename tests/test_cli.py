@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.refusals import refusal
+
 ROOT = Path(__file__).parents[1]
 HEAVY = {"torch", "torchvision", "timm", "open_clip", "webdataset", "wandb", "matplotlib", "cv2", "numpy", "requests"}
 HEAVY |= {"numba"}
@@ -88,16 +90,6 @@ def test_a_timm_backbone_never_imports_open_clip(polygon_root, tmp_path):
     )
     assert "timm" in packages
     assert "open_clip" not in packages
-
-
-def refusal(run, *overrides: str) -> str:
-    with pytest.raises(SystemExit) as refused:
-        run(*overrides)
-    message = refused.value.code
-    assert isinstance(message, str), "a text for an exit code is printed to stderr, with status 1"
-    assert message.startswith("error: ")
-    assert "\n" not in message
-    return message
 
 
 def snapshot(run: Path) -> dict[Path, bytes]:

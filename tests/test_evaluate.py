@@ -24,6 +24,7 @@ from deepdraw.models.classifier import Classifier
 from deepdraw.report.page import write_report
 from deepdraw.runtime.precision import Precision
 from deepdraw.training.checkpoint import load_checkpoint
+from tests.refusals import refusal
 
 
 def found(run: Path, split: str = "test") -> dict[str, float]:
@@ -32,15 +33,6 @@ def found(run: Path, split: str = "test") -> dict[str, float]:
 
 def summary(run: Path) -> dict:
     return json.loads((run / "summary.json").read_text())
-
-
-def refusal(evaluate, *arguments) -> str:
-    with pytest.raises(SystemExit) as refused:
-        evaluate(*arguments)
-    message = str(refused.value.code)
-    assert message.startswith("error: ")
-    assert "\n" not in message
-    return message
 
 
 def close(metrics: dict) -> object:

@@ -11,18 +11,11 @@ import pytest
 import torch
 
 from deepdraw.compare.__main__ import main as compare
+from tests.refusals import refusal
 
 
 def found(directory: Path, name: str = "test") -> dict:
     return json.loads((directory / f"evaluations/{name}.json").read_text())
-
-
-def refusal(command, *arguments) -> str:
-    with pytest.raises(SystemExit) as refused:
-        command(*arguments)
-    message = str(refused.value.code)
-    assert message.startswith("error: ") and "\n" not in message
-    return message
 
 
 def contents(directory: Path) -> dict[Path, bytes]:

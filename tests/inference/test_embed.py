@@ -13,6 +13,7 @@ import torch
 import deepdraw
 from deepdraw.data.shards import Shards
 from deepdraw.inference.embed import main
+from tests import refusals
 
 
 @pytest.fixture
@@ -40,12 +41,7 @@ def embed(best, tmp_path):
 
 
 def refusal(*arguments: object) -> str:
-    with pytest.raises(SystemExit) as refused:
-        main([str(argument) for argument in arguments])
-    message = str(refused.value.code)
-    assert message.startswith("error: ")
-    assert "\n" not in message
-    return message
+    return refusals.refusal(main, [str(argument) for argument in arguments])
 
 
 @pytest.mark.parametrize("name", ["test", "zeroshot"])

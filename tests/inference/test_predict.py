@@ -19,6 +19,7 @@ import deepdraw
 from deepdraw.data.shards import Shards
 from deepdraw.inference.predict import main
 from deepdraw.inference.recognizer import Recognizer
+from tests import refusals
 
 NUMBER = 20
 
@@ -61,12 +62,7 @@ def table(text: str) -> list[dict[str, str]]:
 
 
 def refusal(*arguments: object) -> str:
-    with pytest.raises(SystemExit) as refused:
-        main([str(argument) for argument in arguments])
-    message = str(refused.value.code)
-    assert message.startswith("error: ")
-    assert "\n" not in message
-    return message
+    return refusals.refusal(main, [str(argument) for argument in arguments])
 
 
 def test_every_drawing_of_an_ndjson_file_gets_its_row(best, strokes, ndjson, capsys):

@@ -18,6 +18,7 @@ import pytest
 import deepdraw
 from deepdraw.report import trial
 from deepdraw.report.page import page_template
+from tests.refusals import refusal
 
 ROOT = Path(__file__).parents[2]
 AFTER_FIT = """
@@ -33,14 +34,6 @@ runpy.run_path("train.py", run_name="__main__")
 print("NEW", *sorted(set(sys.modules) - before))
 """
 OF_PICTURES = {"matplotlib", "mpl_toolkits", "sklearn", "scipy", "PIL"}
-
-
-def refusal(command, *arguments, **named) -> str:
-    with pytest.raises(SystemExit) as refused:
-        command(*arguments, **named)
-    message = str(refused.value.code)
-    assert message.startswith("error: ") and "\n" not in message
-    return message
 
 
 def test_a_run_ends_where_no_package_tells_its_version(train, monkeypatch):

@@ -11,14 +11,7 @@ import torch
 
 from deepdraw.training_data import TrainingData
 from tests.polygons import SIZES, write_polygons
-
-
-def refusal(command, *arguments, **named) -> str:
-    with pytest.raises(SystemExit) as refused:
-        command(*arguments, **named)
-    message = str(refused.value.code)
-    assert message.startswith("error: ") and "\n" not in message
-    return message
+from tests.refusals import refusal
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
