@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deepdraw.config import check_split
+from deepdraw.config import EVALUATED, check_split
 from deepdraw.runtime import fold_name, run_command, shown, suggest_path
 
 USAGE = "python -m deepdraw.compare RUN RUN ... | SWEEP | ls [DIR] | best [DIR] | leaderboard DIR [key=value ...]"
-SPLITS = ("train", "val", "test", "zeroshot", "generalized")
 UNCHANGED = "interrupted; nothing was written that is not whole"
 
 
@@ -77,7 +76,7 @@ def _check(directories: Sequence[Path], split: str) -> None:
         if not directory.is_dir():
             fix = suggest_path(directory) or "give a directory with a config.yaml, or one above"
             raise ValueError(shown(f"{directory} is neither a run nor a sweep: {fix}"))
-    if fold_name(split) in SPLITS:  # another name may be that of a folder
+    if fold_name(split) in EVALUATED:  # another name may be that of a folder
         check_split("split", split)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, TypedDict
 
 from deepdraw.compare.runs import Run, command
-from deepdraw.evaluation import Predictions, lower_is_better, read_summary
+from deepdraw.evaluation import USUAL_OBJECTIVE, Predictions, lower_is_better, read_summary
 from deepdraw.runtime import MB, nearest_names, read_json
 
 _METHODS = ("text", "whitened", "prototype", "tip", "knn")  # in the order in which they are preferred
@@ -17,7 +17,6 @@ _MAIN_METRIC = re.compile(
     rf"((?P<method>{'|'.join(_METHODS)}|[a-z]+(?=_\d+shot_))_)?((?P<shots>\d+)shot_)?"
     r"(?P<calibrated>calibrated_)?(harmonic|top1)"
 )
-USUAL = "val/top1"  # the objective of a run that was told of none
 LARGEST_SWEEP = 64 * MB  # bytes of a sweep.json
 
 
@@ -56,8 +55,8 @@ def read_objective(directory: Path) -> Objective | None:
 
 def shared_objective(runs: Sequence[Run]) -> Objective | None:
     """What all runs were told to be compared by (`objective=`); None where they differ, and for the usual top-1."""
-    keys = {str(run.settings.get("objective", USUAL)) for run in runs}
-    if len(keys) > 1 or keys == {USUAL}:
+    keys = {str(run.settings.get("objective", USUAL_OBJECTIVE)) for run in runs}
+    if len(keys) > 1 or keys == {USUAL_OBJECTIVE}:
         return None
     (key,) = keys
     described = {name: each for run in runs for name, each in run.described.items()}

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deepdraw.compare.order import USUAL
-from deepdraw.evaluation import RECOGNITION, lower_is_better, read_descriptions, read_summary
+from deepdraw.evaluation import RECOGNITION, USUAL_OBJECTIVE, lower_is_better, read_descriptions, read_summary
 from deepdraw.report import facts, metric_text, title
 from deepdraw.runtime import cell, find_below, read_yaml, shown, typed
 
@@ -107,7 +106,7 @@ def find_all_runs(root: Path) -> Iterator[Path]:
 def _read_entry(directory: Path, root: Path, metric: str | None) -> Entry:
     config = read_yaml(directory / "config.yaml", fix="delete it, or train the run again")
     summary = read_summary(directory)
-    objective = metric or str(config.get("objective", USUAL))
+    objective = metric or str(config.get("objective", USUAL_OBJECTIVE))
     told = facts(summary, config)
     drawings = (
         f"{told[name]} {unit}".strip() for name, unit in (("classes", "classes"), ("drawings", "")) if name in told

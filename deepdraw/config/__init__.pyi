@@ -5,11 +5,13 @@ from .old_names import add_later_options, with_current_names
 from .paths import expand_homes, quote_paths
 from .permitted import check_config
 from .roles import targets_of
-from .splits import check_split
+from .splits import EVALUATED, SPLITS, check_split
 from .starting import CheckedConfig, check_command
 from .values import check_arguments
 
 __all__ = [
+    "EVALUATED",
+    "SPLITS",
     "CheckedConfig",
     "add_later_options",
     "check_arguments",

@@ -8,7 +8,6 @@ else of the experiment holds.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from deepdraw.config.hydra_parts import hydra_part, replaced
 from deepdraw.config.suggestions import read_option
-from deepdraw.runtime import shown
+from deepdraw.runtime import find_rank, shown
 
 INPUTS = ("render", "input")  # what a backbone sees of a drawing: an experiment sets it for its backbone
 Load = Callable[[Sequence[str]], DictConfig]
@@ -59,7 +58,7 @@ def say_what_was_left_out() -> None:
     """One line, once, for the settings of an experiment that the latest composition left out; of ranks, 0 alone."""
     for experiment, keys in _left_out.items():
         line = f"experiment={experiment}: left out, since another option is chosen: {', '.join(keys)}"
-        if keys and line not in _said and os.environ.get("RANK", "0") == "0":
+        if keys and line not in _said and find_rank().is_first:
             print(shown(line), file=sys.stderr)
         _said.add(line)
 

@@ -12,6 +12,7 @@ from deepdraw.config.declared import declared
 from deepdraw.config.roles import role_of
 from deepdraw.config.unread import check_unread
 from deepdraw.config.values import check_arguments, check_node, check_value, taken
+from deepdraw.runtime import check_device_name
 
 ABSENT = object()
 DATA_TYPES: dict[str, Any] = {"data.batch_size": int, "data.num_workers": int | Literal["auto"]}
@@ -83,8 +84,7 @@ def check_before_imports(command: str, config: DictConfig) -> None:
     calls = {key: call for key, target in groups.items() if (call := declared(target)) is not None}
     kinds, nodes = (TRAIN_TYPES, TRAIN_NODES) if is_training else (EVALUATE_TYPES, EVALUATE_NODES)
     _check(config, kinds, nodes, calls, importing=False)
-    if str(config.device).startswith("gpu"):
-        raise ValueError(f"device={config.device} is unknown: write device=cuda{config.device[3:]}, or auto")
+    check_device_name(str(config.device))
 
 
 def make(config: DictConfig, key: str, *positional: Any, **named: Any) -> Any:

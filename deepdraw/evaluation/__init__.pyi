@@ -7,6 +7,7 @@ from .metric import Kappa, Metric, compute_metrics, make_metrics
 from .metric_files import (
     RECOGNITION,
     TRIAL,
+    USUAL_OBJECTIVE,
     Description,
     Scored,
     describe_metrics,
@@ -34,6 +35,7 @@ __all__ = [
     "RECOGNITION",
     "SHOTS",
     "TRIAL",
+    "USUAL_OBJECTIVE",
     "Auto",
     "Description",
     "Evaluation",

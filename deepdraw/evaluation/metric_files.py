@@ -22,6 +22,7 @@ _LOWER_IS_BETTER = re.compile(r"(.*_)?(loss|ece|aurc|stderr)(_scaled)?")
 DESCRIPTIONS = "metrics.json"  # in a run directory: how the metrics of conf/metric are shown that were computed there
 RECOGNITION = "recognition"  # the key beside the metrics; see deepdraw.data.Recognition
 CHECKPOINT, CHECKPOINT_EPOCH, CHECKPOINT_HASH = "checkpoint", "checkpoint_epoch", "checkpoint_sha256"  # beside it
+USUAL_OBJECTIVE = "val/top1"  # of a run that was told of none
 FIX = "delete it, and train or evaluate the run again"
 
 

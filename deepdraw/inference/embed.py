@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import MISSING
 
-from deepdraw.config import check_split
+from deepdraw.config import SPLITS, check_split
 from deepdraw.runtime import (
     CheckpointOptions,
     check_writable,
@@ -32,8 +32,6 @@ from deepdraw.runtime import (
 if TYPE_CHECKING:
     from deepdraw.data import Loader, Split
     from deepdraw.inference.trained import Trained
-
-SPLITS = ("train", "val", "test", "zeroshot")
 
 
 @dataclass

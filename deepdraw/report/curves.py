@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepdraw.evaluation import lower_is_better, read_descriptions
+from deepdraw.evaluation import USUAL_OBJECTIVE, lower_is_better, read_descriptions
 from deepdraw.report.style import BLUE, INK, VERMILION, WIDE, finished, new_figure, own_style, percent, style_axes
 from deepdraw.runtime import LARGEST, read_text, read_yaml
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 Curves = dict[str, tuple[list[float], list[float]]]  # steps and values by name
 
-USUAL = "val/top1"  # the objective of a run that was told of none
 MARK: Any = {"linestyle": "", "marker": "o", "markersize": 9, "mfc": "none", "mec": INK}
 MOST_STEPS = 2**53
 _CROWDED = 60  # points on a curve
@@ -46,7 +45,7 @@ def plot_curves(metrics_csv: Path, out: Path) -> None:
                 _plot_measured(axes, *curves[f"{split}/{name}"], color=color, label=label)
     about = "Loss, top-1 accuracy and learning rate over the steps of training."
     key, step = _best(curves, metrics_csv.parent)
-    by = "" if key == USUAL else f" by {key}"
+    by = "" if key == USUAL_OBJECTIVE else f" by {key}"
     top1, val_loss = (_value_at(curves.get(f"val/{name}", ([], [])), step) for name in ("top1", "loss"))
     if step is not None and top1 is not None:
         accuracy.plot(step, top1, label=f"best val{by} {100 * top1:.1f} %", **MARK)
@@ -74,9 +73,9 @@ def _best(curves: Curves, run: Path) -> tuple[str, float | None]:
 
     It is top-1 where the run has measured no other.
     """
-    key = _config(run / "config.yaml").get("objective", USUAL)
+    key = _config(run / "config.yaml").get("objective", USUAL_OBJECTIVE)
     if not isinstance(key, str) or key not in curves:
-        key = USUAL
+        key = USUAL_OBJECTIVE
     steps, values = curves.get(key, ([], []))
     try:
         is_lower_better = lower_is_better(key, read_descriptions(run))

@@ -18,7 +18,16 @@ from .growing import append_text, flush_to_disk, name_grown, open_growing
 from .lock import Lock
 from .memory import keep_freed_memory
 from .names import did_you_mean, fold_name, nearest_names, normal_name
-from .options import CheckpointOptions, as_called, one_line_end, parse, run_command, run_main, usage
+from .options import (
+    CheckpointOptions,
+    as_called,
+    check_device_name,
+    one_line_end,
+    parse,
+    run_command,
+    run_main,
+    usage,
+)
 from .parts import remove_parts
 from .paths import existing_file, existing_folder, existing_path, expand_home, possible_folder, suggest_path
 from .precision import DTYPES, Precision, find_device
@@ -52,6 +61,7 @@ from .run import (
     open_run,
     resume_command,
     run_directory_for_rank0_only,
+    sweep_command,
     write_config,
 )
 from .run_directory import (
@@ -99,6 +109,7 @@ __all__ = [
     "as_called",
     "best_checkpoint",
     "cell",
+    "check_device_name",
     "check_folders",
     "check_no_others_files",
     "check_seal",
@@ -175,6 +186,7 @@ __all__ = [
     "sole_writer",
     "suffix_among",
     "suggest_path",
+    "sweep_command",
     "typed",
     "usage",
     "visible",

@@ -52,8 +52,7 @@ class CheckpointOptions:
 
     def __post_init__(self) -> None:
         existing_checkpoint(self.ckpt)
-        if self.device.startswith("gpu"):
-            raise ValueError(f"device={self.device} is unknown: write device=cuda{self.device[3:]}, or auto")
+        check_device_name(self.device)
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision={self.precision} is unknown: choose {', '.join(PRECISIONS)}")
         if self.images not in (None, "refused", "traced"):
@@ -63,6 +62,12 @@ class CheckpointOptions:
     def trusted(self) -> list[str]:
         """The packages of `trust`."""
         return [package for package in self.trust.split(",") if package]
+
+
+def check_device_name(device: str) -> None:
+    """Raise ValueError, in one line, for a GPU as others call it. The rest shows when torch looks for the device."""
+    if device.startswith("gpu"):
+        raise ValueError(f"device={device} is unknown: write device=cuda{device[3:]}, or auto")
 
 
 def parse(options: type[Options], arguments: Sequence[str]) -> Options:

@@ -237,6 +237,11 @@ def resume_command(directory: Path, *more: str) -> str:
     return f"{command('train.py')} {typed(f'hydra.run.dir={directory}', *more)}"
 
 
+def sweep_command(name: str, directory: str | Path) -> str:
+    """The command `name` (status, collect, resume or cancel) of the sweep in a directory, quoted for the shell."""
+    return typed("python", "-m", "deepdraw.sweep", name, directory)
+
+
 def command(script: str) -> str:
     """The command that runs a script with the settings of this job, quoted for the shell."""
     words = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
@@ -247,7 +252,7 @@ def _resume_command() -> str:
     """The command that resumes a stopped run, or the sweep that it is a job of."""
     hydra = HydraConfig.get()
     if hydra.mode == RunMode.MULTIRUN and (Path(hydra.sweep.dir) / "sweep.json").exists():
-        return f"`{typed('python', '-m', 'deepdraw.sweep', 'resume', hydra.sweep.dir)}`"
+        return f"`{sweep_command('resume', hydra.sweep.dir)}`"
     return f"the same command with {typed(f'hydra.run.dir={hydra_run_directory()}')}"
 
 

@@ -13,7 +13,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from deepdraw.runtime import as_called, did_you_mean, failure_line, one_line_end, read_yaml, run_main, shown, typed
+from deepdraw.runtime import (
+    as_called,
+    did_you_mean,
+    failure_line,
+    one_line_end,
+    read_yaml,
+    run_main,
+    shown,
+    sweep_command,
+)
 from deepdraw.sweep.backends import BACKENDS, states
 from deepdraw.sweep.job_state import JobState
 from deepdraw.sweep.record import Job, Sweep, is_own, read_sweep
@@ -58,8 +67,7 @@ def resume(sweep: Sweep, chosen: argparse.Namespace) -> int:
     bad = {job.number for job in jobs if not job.is_good}
     again = [job for job in sweep.jobs if job.number in bad]
     if not again:
-        collects = typed("python", "-m", "deepdraw.sweep", "collect", sweep.directory)
-        print(f"all {len(jobs)} jobs have their result: {collects}")
+        print(f"all {len(jobs)} jobs have their result: {sweep_command('collect', sweep.directory)}")
         return 0
     code = sweep.directory / "code"
     if not chosen.trust and not is_own(sweep.directory):
@@ -159,9 +167,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run(chosen: argparse.Namespace) -> int:
     """Run the chosen command. Returns its exit status; for bad input 1, after one line."""
-    with one_line_end(
-        f"interrupted: `{typed('python', '-m', 'deepdraw.sweep', 'status', chosen.directory)}` shows where the jobs are"
-    ):
+    with one_line_end(f"interrupted: `{sweep_command('status', chosen.directory)}` shows where the jobs are"):
         try:
             return COMMANDS[chosen.command](_find_sweep(chosen.directory), chosen)
         except (ValueError, OSError) as error:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from deepdraw.runtime import typed
+from deepdraw.runtime import sweep_command
 from deepdraw.sweep import launch_local, processes, slurm
 from deepdraw.sweep.estimate import estimate
 from deepdraw.sweep.job_state import JobState, Queue, job_states
@@ -69,7 +69,7 @@ class Slurm:
         arrays = ", ".join(dict.fromkeys(number.partition("_")[0] for number in ids))
         print(f"submitted {len(jobs)} jobs as {arrays}; {sweep.objective} is compared")
         print(f"logs in {sweep.directory / 'logs'}")
-        print(f"where they are: {typed('python', '-m', 'deepdraw.sweep', 'status', sweep.directory)}", flush=True)
+        print(f"where they are: {sweep_command('status', sweep.directory)}", flush=True)
         return "submitted"
 
     def queue(self, directory: Path, ids: Sequence[str], reports: Mapping[int, Report]) -> Queue:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from deepdraw.runtime import Lock, typed
+from deepdraw.runtime import Lock, sweep_command
 from deepdraw.sweep.record import FOLDERS
 
 
@@ -35,7 +35,7 @@ def claim(directory: Path) -> Lock:
 
 
 def _taken_error(directory: Path, how: str = "") -> ValueError:
-    resume = typed("python", "-m", "deepdraw.sweep", "resume", directory)
+    resume = sweep_command("resume", directory)
     return ValueError(
         f"{directory} holds a sweep{how}: `{resume}` goes on with it; for a new one choose another hydra.sweep.dir"
     )

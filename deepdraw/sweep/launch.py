@@ -11,7 +11,7 @@ from typing import Any
 
 from hydra.core.utils import JobReturn
 
-from deepdraw.runtime import failure_line, typed
+from deepdraw.runtime import failure_line, sweep_command
 from deepdraw.sweep.backends import BACKENDS, states
 from deepdraw.sweep.record import Sweep, read_sweep
 from deepdraw.sweep.submission import job_returns, write_jobs
@@ -38,9 +38,7 @@ def launch_jobs(batch: tuple[Any, ...], options: Mapping[str, Any], parameters: 
         sweep, jobs = write_jobs(*batch, **options)
         progress = backend.submit(sweep, jobs, parameters)
         if progress == "submitted" and not waits:
-            print(
-                f"their results, when they have ended: {typed('python', '-m', 'deepdraw.sweep', 'collect', directory)}"
-            )
+            print(f"their results, when they have ended: {sweep_command('collect', directory)}")
             return []
         if progress == "submitted":
             follow_or_leave(directory, [job.number for job in jobs])
@@ -63,7 +61,7 @@ def follow_or_leave(directory: Path, numbers: Sequence[int]) -> None:
     except KeyboardInterrupt:
         print("\nthe jobs go on without this process. To come back to them:")
         for command in ("status", "collect", "cancel"):
-            print(f"    {typed('python', '-m', 'deepdraw.sweep', command, directory)}")
+            print(f"    {sweep_command(command, directory)}")
         sys.exit(130)
 
 

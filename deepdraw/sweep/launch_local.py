@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from deepdraw.runtime import PACKAGE, create_file, interruptible, num_cores, typed
+from deepdraw.runtime import PACKAGE, create_file, interruptible, num_cores, sweep_command
 from deepdraw.sweep import processes
 from deepdraw.sweep.job_state import Queue, job_states
 from deepdraw.sweep.record import Job, Sweep, write_sweep
@@ -42,7 +42,7 @@ def run_jobs(sweep: Sweep, jobs: Sequence[Job], *, n_jobs: int | None = None, th
         where = f"GPUs {', '.join(gpus)}" if gpus else f"the CPU, {environment['OMP_NUM_THREADS']} threads each"
         print(f"{len(jobs)} jobs, {n_jobs} at once on {where}; {sweep.objective} is compared")
         print(f"logs in {sweep.directory / 'logs'}")
-        print(f"where they are: {typed('python', '-m', 'deepdraw.sweep', 'status', sweep.directory)}", flush=True)
+        print(f"where they are: {sweep_command('status', sweep.directory)}", flush=True)
         slots = [gpus[slot % len(gpus)] if gpus else None for slot in range(n_jobs)]
         return Slots(sweep, jobs, slots).run(environment)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepdraw.runtime import Preempted, find_rank, preemptible, typed, write_text
+from deepdraw.runtime import Preempted, find_rank, preemptible, sweep_command, write_text
 from deepdraw.sweep.reports import Report, readable_report
 from deepdraw.sweep.slurm_script import sbatch_executor
 
@@ -55,7 +55,7 @@ def submit(directory: Path, jobs: Sequence[Job], parameters: Mapping[str, Any]) 
             raise
         raise ValueError(
             f"SLURM took {len(ids)} of {len(jobs)} jobs, which are cancelled, and no more ({_reason(str(error))}): "
-            f"wait until it takes so many, then `{typed('python', '-m', 'deepdraw.sweep', 'resume', directory)}`"
+            f"wait until it takes so many, then `{sweep_command('resume', directory)}`"
         ) from None
     return ids
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepdraw.evaluation import RECOGNITION
-from deepdraw.runtime import MB, cell, csv_cell, csv_heading, read_json, shown, typed, write_text
+from deepdraw.runtime import MB, cell, csv_cell, csv_heading, read_json, shown, sweep_command, write_text
 from deepdraw.sweep.job_state import JobState
 from deepdraw.sweep.record import Sweep, inside
 from deepdraw.sweep.tails import last_lines
@@ -138,4 +138,4 @@ def report_results(sweep: Sweep, jobs: Sequence[JobState]) -> None:
     num_bad = sum(not job.is_good for job in jobs)
     if num_bad:
         print(f"{num_bad} of {len(jobs)} jobs have no good result; run again what has none:")
-        print(f"    {typed('python', '-m', 'deepdraw.sweep', 'resume', sweep.directory)}")
+        print(f"    {sweep_command('resume', sweep.directory)}")

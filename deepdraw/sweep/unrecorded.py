@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from deepdraw.evaluation import read_descriptions, read_summary
+from deepdraw.evaluation import USUAL_OBJECTIVE, read_descriptions, read_summary
 from deepdraw.runtime import find_below, read_yaml, typed
 from deepdraw.sweep.job_state import JobState
 from deepdraw.sweep.record import Better, Job, Sweep, inside
 from deepdraw.sweep.tails import latest
 
 LAUNCHER = "hydra"  # the name under which such a sweep is read
-USUAL = "val/top1"  # the objective of a run that was told of none
 FIX = "give the directory of a sweep as a launcher wrote it"
 
 
@@ -29,7 +28,7 @@ def read_unrecorded(directory: Path) -> Sweep | None:
     if not jobs:
         raise ValueError(f"{directory} holds no job that has begun: {resume_line(directory)}")
     config = read_yaml(jobs[0].directory / "config.yaml", fix=FIX)
-    objective = str(config.get("objective", USUAL))
+    objective = str(config.get("objective", USUAL_OBJECTIVE))
     described = read_descriptions(jobs[0].directory).get(objective.rpartition("/")[2])
     better: Better | None = described.better if described else None
     return Sweep(directory, LAUNCHER, objective, jobs, better=better)
