@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -86,9 +86,11 @@ def open_experiment(config: DictConfig, directory: Path) -> Iterator[Experiment]
     expand_homes(config)
     ranks = Ranks.join()
     directory = ranks.broadcast_from_rank0(lambda: directory)
-    if ranks.is_first:
-        check_no_others_files(directory)
-    with removed_unless_used(directory), sole_writer(directory) if ranks.is_first else nullcontext():
+    with ExitStack() as while_open:
+        if ranks.is_first:  # the only one that writes and removes files there
+            check_no_others_files(directory)
+            while_open.enter_context(removed_unless_used(directory))
+            while_open.enter_context(sole_writer(directory))
         try:
             experiment = Experiment(config, directory, ranks)
         except ValueError:  # of bad input, which all ranks find alike
