@@ -18,7 +18,7 @@ LEFT, RIGHT = 60, 1010  # of the house
 COLORS = {  # of the walls, by what a floor deals with
     "#dfe3e8": ("runtime", "config", "loggers"),
     "#cfe8dc": ("drawings", "data"),
-    "#cfe0f5": ("models", "features"),
+    "#cfe0f5": ("models", "features", "fewshot"),
     "#fbe3c6": ("training", "inference", "evaluation"),
     "#e8d8f0": ("report", "compare"),
 }
@@ -28,6 +28,7 @@ WRITTEN = {  # what each floor hands to those above it
     "data": "batches of inputs, labels",
     "models": "features, logits",
     "features": "features, kept on disk",
+    "fewshot": "scores of classes by a few drawings",
     "training": "weights in a checkpoint",
     "inference": "predictions",
     "evaluation": "numbers",

@@ -14,7 +14,7 @@ PAGE = (ROOT / "docs/architecture.md").read_text()
 SOUGHT = {
     "line width": "drawings/lines.py",
     "learning-rate schedule": "training/optim.py",
-    "kNN": "evaluation/fewshot/scorers.py",
+    "kNN": "fewshot/scorers.py",
     "cause of a job's failure": "sweep/job_state.py",
     "confusion picture": "report/confusion.py",
     "cache key": "features/encoder.py",

@@ -18,6 +18,7 @@ FLOORS = (
     "data",
     "models",
     "features",
+    "fewshot",
     "training",
     "inference",
     "evaluation",

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from deepdraw.data import Epochs
-from deepdraw.evaluation.fewshot import neighbors, over_tries, prototypes, unit_length
 from deepdraw.features import Encode, gather_features
+from deepdraw.fewshot import neighbors, over_tries, prototypes, unit_length
 from deepdraw.runtime import Precision
 
 SHOTS, TRIES = 5, 10

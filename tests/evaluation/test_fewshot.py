@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from deepdraw.evaluation.fewshot.scorers import (
+from deepdraw.fewshot.scorers import (
     is_query,
     neighbors,
     over_tries,

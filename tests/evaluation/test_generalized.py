@@ -10,16 +10,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from deepdraw.evaluation.fewshot.generalized import (
-    by_kind,
-    choose_offset,
-    generalized_metrics,
-    harmonic_mean,
-    margins,
-    stacking,
-)
-from deepdraw.evaluation.fewshot.methods import Comparison, unit_length, without_learning
-from deepdraw.evaluation.fewshot.scorers import prototypes
+from deepdraw.evaluation.fewshot.generalized import by_kind, generalized_metrics, stacking
+from deepdraw.fewshot import Comparison, choose_offset, harmonic_mean, margins, unit_length, without_learning
+from deepdraw.fewshot.scorers import prototypes
 
 
 def naive_accuracies(scores: np.ndarray, labels: np.ndarray, num_seen: int, offset: float) -> tuple[float, float]:

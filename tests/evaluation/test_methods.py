@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from deepdraw.evaluation.fewshot.methods import NearestNeighbors, Prototypes, TipAdapter, unit_length, without_learning
-from deepdraw.evaluation.fewshot.scorers import neighbors, prototypes, tip_adapter
-from deepdraw.evaluation.fewshot.whitening import fit_whitening
+from deepdraw.evaluation.fewshot.methods import NearestNeighbors, Prototypes, TipAdapter
+from deepdraw.fewshot import unit_length, without_learning
+from deepdraw.fewshot.scorers import neighbors, prototypes, tip_adapter
+from deepdraw.fewshot.whitening import fit_whitening
 from deepdraw.models.prompts import text_classifier
 
 GENERATOR = torch.Generator().manual_seed(0)

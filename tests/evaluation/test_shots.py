@@ -17,11 +17,12 @@ from torch import Tensor
 from deepdraw.data.interfaces import Batch
 from deepdraw.drawings.packed import Complexity
 from deepdraw.evaluation.evaluation import Evaluation
-from deepdraw.evaluation.fewshot.generalized import harmonic_mean
-from deepdraw.evaluation.fewshot.methods import Comparison, NearestNeighbors, Prototypes, TipAdapter, unit_length
+from deepdraw.evaluation.fewshot.methods import NearestNeighbors, Prototypes, TipAdapter
 from deepdraw.evaluation.fewshot.protocol import FewShot
-from deepdraw.evaluation.fewshot.scorers import neighbors, over_tries, prototypes, support_sets
 from deepdraw.evaluation.task import Task
+from deepdraw.fewshot import Comparison, unit_length
+from deepdraw.fewshot.offset import harmonic_mean
+from deepdraw.fewshot.scorers import neighbors, over_tries, prototypes, support_sets
 from deepdraw.runtime.precision import Precision
 
 SEEN = [f"seen {number}" for number in range(8)]

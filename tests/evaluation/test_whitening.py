@@ -8,9 +8,9 @@ import torch
 from sklearn.covariance import shrunk_covariance
 from torch import Tensor
 
-from deepdraw.evaluation.fewshot.methods import unit_length
-from deepdraw.evaluation.fewshot.scorers import over_tries, prototypes
-from deepdraw.evaluation.fewshot.whitening import Whitening, class_means, fit_whitening, tempered
+from deepdraw.fewshot import unit_length
+from deepdraw.fewshot.scorers import over_tries, prototypes
+from deepdraw.fewshot.whitening import Whitening, class_means, fit_whitening, tempered
 
 SPREADS = torch.linspace(0.2, 3.0, 12)  # within a class, in each direction
 

@@ -1,7 +1,6 @@
 from .generalized import by_kind
-from .methods import Comparison, Fit, NearestNeighbors, Prototypes, TipAdapter, unit_length
+from .methods import Comparison, Fit, NearestNeighbors, Prototypes, TipAdapter, neighbors, prototypes
 from .protocol import FewShot, Method
-from .scorers import neighbors, over_tries, prototypes
 
 __all__ = [
     "Comparison",
@@ -13,7 +12,5 @@ __all__ = [
     "TipAdapter",
     "by_kind",
     "neighbors",
-    "over_tries",
     "prototypes",
-    "unit_length",
 ]

@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
 from torch import Tensor
-from torch.nn import functional as F
 
-from deepdraw.evaluation.fewshot.scorers import Scorer, neighbors, prototypes, tip_adapter
-from deepdraw.evaluation.fewshot.whitening import fit_whitening
 from deepdraw.evaluation.task import Task
+from deepdraw.fewshot import (
+    Comparison,
+    Fit,
+    fit_whitening,
+    neighbors,
+    prototypes,
+    tip_adapter,
+    without_learning,
+)
 from deepdraw.models import text_classifier
-
-
-class Comparison(NamedTuple):
-    """space: transforms features [N, D] of the encoder before they are compared; scorer: scores them, see `Scorer`."""
-
-    space: Callable[[Tensor], Tensor]
-    scorer: Scorer
-
-
-# Takes features [N, D] and labels [N] of drawings of seen classes, from which a method may learn.
-Fit = Callable[[Tensor, Tensor], Comparison]
-
-
-def without_learning(scorer: Scorer) -> Fit:
-    """Compare features of unit length. Nothing is learned from seen classes."""
-    return lambda features, labels: Comparison(unit_length, scorer)
-
-
-def unit_length(features: Tensor) -> Tensor:
-    """Features [N, D] of unit length."""
-    return F.normalize(features.float(), dim=-1)
 
 
 @dataclass(frozen=True)

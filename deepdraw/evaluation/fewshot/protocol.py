@@ -12,12 +12,20 @@ from torch import Tensor
 
 from deepdraw.evaluation.classify import EvaluationBuilder
 from deepdraw.evaluation.evaluation import Evaluation
-from deepdraw.evaluation.fewshot.generalized import choose_offset, generalized_metrics, margins, stacking
-from deepdraw.evaluation.fewshot.methods import Fit
-from deepdraw.evaluation.fewshot.scorers import check_supply, is_query, over_tries, score_queries, support_sets
+from deepdraw.evaluation.fewshot.generalized import generalized_metrics, stacking
 from deepdraw.evaluation.metrics import chance
 from deepdraw.evaluation.task import Task
 from deepdraw.features import LabeledFeatures
+from deepdraw.fewshot import (
+    Fit,
+    check_supply,
+    choose_offset,
+    is_query,
+    margins,
+    over_tries,
+    score_queries,
+    support_sets,
+)
 from deepdraw.runtime import with_progress_bar
 
 REPORTED_METRICS = ("top1", "top5", "mean_class_accuracy", "macro_f1")  # the metrics that need no probabilities

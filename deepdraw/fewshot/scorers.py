@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from deepdraw.evaluation.fewshot.whitening import class_means
+from deepdraw.fewshot.whitening import class_means
 from deepdraw.runtime import with_progress_bar
 
 # (queries [N, D], support [M, D], labels of the support int64 [M], number of classes C), features of unit length,
