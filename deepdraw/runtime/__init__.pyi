@@ -29,7 +29,15 @@ from .options import (
     usage,
 )
 from .parts import remove_parts
-from .paths import existing_file, existing_folder, existing_path, expand_home, possible_folder, suggest_path
+from .paths import (
+    cache_folder,
+    existing_file,
+    existing_folder,
+    existing_path,
+    expand_home,
+    possible_folder,
+    suggest_path,
+)
 from .precision import DTYPES, Precision, find_device
 from .progress import LINE_EVERY, Bar, Forecast, duration, with_progress_bar
 from .rank import Rank, find_rank
@@ -108,6 +116,7 @@ __all__ = [
     "archive_hash",
     "as_called",
     "best_checkpoint",
+    "cache_folder",
     "cell",
     "check_device_name",
     "check_folders",

@@ -16,6 +16,11 @@ def expand_home(text: str) -> str:
     return os.path.expanduser(text) if text.startswith("~") else text
 
 
+def cache_folder() -> Path:
+    """Where this user's downloads and indexes are kept between runs."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "deepdraw"
+
+
 def local_text(text: str, key: str) -> str:
     """The value of an option with `~` expanded. Raises ValueError for an address of a store, such as s3://..."""
     check_local(text, f"{key}=")

@@ -14,9 +14,8 @@ import numpy as np
 
 from deepdraw.data.files.collection import Collection, read_collection
 from deepdraw.data.files.layout import Entry
-from deepdraw.data.tars import cache_folder
 from deepdraw.drawings import Drawings, hash_text
-from deepdraw.runtime import read_npz, write_sealed
+from deepdraw.runtime import cache_folder, read_npz, write_sealed
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-from .index import cache_folder, has_tars
+from .index import has_tars
 from .members import Member, tar_members
 from .remote import is_remote
 from .source import FOLDERS, ImageTars
@@ -7,7 +7,6 @@ __all__ = [
     "FOLDERS",
     "ImageTars",
     "Member",
-    "cache_folder",
     "has_tars",
     "is_remote",
     "tar_members",

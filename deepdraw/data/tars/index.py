@@ -20,7 +20,17 @@ from rich.progress import track
 from deepdraw.data.tars.members import tar_members
 from deepdraw.data.tars.samples import ANEW, tar_samples
 from deepdraw.drawings import hash_text, reason_not_read
-from deepdraw.runtime import LARGEST, is_hidden, kinds_of, read_npz, shown, suffix_among, walk, write_sealed
+from deepdraw.runtime import (
+    LARGEST,
+    cache_folder,
+    is_hidden,
+    kinds_of,
+    read_npz,
+    shown,
+    suffix_among,
+    walk,
+    write_sealed,
+)
 
 log = logging.getLogger(__name__)
 
@@ -85,11 +95,6 @@ def open_index(folder: Path) -> TarIndex:
     if not len(samples):
         raise ValueError(f"the tars of {folder} hold no samples: they need <key>.jpg or <key>.png beside <key>.cls")
     return TarIndex(tars, labels, samples, stamp)
-
-
-def cache_folder() -> Path:
-    """Where this user's downloads and indexes are kept between runs."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "deepdraw"
 
 
 def has_tars(folder: Path) -> bool:

@@ -18,8 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from deepdraw.data.tars.index import cache_folder
-from deepdraw.runtime import whole_file
+from deepdraw.runtime import cache_folder, whole_file
 
 PLACE = re.compile(r"\b(train|test|quickdraw_zeroshot)/([\w.-]+\.tar)(?![\w.-])")
 PLAIN = re.compile(r"https?://[\w.:/%~?&=+@-]+")  # without quotes and spaces: webdataset passes the address to a shell
