@@ -129,8 +129,8 @@ def load(
     """Load a trained classifier: `deepdraw.load(run).predict("cat.png")`.
 
     Args:
-        run_or_ckpt: a Run, a run directory (its best.pt is meant), or a checkpoint of train.py, which says by itself
-            how drawings are drawn and what classes there are.
+        run_or_ckpt: a Run, a run directory (its best.pt is meant), a checkpoint of train.py, or that of a repository of
+            the Hugging Face hub, hf-hub:OWNER/NAME. It says itself how drawings are drawn and what classes there are.
         device: auto (cuda where there is one, else cpu), cpu, cuda, cuda:1 ...
         precision: auto, bf16, fp16 or fp32.
         trust: packages, beside deepdraw's own libraries, whose classes the checkpoint may name.

@@ -193,7 +193,7 @@ def test_settings_that_do_not_fit_the_data_are_refused(train, overrides, fix):
 
 
 def test_pretrained_weights_without_a_network_are_refused(train, monkeypatch, tmp_path):
-    monkeypatch.setattr("deepdraw.models.backbones.weights._answers", lambda url: False)
+    monkeypatch.setattr("deepdraw.runtime.hub._answers", lambda url: False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     message = refusal(train, "backbone=timm", "backbone.name=test_resnet", "backbone.pretrained=true")
     assert "cannot download timm's weights of test_resnet" in message

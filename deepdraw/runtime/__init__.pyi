@@ -15,6 +15,7 @@ from .files import (
     write_text,
 )
 from .growing import append_text, flush_to_disk, name_grown, open_growing
+from .hub import HUB_CHECKPOINT, REPOSITORY, downloading, is_on_hub
 from .lock import Lock
 from .memory import keep_freed_memory
 from .names import did_you_mean, fold_name, nearest_names, normal_name
@@ -94,12 +95,14 @@ __all__ = [
     "COMMIT",
     "DTYPES",
     "HIDDEN",
+    "HUB_CHECKPOINT",
     "LARGEST",
     "LINE_EVERY",
     "MAY_DIFFER",
     "MB",
     "NO_ARRAY",
     "PACKAGE",
+    "REPOSITORY",
     "WRITTEN",
     "Bar",
     "CheckpointOptions",
@@ -132,6 +135,7 @@ __all__ = [
     "csv_heading",
     "describe_run",
     "did_you_mean",
+    "downloading",
     "duration",
     "ends_in_one_line",
     "evaluation_left",
@@ -151,6 +155,7 @@ __all__ = [
     "hydra_run_directory",
     "interruptible",
     "is_hidden",
+    "is_on_hub",
     "is_run_directory",
     "keep_freed_memory",
     "keeps_tracebacks",

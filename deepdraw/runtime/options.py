@@ -39,7 +39,10 @@ class CheckpointOptions:
     """The options of every command that uses a trained classifier."""
 
     ckpt: str = field(
-        default=MISSING, metadata={"help": "a best.pt or last.pt of train.py, or a run directory for its best.pt"}
+        default=MISSING,
+        metadata={
+            "help": "a best.pt or last.pt of train.py, a run directory for its best.pt, or hf-hub:OWNER/NAME[@REVISION]"
+        },
     )
     device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1"})
     precision: str = field(default="auto", metadata={"help": "auto, bf16, fp16 or fp32"})

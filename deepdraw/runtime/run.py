@@ -224,10 +224,13 @@ def ends_in_one_line(interrupted: Callable[[DictConfig, float], str]) -> Callabl
 
 def evaluation_left(config: DictConfig, since: float) -> str:
     """The files that an interrupted evaluation has written since a time in seconds, in one line."""
+    from deepdraw.runtime.hub import is_on_hub
     from deepdraw.runtime.run_directory import best_checkpoint  # evaluate.py --help does not need it
 
-    run = best_checkpoint(config.ckpt).parent.parent if config.get("out") is None else Path(config.out)
-    files = [*(run / "evaluations").rglob("*"), run / "report.html"]
+    files: list[Path] = []
+    if config.get("out") is not None or not is_on_hub(config.ckpt):  # of those on the hub nothing is written elsewhere
+        run = best_checkpoint(config.ckpt).parent.parent if config.get("out") is None else Path(config.out)
+        files = [*(run / "evaluations").rglob("*"), run / "report.html"]
     written = [str(file) for file in files if file.is_file() and file.stat().st_mtime >= since]
     return f"interrupted: {', '.join(sorted(written)) or 'nothing'} was written; the same command starts anew"
 

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from deepdraw.runtime.failures import failure_line
 from deepdraw.runtime.files import check_writable
+from deepdraw.runtime.hub import fetch_checkpoint, is_on_hub
 from deepdraw.runtime.lock import DEAD_AFTER, HEARTBEAT, Lock
 from deepdraw.runtime.parts import remove_parts
 from deepdraw.runtime.paths import check_local, expand_home, possible_folder, suggest_path
@@ -187,7 +188,12 @@ def find_below(root: Path, is_run: Callable[[Sequence[str], Sequence[str]], bool
 
 
 def best_checkpoint(run_or_checkpoint: str | os.PathLike[str]) -> Path:
-    """The checkpoint that is meant: the `best.pt` of a run where its directory is given, else the file itself."""
+    """The checkpoint that is meant: the `best.pt` of a run where its directory is given, else the file itself.
+
+    Of a repository, hf-hub:OWNER/NAME, it is the copy on this machine, which is fetched where there is none.
+    """
+    if is_on_hub(run_or_checkpoint):
+        return fetch_checkpoint(os.fspath(run_or_checkpoint), "ckpt=")
     check_local(run_or_checkpoint, "ckpt=")
     path = Path(expand_home(os.fspath(run_or_checkpoint)))
     return path / "checkpoints" / "best.pt" if path.is_dir() else path

@@ -279,7 +279,7 @@ def test_a_missing_weights_file_and_one_with_code_in_it_are_refused(tmp_path: Pa
 )
 def test_pretrained_weights_without_network_fail_at_once_and_name_the_fix(backbone, named, monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(weights, "_answers", lambda url: False)
+    monkeypatch.setattr("deepdraw.runtime.hub._answers", lambda url: False)
     with pytest.raises(ValueError, match=rf"cannot download {named} .*backbone.pretrained=FILE") as refusal:
         backbone().load_pretrained()
     assert "\n" not in str(refusal.value)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from deepdraw.models.backbones.weights import downloading
-from deepdraw.runtime import expand_home, read_json
+from deepdraw.runtime import REPOSITORY, downloading, expand_home, read_json
 
 TIMM = "deepdraw.models.backbones.TimmBackbone"
 OPEN_CLIP = "deepdraw.models.backbones.OpenClipBackbone"
@@ -22,7 +20,6 @@ WEIGHTS = {
         *("model.safetensors", "pytorch_model.bin"),
     ),
 }
-REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 WRITE = "write local-dir:FOLDER, or hf-hub:OWNER/NAME with @REVISION where a certain one is meant"
 
 Find = Callable[[Sequence[str]], Path]  # the path of the first of these files that there is

@@ -35,7 +35,8 @@ from deepdraw.models.backbones.timm import (
     timm_layer_groups,
     timm_poolings,
 )
-from deepdraw.models.backbones.weights import check_pretrained, downloading, load_weights, read_weights
+from deepdraw.models.backbones.weights import WEIGHTS_ON_DISK, check_pretrained, load_weights, read_weights
+from deepdraw.runtime import downloading
 
 # open_clip always builds both towers of a CLIP, so the one that is not needed is built as small as possible.
 SMALLEST_TEXT = {"context_length": 1, "vocab_size": 1, "width": 8, "heads": 1, "layers": 1}
@@ -165,7 +166,7 @@ class OpenClipBackbone(Backbone):
         """The weights file and both towers' state dict in it."""
         if self.pretrained is not True:
             return str(self.pretrained), without_prefixes(read_weights(str(self.pretrained)), self.state_dict())
-        with downloading(f"open_clip's weights {self.tag} of {self.name}"):
+        with downloading(f"open_clip's weights {self.tag} of {self.name}", WEIGHTS_ON_DISK):
             file = open_clip.download_pretrained(self._weights)
         return file, read_weights(file)
 

@@ -28,13 +28,13 @@ from deepdraw.models.backbones.dry_run import check_features
 from deepdraw.models.backbones.grouping import Matcher, group_layers
 from deepdraw.models.backbones.state_dicts import without_prefixes
 from deepdraw.models.backbones.weights import (
+    WEIGHTS_ON_DISK,
     check_hub_cache,
     check_pretrained,
-    downloading,
     load_weights,
     read_weights,
 )
-from deepdraw.runtime import nearest_names
+from deepdraw.runtime import downloading, nearest_names
 
 # arguments of timm.create_model that name files or addresses of weights
 FILE_OPTIONS = frozenset({"checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"})
@@ -130,7 +130,7 @@ class TimmBackbone(Backbone):
 
     def load_pretrained(self) -> None:
         if self.pretrained is True:
-            with downloading(f"timm's weights of {self.name}"):
+            with downloading(f"timm's weights of {self.name}", WEIGHTS_ON_DISK):
                 trained = timm.create_model(self.name, pretrained=True, **self._arguments)
             if repository := _pretrained_config(self.name).hf_hub_id:
                 check_hub_cache(repository)

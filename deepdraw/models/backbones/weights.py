@@ -4,13 +4,10 @@ import pickle
 import re
 import struct
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 import torch
 from safetensors import SafetensorError
@@ -24,6 +21,7 @@ from deepdraw.runtime import best_checkpoint, check_seal, expand_home, open_regu
 HASHED = re.compile(r"-(?!(?:19|20)\d{6}\.)([0-9a-f]{8,64})\.[a-z]+$")  # eight digits may be a date, not a hash
 BLOB = re.compile(r"([0-9a-f]{64})")
 CHUNK = 1 << 20  # bytes
+WEIGHTS_ON_DISK = "use backbone.pretrained=FILE with weights on disk, or backbone.pretrained=false"
 
 # The exceptions of torch and safetensors for files that are cut short, damaged, or pickle more than tensors.
 UNREADABLE = (
@@ -132,40 +130,6 @@ def load_weights(network: nn.Module, state_dict: Mapping[str, Tensor], *, file: 
         if not tensor.isfinite().all() and expected[key].isfinite().all():  # a mask in the network may hold -inf
             raise ValueError(f"{file} holds numbers in {key} that are not finite: fetch it anew, or train it again")
     network.load_state_dict(state_dict, strict=False)
-
-
-@contextmanager
-def downloading(
-    weights: str, fix: str = "use backbone.pretrained=FILE with weights on disk, or backbone.pretrained=false"
-) -> Iterator[None]:
-    """Turn a failed download of `weights` (the name for the message) into one line with its `fix`, within seconds.
-
-    If the hub does not answer, only its cache is used, because its client would retry for most of a minute.
-
-    Raises:
-        ValueError: the weights are not in the hub's cache and cannot be downloaded.
-    """
-    from huggingface_hub import constants
-    from huggingface_hub.errors import HfHubHTTPError
-
-    offline = constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = offline or not _answers(constants.ENDPOINT)
-    try:
-        yield
-    except (OSError, HfHubHTTPError) as error:
-        raise ValueError(f"cannot download {weights} ({type(error).__name__}): {fix}") from error
-    finally:
-        constants.HF_HUB_OFFLINE = offline
-
-
-def _answers(url: str, timeout: float = 5.0) -> bool:
-    try:
-        urlopen(Request(url, method="HEAD"), timeout=timeout).close()
-    except HTTPError:
-        return True
-    except OSError:
-        return False
-    return True
 
 
 def check_pretrained(pretrained: bool | str | None) -> None:
