@@ -19,6 +19,7 @@ MODULES = {
     "sweep": "look after a sweep: status, collect, resume or cancel DIR",
     "predict": "say what drawings are: ckpt=RUN input=FILE",
     "embed": "write the features of drawings as arrays: ckpt=RUN data=test out=DIR",
+    "export": "hand a network on, as one file of ONNX: ckpt=RUN format=onnx",
     "compare": "put runs side by side: RUN RUN ... or SWEEP",
     "doctor": "say what this machine can do and what is missing",
 }

@@ -35,6 +35,7 @@ WRITTEN = {  # what each floor hands to those above it
     "report": "pages, pictures, tables",
     "compare": "one table of many runs",
     "sweep": "many runs, and a table",
+    "export": "a network for elsewhere",
     "doctor": "what is missing here",
 }
 STYLE = """

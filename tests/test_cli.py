@@ -52,6 +52,7 @@ def imported(*command: str) -> tuple[set[str], str]:
         (["evaluate.py", "--help"], "protocol: auto, classifier"),
         (["deepdraw/inference/predict.py", "--help"], "  input=        an image, a folder"),
         (["deepdraw/inference/embed.py", "--help"], "  data=         train, val"),
+        (["deepdraw/export/__main__.py", "--help"], "format: onnx"),
     ],
     ids=" ".join,
 )
@@ -61,7 +62,7 @@ def test_help_and_printed_configs_import_nothing_heavy(command, answer):
     assert packages & HEAVY == set()
 
 
-MODULES = ("sweep", "predict", "embed", "compare", "doctor", "data.quickdraw")
+MODULES = ("sweep", "predict", "embed", "export", "compare", "doctor", "data.quickdraw")
 
 
 @pytest.mark.parametrize("name", MODULES)

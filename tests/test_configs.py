@@ -52,13 +52,12 @@ SMALL = {
 
 
 def composed(group: str, option: str):
-    evaluation = group == "protocol"
+    name = {"protocol": "evaluate", "format": "export"}.get(group, "train")
     with initialize_config_dir(str(CONF), version_base="1.3"):
         choice = f"{group}=[{option}]" if group == "logger" else f"{group}={option}"
         choice = f"+{choice}" if group == "sweep" else choice
         overrides = [*NEEDED.get((group, option), []), choice]
-        name = "evaluate" if evaluation else "train"
-        return compose(name, [*overrides, "ckpt=best.pt"] if evaluation else overrides)
+        return compose(name, overrides if name == "train" else [*overrides, "ckpt=best.pt"])
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)

@@ -29,7 +29,8 @@ def normalized(name: str) -> str:
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 REQUIRED = {normalized(Requirement(line).name) for line in PROJECT["dependencies"]}
-EXTRA = {normalized(Requirement(line).name) for line in EXTRAS["tensorboard"] + EXTRAS["optuna"]}
+BROUGHT = ("tensorboard", "optuna", "export")  # extras for what deepdraw imports where it is asked for
+EXTRA = {normalized(Requirement(line).name) for line in sum((EXTRAS[name] for name in BROUGHT), [])}
 
 
 def imported() -> dict[str, str]:

@@ -25,6 +25,7 @@ FLOORS = (
     "report",
     "compare",
     "sweep",
+    "export",
     "doctor",
 )
 SOURCES = sorted((ROOT / "deepdraw").rglob("*.py"))

@@ -1,5 +1,6 @@
 from .compose_errors import one_line_compose_errors
 from .composing import compose_config
+from .help import config_folders, help_text
 from .making import check_evaluation, check_training, make
 from .old_names import add_later_options, with_current_names
 from .paths import expand_homes, quote_paths
@@ -21,7 +22,9 @@ __all__ = [
     "check_split",
     "check_training",
     "compose_config",
+    "config_folders",
     "expand_homes",
+    "help_text",
     "make",
     "one_line_compose_errors",
     "quote_paths",

@@ -23,12 +23,12 @@ from deepdraw.config.hydra_parts import hydra_part, replaced
 from deepdraw.config.other_names import OTHER_KEYS, OTHER_WAYS
 from deepdraw.config.paths import quote_paths, quoted_word
 from deepdraw.config.roles import ROLES
-from deepdraw.config.suggestions import groups_of, keys_below, known_keys, suggest_key, suggest_option
+from deepdraw.config.suggestions import groups_of, keys_below, known_keys, suggest_key, suggest_option, typed_command
 from deepdraw.config.words import check_words, unreadable_line
 from deepdraw.runtime import failure_line, keeps_tracebacks, scripts_folder, shown
 
 EXTRAS = {"hydra/sweeper/optuna": "optuna"}  # options that an extra of deepdraw brings
-GROUPS = {"experiment", "protocol", "sweep", "hydra", *(place.partition(".")[0] for place in ROLES)}
+GROUPS = {"experiment", "format", "protocol", "sweep", "hydra", *(place.partition(".")[0] for place in ROLES)}
 NOISE = ("full_key:", "object_type=", "reference_type=", "See https://", "provider=", "Config search path:")
 UNKNOWN_KEY = re.compile(r"Could not (?:override|delete from config\.) '(?P<key>[^']+)'(?!\. No match)")
 UNKNOWN_GROUP = re.compile(r"Could not override '(?P<group>[^']+)'\.?\s+No match in the defaults list")
@@ -171,6 +171,8 @@ def unknown_key_line(word: str, command: str, words: Sequence[str]) -> str:
     group, _, name = key.rpartition(".")
     if fix := OTHER_WAYS.get(key):
         return f"there is no {key}: {fix}"
+    if command == "export" and key in known_keys("train") and key not in known_keys("export"):
+        return f"{key} is of training, and an export takes it from the checkpoint: leave it out"
     if command == "evaluate" and key in known_keys("train") and key not in OTHER_KEYS:
         return f"{key} is of training, and evaluate.py takes it from the checkpoint: leave it out"
     if command == "train" and key in known_keys("evaluate") and key not in known_keys("train"):
@@ -182,8 +184,8 @@ def unknown_key_line(word: str, command: str, words: Sequence[str]) -> str:
     if name and (beside := keys_below(group, command, words)):
         return f"there is no {key}: {group} has {', '.join(sorted(beside))}"
     if name and group.partition(".")[0] in groups_of(command):
-        return f"there is no {key}: the option chosen of {group} has no such key (`python {command}.py --cfg job`)"
-    return f"there is no {key}: leave it out, or see `python {command}.py --help` for the keys that there are"
+        return f"there is no {key}: the option chosen of {group} has no such key (`{typed_command(command)} --cfg job`)"
+    return f"there is no {key}: leave it out, or see `{typed_command(command)} --help` for the keys that there are"
 
 
 def _unknown_group(group: str, words: Sequence[str], command: str) -> str:

@@ -7,18 +7,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from textwrap import fill
 
-from deepdraw.config.suggestions import groups_of, suggest_option
-from deepdraw.runtime import existing_folder, scripts_folder
+from deepdraw.config.suggestions import groups_of, suggest_option, typed_command
+from deepdraw.runtime import as_called, existing_folder, scripts_folder
 
 HELP = {"-h", "--help"}
 ASKED = re.compile(r"\+?(?P<group>[a-z_/]+)(=(?P<option>\w+))?")
-USAGE = """usage: python {command}.py [GROUP=OPTION ...] [KEY=VALUE ...]
+USAGE = """usage: {command} [GROUP=OPTION ...] [KEY=VALUE ...]
 
   --help GROUP           what each option of a group is
   --help GROUP=OPTION    the keys of an option, with their comments; those of --config-dir DIR, too
-  --cfg job              the whole config that a command line stands for
+"""
+FLAGS = """  --cfg job              the whole config that a command line stands for
   --hydra-help           the flags of Hydra
-  -sc install=bash       shell completion: eval "$(python {command}.py -sc install=bash)", or install=zsh|fish
+  -sc install=bash       shell completion: eval "$({command} -sc install=bash)", or install=zsh|fish
 """
 SWEEPS = """Sweeps: -m trains one run for each combination of KEY=VALUE,VALUE, with hydra/launcher=
 {launchers}
@@ -27,18 +28,18 @@ Ready ones are {sweeps}.
 
 
 def help_text(command: str, words: Sequence[str]) -> str:
-    """What `train` or `evaluate` answers to --help among these words.
+    """What a command answers to --help among these words.
 
     Raises ValueError, in one line, for a group or an option that there is not.
     """
-    places = [scripts_folder() / "conf", *_own_places(words)]
+    places = [scripts_folder() / "conf", *config_folders(words)]
     asked = [found for word in words if (found := ASKED.fullmatch(word)) and _files(found["group"], places)]
     if asked:
         return "\n\n".join(_part(found["group"], found["option"], places) for found in asked)
     text = (scripts_folder() / "conf" / f"{command}.yaml").read_text(encoding="utf-8")
     own, _, hydra = text.partition("\nhydra:")
     parts = [
-        USAGE.format(command=command),
+        _usage(command),
         own.strip(),
         "",
         "Options of each group:",
@@ -52,16 +53,22 @@ def help_text(command: str, words: Sequence[str]) -> str:
         folders = re.findall(r"^ +dir: (\S+)", hydra, re.MULTILINE)
         written = zip(("hydra.run.dir", "hydra.sweep.dir"), folders, strict=True)
         parts += ["Written to:", *(f"  {key}={folder}" for key, folder in written)]
-    else:
+    elif command == "evaluate":
         parts += [
             "Written to <run>/evaluations/<split>.json, beside the checkpoint's own run, and into its report.html"
         ]
     return "\n".join(parts)
 
 
-def _own_places(words: Sequence[str]) -> Iterator[Path]:
+def _usage(command: str) -> str:
+    """How a command is called, and the flags that it has."""
+    flags = FLAGS if command in ("train", "evaluate") else ""
+    return f"{USAGE}{flags}".format(command=as_called(typed_command(command)))
+
+
+def config_folders(words: Sequence[str]) -> Iterator[Path]:
     """The user's own directories of options, as --config-dir names them."""
-    for word, after in zip(words, (*words[1:], ""), strict=True):
+    for word, after in zip(words, (*words[1:], ""), strict=False):
         name, _, value = word.partition("=")
         if name in ("--config-dir", "-cd"):
             yield existing_folder(value or after, "--config-dir=")

@@ -45,7 +45,15 @@ EVALUATE_TYPES: dict[str, Any] = {
     "data.root": str | None,
     **DATA_TYPES,
 }
+EXPORT_TYPES: dict[str, Any] = {
+    "ckpt": str,
+    "out": str | None,
+    "drawings": int | None,
+    "trust": list[str],
+    "data.root": str | None,
+}
 RANGES = {
+    "drawings": (1, 2**31 - 1),
     "seed": (0, 2**63 - 1),
     "average": (2, 10_000),
     "data.num_workers": (0, 4096),
@@ -62,6 +70,12 @@ TRAIN_GROUPS = {
     "features": "deepdraw.features.FeatureOptions",
 }
 EVALUATE_GROUPS = {"features": "deepdraw.features.FeatureOptions"}
+# Of each command the types of its keys, the places of a `_target_`, and the groups without one.
+COMMANDS: dict[str, tuple[dict[str, Any], tuple[str, ...], dict[str, str]]] = {
+    "train": (TRAIN_TYPES, TRAIN_NODES, TRAIN_GROUPS),
+    "evaluate": (EVALUATE_TYPES, EVALUATE_NODES, EVALUATE_GROUPS),
+    "export": (EXPORT_TYPES, ("format",), {}),
+}
 
 
 def check_training(config: DictConfig, groups: Mapping[str, Callable[..., Any]]) -> None:
@@ -69,22 +83,20 @@ def check_training(config: DictConfig, groups: Mapping[str, Callable[..., Any]])
 
     groups: for each group without a `_target_`, the class that takes its keys, such as {"train": Recipe}.
     """
-    _check(config, TRAIN_TYPES, TRAIN_NODES, groups)
+    _check(config, "train", groups)
 
 
 def check_evaluation(config: DictConfig, groups: Mapping[str, Callable[..., Any]]) -> None:
     """The same for the config of evaluate.py."""
-    _check(config, EVALUATE_TYPES, EVALUATE_NODES, groups)
+    _check(config, "evaluate", groups)
 
 
 def check_before_imports(command: str, config: DictConfig) -> None:
-    """What of the check of `train` or `evaluate` needs no import of torch: all but the values of others' classes."""
-    is_training = command == "train"
-    groups = TRAIN_GROUPS if is_training else EVALUATE_GROUPS
+    """What of the check of a command's config needs no import of torch: all but the values of others' classes."""
+    groups = COMMANDS[command][2]
     calls = {key: call for key, target in groups.items() if (call := declared(target)) is not None}
-    kinds, nodes = (TRAIN_TYPES, TRAIN_NODES) if is_training else (EVALUATE_TYPES, EVALUATE_NODES)
-    _check(config, kinds, nodes, calls, importing=False)
-    check_device_name(str(config.device))
+    _check(config, command, calls, importing=False)
+    check_device_name(str(config.get("device")))
 
 
 def make(config: DictConfig, key: str, *positional: Any, **named: Any) -> Any:
@@ -109,14 +121,9 @@ def make(config: DictConfig, key: str, *positional: Any, **named: Any) -> Any:
 
 
 def _check(
-    config: DictConfig,
-    kinds: Mapping[str, Any],
-    nodes: tuple[str, ...],
-    groups: Mapping[str, Callable[..., Any]],
-    *,
-    importing: bool = True,
+    config: DictConfig, command: str, groups: Mapping[str, Callable[..., Any]], *, importing: bool = True
 ) -> None:
-    command = "evaluate" if kinds is EVALUATE_TYPES else "train"
+    kinds, nodes, _ = COMMANDS[command]
     check_unread(config, command, (*kinds, *nodes, *groups, "logger", "metric"), groups)
     plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     for key in dict.fromkeys([*groups, *(key.partition(".")[0] for key in kinds if "." in key)]):

@@ -58,10 +58,10 @@ def check_command(config: DictConfig, command: str) -> None:
     try:
         check_experiments(config)
         check_before_imports(command, task)
-        if command == "evaluate":
+        if command != "train":
             existing_checkpoint(task.ckpt)
-            if not task.trust:  # a data source of another package has splits of its own
-                check_split("split", task.split)
+        if command == "evaluate" and not task.trust:  # a data source of another package has splits of its own
+            check_split("split", task.split)
     except MissingMandatoryValue as error:
         raise ValueError(f"{error.full_key} is missing: give {_example(str(error.full_key))}") from None
     except OmegaConfBaseException as error:

@@ -18,6 +18,11 @@ OPTION_COMMENT = re.compile(r"#\s*python [^\n]*\n(?:#\s*python [^\n]*\n)*#\s*([^
 Keys = Mapping[str, Sequence[str]]
 
 
+def typed_command(command: str) -> str:
+    """How a command is typed: `python train.py`, or of a package `python -m deepdraw.export`."""
+    return f"python {command}.py" if command in ("train", "evaluate") else f"python -m deepdraw.{command}"
+
+
 def suggest_key(word: str, command: str, words: Sequence[str] = ()) -> str:
     """What an override `word`, whose key is unknown to train.py or evaluate.py, should have been: `optimizer.lr=1e-3`.
 

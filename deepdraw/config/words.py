@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from deepdraw.config.paths import quoted_word
-from deepdraw.config.suggestions import known_keys, suggest_key
+from deepdraw.config.suggestions import known_keys, suggest_key, typed_command
 
 WITH_VALUE: tuple[str, ...] = (
     "--cfg",
@@ -106,7 +106,7 @@ def _without_value(word: str, words: list[str], number: int, command: str) -> st
     if before.endswith((",", "=")):
         return f"{before} {word} are two words: write {before}{word}, without spaces"
     is_path = "/" in word or Path(word).suffix in (".pt", ".pth") or os.path.exists(word)
-    if command == "evaluate" and is_path and not any(one.startswith("ckpt=") for one in words):
+    if command != "train" and is_path and not any(one.startswith("ckpt=") for one in words):
         return f"{word} is no key=value: write ckpt={word} for a checkpoint or a run directory"
     for separator in (":", " "):
         key, found, value = word.partition(separator)
@@ -120,7 +120,7 @@ def _without_value(word: str, words: list[str], number: int, command: str) -> st
         return f"{word} is no key=value: options in files of your own are chosen by --config-dir {folder} GROUP=NAME"
     if is_path:
         return f"{word} is no key=value: write data=folder data.root={word} for drawings in it"
-    return f"{word} is no key=value: write such as train.epochs=3 (`python {command}.py --help` lists the keys)"
+    return f"{word} is no key=value: write such as train.epochs=3 (`{typed_command(command)} --help` lists the keys)"
 
 
 def _unclosed(value: str) -> str:

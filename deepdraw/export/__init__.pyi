@@ -1,0 +1,7 @@
+from .export import export
+from .format import Format, Runner
+from .onnx_format import Onnx
+from .proof import Proof
+from .sample import Examples, Sample
+
+__all__ = ["Examples", "Format", "Onnx", "Proof", "Runner", "Sample", "export"]
