@@ -20,6 +20,7 @@ MODULES = {
     "predict": "say what drawings are: ckpt=RUN input=FILE",
     "embed": "write the features of drawings as arrays: ckpt=RUN data=test out=DIR",
     "export": "hand a network on, as one file of ONNX: ckpt=RUN format=onnx",
+    "draw": "draw on a page and watch it guess: ckpt=RUN",
     "compare": "put runs side by side: RUN RUN ... or SWEEP",
     "doctor": "say what this machine can do and what is missing",
 }

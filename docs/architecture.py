@@ -36,6 +36,7 @@ WRITTEN = {  # what each floor hands to those above it
     "compare": "one table of many runs",
     "sweep": "many runs, and a table",
     "export": "a network for elsewhere",
+    "draw": "guesses, as one draws",
     "doctor": "what is missing here",
 }
 STYLE = """

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ import deepdraw.runtime.startup  # noqa: F401  # once, before Ctrl-C is set belo
 from tests.polygons import write_polygons
 
 ROOT = Path(__file__).parents[1]
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 
 torch.set_num_threads(1)
 torch.cpu._is_amx_tile_supported = lambda: False  # precision=auto is fp32 on any CPU: the same numbers everywhere
@@ -170,3 +171,14 @@ def killed() -> Callable[[int, Path], Path]:
         return run
 
     return kill
+
+
+@pytest.fixture
+def chromium() -> Iterator:
+    """A browser of Playwright, by which a test opens pages as a person would."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright, which drives the browser, is absent")
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        pytest.skip(f"none of {', '.join(BROWSERS)} is installed")
+    with sync_api.sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])

@@ -62,7 +62,7 @@ def test_help_and_printed_configs_import_nothing_heavy(command, answer):
     assert packages & HEAVY == set()
 
 
-MODULES = ("sweep", "predict", "embed", "export", "compare", "doctor", "data.quickdraw")
+MODULES = ("sweep", "predict", "embed", "draw", "export", "compare", "doctor", "data.quickdraw")
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -29,7 +29,7 @@ def normalized(name: str) -> str:
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 REQUIRED = {normalized(Requirement(line).name) for line in PROJECT["dependencies"]}
-BROUGHT = ("tensorboard", "optuna", "export")  # extras for what deepdraw imports where it is asked for
+BROUGHT = ("tensorboard", "optuna", "export", "draw")  # extras for what deepdraw imports where it is asked for
 EXTRA = {normalized(Requirement(line).name) for line in sum((EXTRAS[name] for name in BROUGHT), [])}
 
 

@@ -25,6 +25,7 @@ FLOORS = (
     "report",
     "compare",
     "sweep",
+    "draw",
     "export",
     "doctor",
 )

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 INSTALLED = ["deepdraw", "hydra_plugins", "conf", "train.py", "evaluate.py", "setup.py", "pyproject.toml", "README.md"]
 INSTALLED += ["LICENSE", "MANIFEST.in"]
-COMMANDS = ("train", "evaluate", "sweep", "predict", "embed", "export", "compare", "doctor")
+COMMANDS = ("train", "evaluate", "sweep", "predict", "embed", "draw", "export", "compare", "doctor")
 SMALL = ["data=quickdraw", "data.num_workers=0", "data.batch_size=32", "train.limit_steps=1", "features.dir=null"]
 SMALL += ["backbone.image_size=32", "backbone.options.channels=[8,8,16,16]"]
 

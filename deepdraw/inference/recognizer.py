@@ -84,6 +84,15 @@ class Recognizer:
         """The images in which the network sees the drawings: uint8 [N, size, size], or [N, 3, size, size]."""
         return draw(listed(drawings), self.trained.rasterizer, check=self._check)
 
+    def points(self, drawings: Any) -> NDArray[np.float32]:
+        """The points in which a network that sees strokes sees the drawings: float32 [N, points, 8] (`PointSampler`).
+
+        Raises ValueError for a network that sees pixels alone.
+        """
+        if self.trained.points is None:
+            raise ValueError(f"{self.trained.path} sees pixels alone, so no points: use images() for it")
+        return self.trained.points(pack(listed(drawings), self.trained.points, check=self._check))
+
     def _inputs(self, drawings: list[Any], first: int) -> Inputs:
         """What the backbone sees of these drawings, on its device. first: the number of the first one, for messages."""
         trained, device = self.trained, self.trained.precision.device

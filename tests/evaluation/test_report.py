@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,8 +10,6 @@ import pytest
 from deepdraw.report.page import write_report
 from deepdraw.report.pictures import write_pictures
 from deepdraw.runtime.files import write_json
-
-BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 
 
 class Page(HTMLParser):
@@ -147,16 +144,6 @@ def test_nothing_is_fetched_from_elsewhere(run, few_pictures):
     addresses = [*page.attributes("img", "src"), *page.attributes("link", "href"), *page.attributes("a", "href")]
     assert all(address.startswith(("data:", "#")) for address in addresses)
     assert "url(" not in (run / "report.html").read_text("utf-8")
-
-
-@pytest.fixture
-def chromium() -> Iterator:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright, which drives the browser, is absent")
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
-        pytest.skip(f"none of {', '.join(BROWSERS)} is installed")
-    with sync_api.sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
 
 
 def test_a_browser_draws_the_report_of_345_classes(run, made_up, scribble, chromium):

@@ -1,0 +1,163 @@
+// @ts-check
+/**
+ * @typedef {import("./engine.js").Drawing} Drawing
+ * @typedef {import("./engine.js").Stroke} Stroke
+ */
+
+/** The width and height of the canvas, in units of a drawing. */
+export const SIDE = 1000;
+const LINE_WIDTH = 9;
+const APART = 1; // a point that is nearer to the one before is left out
+
+/** A square canvas that one draws on with mouse, pen or finger. */
+export class Pad {
+  /**
+   * @param {HTMLCanvasElement} canvas
+   * @param {(isStrokeDone: boolean) => void} changed  called at every new point, stroke, undo and clear
+   */
+  constructor(canvas, changed) {
+    this.canvas = canvas;
+    this.changed = changed;
+    /** @type {Drawing} */
+    this.drawing = [];
+    /** @type {Drawing} */
+    this.undone = [];
+    this.isEnabled = true;
+    /** @type {number | null} the pointer that draws */
+    this.pointer = null;
+    this.startedAt = 0;
+    canvas.addEventListener("pointerdown", (event) => this.begin(event));
+    canvas.addEventListener("pointermove", (event) => this.move(event));
+    for (const name of ["pointerup", "pointercancel", "lostpointercapture"]) {
+      canvas.addEventListener(name, (event) => this.end(/** @type {PointerEvent} */ (event)));
+    }
+    canvas.addEventListener("contextmenu", (event) => event.preventDefault());
+    new ResizeObserver(() => this.fit()).observe(canvas);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.paint());
+  }
+
+  /** Takes the last stroke back. */
+  undo() {
+    const stroke = this.pointer === null ? this.drawing.pop() : undefined;
+    if (!stroke) return;
+    this.undone.push(stroke);
+    this.paint();
+    this.changed(true);
+  }
+
+  /** Draws the stroke again that was taken back last. */
+  redo() {
+    const stroke = this.pointer === null ? this.undone.pop() : undefined;
+    if (!stroke) return;
+    this.drawing.push(stroke);
+    this.paint();
+    this.changed(true);
+  }
+
+  clear() {
+    this.pointer = null;
+    this.drawing = [];
+    this.undone = [];
+    this.paint();
+    this.changed(true);
+  }
+
+  /** @private @param {PointerEvent} event */
+  begin(event) {
+    if (!this.isEnabled || this.pointer !== null || event.button !== 0) return;
+    event.preventDefault();
+    this.canvas.focus({ preventScroll: true });
+    this.canvas.setPointerCapture(event.pointerId);
+    this.pointer = event.pointerId;
+    this.undone = [];
+    if (!this.drawing.length) this.startedAt = event.timeStamp;
+    this.drawing.push([[], [], []]);
+    this.add(event);
+    this.changed(false);
+  }
+
+  /** @private @param {PointerEvent} event */
+  move(event) {
+    if (event.pointerId !== this.pointer) return;
+    const events = event.getCoalescedEvents ? event.getCoalescedEvents() : [];
+    let isNew = false;
+    for (const each of events.length ? events : [event]) isNew = this.add(each) || isNew;
+    if (isNew) this.changed(false);
+  }
+
+  /** @private @param {PointerEvent} event */
+  end(event) {
+    if (event.pointerId !== this.pointer) return;
+    this.pointer = null;
+    this.changed(true);
+  }
+
+  /**
+   * Adds a point to the last stroke; false if it is where the one before is.
+   * @private
+   * @param {PointerEvent} event
+   */
+  add(event) {
+    const box = this.canvas.getBoundingClientRect();
+    const [xs, ys, ts] = this.drawing[this.drawing.length - 1];
+    const x = inside((event.clientX - box.left) / box.width);
+    const y = inside((event.clientY - box.top) / box.height);
+    const last = xs.length - 1;
+    if (last >= 0 && Math.hypot(x - xs[last], y - ys[last]) < APART) return false;
+    const before = last < 0 ? 0 : ts[last];
+    xs.push(x);
+    ys.push(y);
+    ts.push(Math.max(before, Math.round(event.timeStamp - this.startedAt)));
+    this.line(this.drawing[this.drawing.length - 1], Math.max(last, 0));
+    return true;
+  }
+
+  /** Fits the pixels of the canvas to its size on the screen. @private */
+  fit() {
+    const side = Math.round(this.canvas.clientWidth * (window.devicePixelRatio || 1));
+    if (side > 0 && this.canvas.width !== side) {
+      this.canvas.width = this.canvas.height = side;
+    }
+    this.paint();
+  }
+
+  /** Paints the whole drawing anew. */
+  paint() {
+    this.context().clearRect(0, 0, SIDE, SIDE);
+    for (const stroke of this.drawing) this.line(stroke, 0);
+  }
+
+  /**
+   * Paints a stroke from one of its points on.
+   * @private
+   * @param {Stroke} stroke
+   * @param {number} first
+   */
+  line([xs, ys], first) {
+    const context = this.context();
+    context.beginPath();
+    context.moveTo(xs[first], ys[first]);
+    context.lineTo(xs[first], ys[first]); // a dot
+    for (let index = first + 1; index < xs.length; index++) context.lineTo(xs[index], ys[index]);
+    context.stroke();
+  }
+
+  /** @private */
+  context() {
+    const context = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext("2d"));
+    const scale = this.canvas.width / SIDE;
+    context.setTransform(scale, 0, 0, scale, 0, 0);
+    context.lineWidth = LINE_WIDTH;
+    context.lineCap = context.lineJoin = "round";
+    context.strokeStyle = getComputedStyle(this.canvas).color;
+    return context;
+  }
+}
+
+/**
+ * A share of the canvas as a coordinate, to a tenth; what lies outside of the canvas is drawn at its edge.
+ * @param {number} share
+ */
+function inside(share) {
+  return Math.round(Math.min(Math.max(share, 0), 1) * SIDE * 10) / 10;
+}

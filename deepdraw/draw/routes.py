@@ -1,0 +1,119 @@
+"""The routes of the page: its files, what the networks are, and their guesses."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from deepdraw.draw.bodies import Guess, check_points, read_body
+from deepdraw.draw.guard import Guard
+from deepdraw.draw.network import Answer, Busy, Network
+from deepdraw.drawings import POINT_NUMBERS
+from deepdraw.runtime import shown
+
+PAGE = Path(__file__).parent / "page"  # index.html and what it needs
+
+
+def make_app(networks: Sequence[Network]) -> Starlette:
+    """The page and its networks, which end with it.
+
+    GET /networks: a description of each; POST /networks/NUMBER/guess: what one makes of a drawing. The form of both is
+    that of `page/engine.js`. Every refusal is JSON, {"error": one line}.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        for network in networks:
+            network.close()
+
+    async def describe_all(request: Request) -> Response:
+        return _json([describe(network) for network in networks])
+
+    async def guess(request: Request) -> Response:
+        network = _numbered(networks, request)
+        body = await read_body(request, Guess)
+        check_points(body.drawing)
+        return _json(as_plain(await asyncio.wrap_future(network.guess(body.drawing))))
+
+    return Starlette(
+        routes=[
+            Route("/networks", describe_all),
+            Route("/networks/{number:int}/guess", guess, methods=["POST"]),
+            Mount("/", StaticFiles(directory=PAGE, html=True)),
+        ],
+        middleware=[Middleware(Guard)],
+        exception_handlers={HTTPException: _refuse, ValueError: _refuse, Busy: _refuse},
+        lifespan=lifespan,
+    )
+
+
+def describe(network: Network) -> dict[str, Any]:
+    """What the page says of a network: `Description` of `page/engine.js`."""
+    trained = network.recognizer.trained
+    return {
+        "title": shown(trained.model.backbone.name),
+        "source": shown(trained.path),
+        "names": [shown(name) for name in trained.classes],
+        "sees": list(trained.sees),
+        "imageSize": trained.rasterizer.size if "pixels" in trained.sees else None,
+    }
+
+
+def as_plain(answer: Answer) -> dict[str, Any]:
+    """An answer as JSON: `Guess` of `page/engine.js`, but the picture as a PNG in base64."""
+    return {
+        "names": [shown(name) for name in answer.names],
+        "probabilities": answer.probabilities,
+        "seen": {
+            "picture": None if answer.image is None else _png(answer.image),
+            "points": None if answer.points is None else _points(answer.points),
+        },
+    }
+
+
+def _png(image: NDArray[np.uint8]) -> str:
+    """A PNG of an image [size, size] or [3, size, size], in base64."""
+    import cv2
+
+    colors = image if image.ndim == 2 else np.ascontiguousarray(image.transpose(1, 2, 0)[..., ::-1])
+    return base64.b64encode(cv2.imencode(".png", colors)[1].tobytes()).decode()
+
+
+def _points(points: NDArray[np.float32]) -> list[list[float]]:
+    """x, y and whether a stroke starts, of every point that is no padding."""
+    column = POINT_NUMBERS.index
+    present = points[points[:, column("is_point")] > 0]
+    return present[:, [column("x"), column("y"), column("is_start")]].round(4).tolist()
+
+
+def _numbered(networks: Sequence[Network], request: Request) -> Network:
+    number = request.path_params["number"]
+    if number >= len(networks):
+        raise HTTPException(404, f"there is no network {number}")
+    return networks[number]
+
+
+def _json(content: Any) -> Response:
+    return Response(msgspec.json.encode(content), media_type="application/json")
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException):
+        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+    return JSONResponse({"error": shown(error)}, 503 if isinstance(error, Busy) else 422)
