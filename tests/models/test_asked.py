@@ -1,4 +1,4 @@
-"""A network is asked, when it is built, what it makes of a blank image; what is below a frozen block is frozen."""
+"""A network is asked, when it is built, what it makes of a blank image and in which order it uses its layers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,13 +6,8 @@ from typing import Any
 import pytest
 import timm
 import torch
-from torch import nn
 
-from deepdraw.models.backbones.dry_run import on_meta
 from deepdraw.models.backbones.timm import TimmBackbone
-from deepdraw.models.classifier import Classifier
-from deepdraw.models.freezing.policies import first, freeze
-from deepdraw.models.heads import Linear
 
 
 @pytest.mark.parametrize(
@@ -67,51 +62,3 @@ def test_asking_changes_no_weight_and_draws_no_random_number():
 def test_every_block_of_a_stage_counts(name: str, blocks: int):
     with torch.device("meta"):
         assert TimmBackbone(name, False).num_blocks == blocks
-
-
-@pytest.mark.parametrize(
-    "name", ["vit_srelpos_small_patch16_224", "vit_small_patch14_reg4_dinov2", "eva02_tiny_patch14_224"]
-)
-def test_whatever_all_blocks_share_is_frozen_with_the_first(name: str):
-    with torch.device("meta"):
-        backbone = TimmBackbone(name, False, image_size=224)
-    freeze_below(backbone, backbone.num_blocks)
-    left = {parameter for parameter in backbone.parameters() if parameter.requires_grad}
-    assert left == {*backbone.layer_groups()[-1].parameters}
-    assert len(left) <= 2
-
-
-FAMILIES = ["test_vit", "resnet10t", "convnext_atto", "caformer_s18", "pit_ti_224", "coat_lite_tiny", "crossvit_9_240"]
-
-
-@pytest.mark.parametrize("name", FAMILIES)
-def test_no_output_of_a_frozen_block_requires_a_gradient(name: str):
-    with torch.device("meta"):
-        backbone = TimmBackbone(name, False)
-    for number in {1, backbone.num_blocks // 2, backbone.num_blocks}:
-        freeze_below(backbone, number)
-
-
-def freeze_below(backbone: TimmBackbone, number: int) -> None:
-    """Freeze the first blocks; fail where an output of one of their modules requires a gradient at its first use."""
-    model = Classifier(backbone, Linear(backbone.num_features, num_classes=2))
-    for parameter in model.parameters():
-        parameter.requires_grad_(True)
-    frozen = first(backbone.layer_groups(), number)
-    freeze(model, frozen)
-    copied = on_meta(backbone)
-    modules, names = dict(copied.named_modules()), {module: name for name, module in backbone.named_modules()}
-    requires: dict[str, bool] = {}
-
-    def note(name: str) -> Any:
-        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-            requires.setdefault(name, isinstance(output, torch.Tensor) and output.requires_grad)
-
-        return hook
-
-    for name in {names[module] for group in frozen for module in group.modules}:
-        modules[name].register_forward_hook(note(name))
-    size = backbone.image_size
-    copied(torch.zeros(1, 3, size, size, device="meta"))
-    assert requires
-    assert [name for name, wrong in requires.items() if wrong] == []

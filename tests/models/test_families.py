@@ -1,4 +1,5 @@
-"""A network of each family of timm: its features are timm's, and it trains but where it is frozen.
+"""A network of each family of timm: its features are timm's, it trains but where it is frozen, and nothing trains
+below a frozen block.
 
 CI tries a few. DEEPDRAW_FAMILIES=all tries the smallest of every family (half an hour), DEEPDRAW_FAMILIES=NAME,NAME
 these models.
@@ -6,11 +7,14 @@ these models.
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
 import torch
+from torch import Tensor, nn
 
+from deepdraw.models.backbones.dry_run import on_meta
 from deepdraw.models.backbones.timm import TimmBackbone
 from deepdraw.models.classifier import Classifier
 from deepdraw.models.freezing.policies import first, freeze
@@ -75,6 +79,26 @@ def test_features_are_timms_and_layers_train_unless_they_are_frozen(name: str, t
         assert all(parameter.grad is not None for parameter in model.head.parameters())
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_no_output_of_a_frozen_block_requires_a_gradient(name: str):
+    with torch.device("meta"):
+        backbone = TimmBackbone(name, False)
+    for number in {1, backbone.num_blocks // 2, backbone.num_blocks}:
+        assert trains_below(backbone, number) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["vit_srelpos_small_patch16_224", "vit_small_patch14_reg4_dinov2", "eva02_tiny_patch14_224"]
+)
+def test_whatever_all_blocks_share_is_frozen_with_the_first(name: str):
+    with torch.device("meta"):
+        backbone = TimmBackbone(name, False, image_size=224)
+    assert trains_below(backbone, backbone.num_blocks) == []
+    left = {parameter for parameter in backbone.parameters() if parameter.requires_grad}
+    assert left == {*backbone.layer_groups()[-1].parameters}
+    assert len(left) <= 2
+
+
 @pytest.mark.skipif(CHOICE != "all", reason="DEEPDRAW_FAMILIES is not all")
 def test_every_family_of_timm_is_tried():
     tried = {family(name) for name in SMALLEST}
@@ -83,3 +107,36 @@ def test_every_family_of_timm_is_tried():
 
 def family(name: str) -> str:
     return timm.model_entrypoint(name).__module__
+
+
+def trains_below(backbone: TimmBackbone, number: int) -> list[str]:
+    """Freeze the first blocks, and name their modules whose output requires a gradient at its first use.
+
+    Of the modules without parameters, only dropouts are asked: the others do the same in whatever group they are.
+    """
+    model = Classifier(backbone, Linear(backbone.num_features, num_classes=2))
+    model.requires_grad_(True)
+    frozen = first(backbone.layer_groups(), number)
+    freeze(model, frozen)
+    copied = on_meta(backbone)
+    modules, names = dict(copied.named_modules()), {module: name for name, module in backbone.named_modules()}
+    requires: dict[str, bool] = {}
+
+    def note(name: str) -> Any:
+        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            requires.setdefault(name, any(tensor.requires_grad for tensor in tensors(output)))
+
+        return hook
+
+    for name in {names[module] for group in frozen for module in group.modules}:
+        if any(True for _ in modules[name].parameters()) or "Drop" in type(modules[name]).__name__:
+            modules[name].register_forward_hook(note(name))
+    copied(torch.zeros(1, 3, backbone.image_size, backbone.image_size, device="meta"))
+    assert requires
+    return [name for name, wrong in requires.items() if wrong]
+
+
+def tensors(output: Any) -> list[Tensor]:
+    if isinstance(output, list | tuple):
+        return [tensor for part in output for tensor in tensors(part)]
+    return [output] if isinstance(output, Tensor) else []
