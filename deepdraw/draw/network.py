@@ -6,6 +6,7 @@ import queue
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -69,7 +70,12 @@ class Network:
         return job.answer
 
     def close(self) -> None:
-        """Answer what waits, and end the thread."""
+        """Drop what waits, and end the thread once it has answered what it is about."""
+        while not self._jobs.empty():
+            with suppress(queue.Empty):  # which the thread has just taken
+                job = self._jobs.get_nowait()
+                if job is not None:
+                    job.answer.cancel()
         self._jobs.put(None)
         self._thread.join()
 

@@ -58,7 +58,7 @@ def make_app(networks: Sequence[Network]) -> Starlette:
             Mount("/", StaticFiles(directory=PAGE, html=True)),
         ],
         middleware=[Middleware(Guard)],
-        exception_handlers={HTTPException: _refuse, ValueError: _refuse, Busy: _refuse},
+        exception_handlers={HTTPException: _refuse, ValueError: _refuse, Busy: _refuse, Exception: _fail},
         lifespan=lifespan,
     )
 
@@ -117,3 +117,8 @@ async def _refuse(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException):
         return JSONResponse({"error": error.detail}, error.status_code, error.headers)
     return JSONResponse({"error": shown(error)}, 503 if isinstance(error, Busy) else 422)
+
+
+async def _fail(request: Request, error: Exception) -> Response:
+    """For the browser one line; the server prints the traceback in its terminal."""
+    return JSONResponse({"error": "the server failed: its terminal says why"}, 500)
