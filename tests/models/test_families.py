@@ -79,7 +79,7 @@ def test_features_are_timms_and_layers_train_unless_they_are_frozen(name: str, t
         assert all(parameter.grad is not None for parameter in model.head.parameters())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *({"lowformer_b0", "volo_d1_224"} - {*NAMES})])
 def test_no_output_of_a_frozen_block_requires_a_gradient(name: str):
     with torch.device("meta"):
         backbone = TimmBackbone(name, False)
@@ -99,6 +99,18 @@ def test_whatever_all_blocks_share_is_frozen_with_the_first(name: str):
     assert len(left) <= 2
 
 
+def test_a_dropout_is_frozen_with_the_block_that_runs_before_it():
+    with torch.device("meta"):
+        backbone = TimmBackbone("volo_d1_224", False, options={"pos_drop_rate": 0.5})  # drops after its fifth block
+    model = Classifier(backbone, Linear(backbone.num_features, num_classes=2))
+    drops = {}
+    for number in range(backbone.num_blocks + 1):
+        model.requires_grad_(True)
+        freeze(model, first(backbone.layer_groups(), number))
+        drops[number] = model.train().backbone.network.pos_drop.training
+    assert drops == {number: number < 5 for number in drops}
+
+
 @pytest.mark.skipif(CHOICE != "all", reason="DEEPDRAW_FAMILIES is not all")
 def test_every_family_of_timm_is_tried():
     tried = {family(name) for name in SMALLEST}
@@ -110,10 +122,7 @@ def family(name: str) -> str:
 
 
 def trains_below(backbone: TimmBackbone, number: int) -> list[str]:
-    """Freeze the first blocks, and name their modules whose output requires a gradient at its first use.
-
-    Of the modules without parameters, only dropouts are asked: the others do the same in whatever group they are.
-    """
+    """Freeze the first blocks, and name their modules whose output requires a gradient at its first use."""
     model = Classifier(backbone, Linear(backbone.num_features, num_classes=2))
     model.requires_grad_(True)
     frozen = first(backbone.layer_groups(), number)
@@ -129,8 +138,7 @@ def trains_below(backbone: TimmBackbone, number: int) -> list[str]:
         return hook
 
     for name in {names[module] for group in frozen for module in group.modules}:
-        if any(True for _ in modules[name].parameters()) or "Drop" in type(modules[name]).__name__:
-            modules[name].register_forward_hook(note(name))
+        modules[name].register_forward_hook(note(name))
     copied(torch.zeros(1, 3, backbone.image_size, backbone.image_size, device="meta"))
     assert requires
     return [name for name, wrong in requires.items() if wrong]

@@ -1,4 +1,4 @@
-"""Runs a network on the meta device: what it makes of a blank image, and in which order it uses its parameters.
+"""Runs a network on the meta device: what it makes of a blank image, and in which order it uses its layers.
 
 That takes no memory for weights or activations, no random number, and a few hundred milliseconds for a ViT-L.
 """
@@ -31,14 +31,15 @@ def check_features(backbone: Backbone, options: Mapping[str, Any], *, own_size: 
         own_size: pixels that the architecture is made for, which are tried too.
 
     Returns:
-        The names of its parameters in the order of their first use; those that are not used are left out.
+        The names of its parameters, and of its modules without any (dropout, pooling), in the order of their first
+        use; those that are not used are left out.
 
     Raises:
         ValueError: the backbone does not make features [1, num_features] of it. The message names the nearest sizes
             that it takes, or the options.
     """
     copied = on_meta(backbone)
-    order = _Order(dict(copied.named_parameters()))
+    order = _Order(copied)
     with order:
         fault = _fault(copied, backbone.image_size)
     if fault is None:
@@ -93,12 +94,16 @@ def _sizes(backbone: Backbone, image_size: int, own_size: int | None) -> list[in
 
 
 class _Order(TorchFunctionMode):
-    """Writes down the names of parameters in the order in which functions of torch first take them."""
+    """Writes down the names of parameters, as functions of torch first take them, and of modules without any."""
 
-    def __init__(self, parameters: Mapping[str, nn.Parameter]) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.names: list[str] = []
-        self._unused = {id(parameter): name for name, parameter in parameters.items()}
+        self._unused = {id(parameter): name for name, parameter in network.named_parameters()}
+        for name, module in network.named_modules():
+            if not any(True for _ in module.parameters()):
+                self._unused[id(module)] = name
+                module.register_forward_pre_hook(lambda module, _: self._note([module]))
 
     def __torch_function__(
         self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
@@ -109,7 +114,7 @@ class _Order(TorchFunctionMode):
 
     def _note(self, values: Any) -> None:
         for value in values:
-            if isinstance(value, nn.Parameter) and (name := self._unused.pop(id(value), None)):
+            if isinstance(value, nn.Parameter | nn.Module) and (name := self._unused.pop(id(value), None)):
                 self.names.append(name)
             elif isinstance(value, list | tuple):
                 self._note(value)

@@ -27,8 +27,9 @@ def group_layers(
             or a function of a parameter's name. What it does not match comes last. Where it takes a stage of several
             blocks for one, each block is a group.
         first: name of the first group.
-        in_order: names of the parameters in the order of their first use, as `check_features` returns them. What
-            `matcher` does not match joins the block that runs when it is first used.
+        in_order: names of the parameters, and of modules without any, in the order of their first use, as
+            `check_features` returns them. What `matcher` does not match, and a module without parameters, such as a
+            dropout, joins the block that runs when it is first used.
     """
     from timm.models._manipulate import group_with_matcher
 
@@ -44,7 +45,7 @@ def group_layers(
     groups = [LayerGroup(name) for name in (first, *(f"block {i}" for i in range(num_blocks)), "final layers")]
     for parameter, index in index_of.items():
         groups[index].parameters.append(parameter)
-    _place_modules(network, index_of, groups, before=0)
+    _place_modules(network, index_of, groups, _running_groups(network, index_of, in_order), before=0)
     return groups
 
 
@@ -97,14 +98,34 @@ def _use(uses: dict[str, int], name: str) -> float:
     return uses.get(name, inf)
 
 
-def _place_modules(module: nn.Module, index_of: dict[nn.Parameter, int], groups: list[LayerGroup], before: int) -> int:
-    """Give each subtree to its parameters' group, and one without any (dropout) to the group `before` it."""
+def _running_groups(
+    network: nn.Module, index_of: dict[nn.Parameter, int], in_order: Sequence[str]
+) -> dict[nn.Module, int]:
+    """The last group that has begun to run when each module without parameters is first used."""
+    parameters, modules = dict(network.named_parameters()), dict(network.named_modules())
+    running, found = 0, {}
+    for name in in_order:
+        if name in parameters:
+            running = max(running, index_of[parameters[name]])
+        elif name in modules:
+            found[modules[name]] = running
+    return found
+
+
+def _place_modules(
+    module: nn.Module,
+    index_of: dict[nn.Parameter, int],
+    groups: list[LayerGroup],
+    running: dict[nn.Module, int],
+    before: int,
+) -> int:
+    """Give each subtree to the group of its parameters; one without any to that which runs, or else the one `before`."""
     found = {index_of[parameter] for parameter in module.parameters()}
     if len(found) > 1:
         for child in module.children():
-            before = _place_modules(child, index_of, groups, before)
+            before = _place_modules(child, index_of, groups, running, before)
         return before
-    index = found.pop() if found else before
+    index = found.pop() if found else running.get(module, before)
     if any(module is placed for placed in groups[index].modules):  # shared with an earlier layer
         return before
     groups[index].modules.append(module)

@@ -115,7 +115,7 @@ class TimmBackbone(Backbone):
         return network
 
     def order_of_use(self, options: Mapping[str, Any], own_size: int) -> list[str]:
-        """Names of the network's parameters by their first use; ValueError where it does not take its images."""
+        """Names of the network's layers by their first use; ValueError where it does not take its images."""
         names = check_features(self, options, own_size=own_size)
         return [name.removeprefix("network.") for name in names]
 
