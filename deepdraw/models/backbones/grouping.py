@@ -119,7 +119,7 @@ def _place_modules(
     running: dict[nn.Module, int],
     before: int,
 ) -> int:
-    """Give each subtree to the group of its parameters; one without any to that which runs, or else the one `before`."""
+    """Give each subtree to the group of its parameters; one without any to that which runs, or else to `before`."""
     found = {index_of[parameter] for parameter in module.parameters()}
     if len(found) > 1:
         for child in module.children():
