@@ -125,6 +125,8 @@ def load(
     precision: str = "auto",
     trust: Collection[str] = (),
     images: str | None = None,
+    root: PathLike | None = None,
+    classes: PathLike | None = None,
 ) -> Recognizer:
     """Load a trained classifier: `deepdraw.load(run).predict("cat.png")`.
 
@@ -136,14 +138,24 @@ def load(
         trust: packages, beside deepdraw's own libraries, whose classes the checkpoint may name.
         images: "traced" has the lines of images traced for a network that sees strokes, "refused" not; by default as
             in training.
+        root: where the data are that it was trained on, if no longer where training read them; for `teach` alone.
+        classes: a file that `TaughtRecognizer.save` wrote: these classes are guessed beside those trained on.
 
     Raises:
         ValueError: in one line, where the checkpoint is missing, damaged, or cannot be used here.
     """
-    from deepdraw.inference import Recognizer, rebuild  # torch: slow to import
+    from deepdraw.inference import open_recognizer, rebuild  # torch: slow to import
 
     with random_state_kept():  # a network is built with random weights first
-        return Recognizer(rebuild(run_or_ckpt, device=device, precision=precision, trust=trust, images=images))
+        trained = rebuild(
+            run_or_ckpt,
+            device=device,
+            precision=precision,
+            trust=trust,
+            images=images,
+            root=None if root is None else os.fspath(root),
+        )
+        return open_recognizer(trained, classes)
 
 
 @contextmanager

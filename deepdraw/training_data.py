@@ -24,10 +24,11 @@ from deepdraw.data import (
     Split,
     Subset,
     epoch_rasterizer,
+    first_of_each_class,
     recognition_of,
 )
 from deepdraw.drawings import Augmentation, ImageAugmentation, PointSampler, Rasterizer
-from deepdraw.evaluation import SHOTS, Probes, first_of_each_class
+from deepdraw.evaluation import SHOTS, Probes
 from deepdraw.features import Encoder, FeatureLoader, FeatureOptions, cached_features
 from deepdraw.report import plot_data, print_classes
 from deepdraw.runtime import Ranks

@@ -31,6 +31,7 @@ EVALUATE_TYPES: dict[str, Any] = {
     "ckpt": str,
     "out": str | None,
     "split": str,
+    "classes": str | None,
     "device": str,
     "seed": int,
     "limit_batches": int | None,

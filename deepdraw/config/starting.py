@@ -17,7 +17,7 @@ from deepdraw.config.experiments import check_experiments, say_what_was_left_out
 from deepdraw.config.making import check_before_imports
 from deepdraw.config.splits import check_split
 from deepdraw.config.suggestions import suggest_key
-from deepdraw.runtime import existing_checkpoint, failure_line, keeps_tracebacks, shown
+from deepdraw.runtime import existing_checkpoint, existing_file, failure_line, keeps_tracebacks, shown
 
 INTERPOLATIONS = (  # what OmegaConf says of a `${...}` that it cannot resolve, and the fix
     (r"Interpolation key '(?P<name>[^']*)' not found", "`--cfg job` shows the keys that there are"),
@@ -60,6 +60,8 @@ def check_command(config: DictConfig, command: str) -> None:
         check_before_imports(command, task)
         if command != "train":
             existing_checkpoint(task.ckpt)
+        if command == "evaluate" and task.classes is not None:
+            existing_file(task.classes, "classes=")
         if command == "evaluate" and not task.trust:  # a data source of another package has splits of its own
             check_split("split", task.split)
     except MissingMandatoryValue as error:

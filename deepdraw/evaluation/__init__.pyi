@@ -25,7 +25,7 @@ from .predictions import Predictions
 from .probes import SHOTS, Probes
 from .protocols import Auto, Head, Text
 from .session import Session
-from .splits import GENERALIZED, first_of_each_class, open_split, redraw
+from .splits import GENERALIZED, open_split, redraw
 from .task import Task
 from .versions import PLAIN, Version
 
@@ -56,7 +56,6 @@ __all__ = [
     "describe_metrics",
     "encoding_rate",
     "find_description",
-    "first_of_each_class",
     "lower_is_better",
     "make_metrics",
     "mcnemar",

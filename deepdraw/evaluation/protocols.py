@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-
-from torch import Tensor
 
 from deepdraw.evaluation.classify import classify
 from deepdraw.evaluation.evaluation import Evaluation
 from deepdraw.evaluation.fewshot import FewShot, by_kind
 from deepdraw.evaluation.task import Task
-from deepdraw.models import Classifier, Prompts, cosine_logits, text_classifier
+from deepdraw.models import Prompts, classifier_of_names, reads_names
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Text:
     def __call__(self, task: Task) -> Evaluation:
         classes = task.loader.classes
         learned = isinstance(task.model.head, Prompts)
-        logits = self._classifier(task.model, classes)
+        logits = classifier_of_names(task.model, classes, self.prompts)
         common = set(classes) & set(task.classes)
         if (task.trained or learned) and common and not task.generalized:
             what = "context" if learned else "encoder"
@@ -55,13 +53,6 @@ class Text:
         shared = {name: metrics.pop(name) for name in ("chance", "images_per_second")}
         return replace(evaluation, metrics={f"text_{name}": value for name, value in metrics.items()} | shared)
 
-    def _classifier(self, model: Classifier, classes: Sequence[str]) -> Callable[[Tensor], Tensor]:
-        """Features [B, D] to logits [B, C] of these classes."""
-        if isinstance(model.head, Prompts):
-            return model.head.classifier(classes)
-        weights = text_classifier(model.backbone.encode_text, classes, self.prompts)
-        return lambda features: cosine_logits(features, weights, scale=100.0)  # the limit that CLIP's authors set
-
 
 @dataclass(frozen=True)
 class Auto:
@@ -73,5 +64,4 @@ class Auto:
     def __call__(self, task: Task) -> Evaluation:
         if task.loader.classes == list(task.classes):
             return Head()(task)
-        reads = task.model.backbone.has_text or isinstance(task.model.head, Prompts)
-        return self.text(task) if reads else self.fewshot(task)
+        return self.text(task) if reads_names(task.model) else self.fewshot(task)

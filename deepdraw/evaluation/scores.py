@@ -12,14 +12,12 @@ from torch.nn import functional as F
 
 from deepdraw.evaluation.calibration import (
     NUM_BINS,
-    NUM_TEMPERATURES,
-    best_temperature,
     calibration_error,
     confidence_sums,
-    losses_by_temperature,
 )
 from deepdraw.evaluation.metrics import Counts
 from deepdraw.evaluation.predictions import Predictions
+from deepdraw.models import NUM_TEMPERATURES, best_temperature, losses_by_temperature
 from deepdraw.runtime import Ranks
 
 

@@ -10,17 +10,28 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from deepdraw.config import check_evaluation, expand_homes, make
-from deepdraw.data import Epochs, Joined, JoinedLoader, Recognition, Split, in_brackets, recognition_of
+from deepdraw.data import (
+    Epochs,
+    Joined,
+    JoinedLoader,
+    Recognition,
+    Source,
+    Split,
+    in_brackets,
+    recognition_of,
+    seen_drawings,
+)
 from deepdraw.drawings import View
 from deepdraw.evaluation.evaluation import Evaluation
 from deepdraw.evaluation.metric import compute_metrics, make_metrics
 from deepdraw.evaluation.metric_files import TRIAL, Scored, read_checkpoint
 from deepdraw.evaluation.objective import choose_objective
-from deepdraw.evaluation.splits import is_path, open_split, result_name, seen_drawings
+from deepdraw.evaluation.splits import is_path, open_split, open_split_of, result_name
 from deepdraw.evaluation.task import Task
+from deepdraw.evaluation.taught import TaughtClasses
 from deepdraw.evaluation.versions import PLAIN, Version, versions_of
 from deepdraw.features import Encoder, FeatureLoader, FeatureOptions, cached_features
-from deepdraw.inference import Trained, average_epochs, rebuild
+from deepdraw.inference import Taught, Trained, average_epochs, rebuild
 from deepdraw.models import ModelPlan, check_alphas, interpolate, pretrained_weights
 from deepdraw.runtime import (
     archive_hash,
@@ -30,6 +41,8 @@ from deepdraw.runtime import (
     results_directory,
     shown,
 )
+
+AUTO = "deepdraw.evaluation.Auto"  # the protocol unless another is asked for
 
 
 class Session:
@@ -61,7 +74,10 @@ class Session:
         if config.interpolate is not None:
             backbone = self.trained.config.backbone
             check_alphas(config.interpolate, backbone.get("pretrained") or self.trained.model.backbone.pretrained)
+        self._taught = self._load_taught()
         self._protocol = make(config.protocol, "protocol", _convert_="all")
+        if self._taught is not None:
+            self._protocol = TaughtClasses(self.trained, self._taught)
         self._caching = FeatureOptions(**config.features)
         self.loggers = {key: make(logger, f"logger.{key}") for key, logger in config.get("logger", {}).items()}
         self.own_metrics = make_metrics(config)
@@ -73,7 +89,7 @@ class Session:
         self.name = result_name(config.split, source)
         own = is_path(config.split, source)  # which does not say it
         self.recognition: Recognition = "unknown" if own else recognition_of(source)
-        self.split: Split = open_split(config.split, source, self.trained.classes)
+        self.split: Split = self._open_split(source)
         is_training_split = config.split == "train"
         self._seen = None if is_training_split else seen_drawings(source, self.trained.classes, self._seen_per_class)
         if config.drawn is not None and not all(part.has_strokes for part in (self.split, self._seen) if part):
@@ -83,6 +99,23 @@ class Session:
             )
         self.scored = self._scored(checkpoint)
         self._check_out()
+
+    def _load_taught(self) -> Taught | None:
+        config = self.config
+        if config.get("classes") is None:
+            return None
+        if config.protocol.get("_target_") != AUTO or self._average is not None or config.interpolate is not None:
+            raise ValueError(
+                f"classes={shown(config.classes)} says how classes are told apart, by features of the checkpoint's own "
+                "weights: leave out protocol, average and interpolate"
+            )
+        return Taught.load(Path(config.classes), self.trained)
+
+    def _open_split(self, source: Source) -> Split:
+        name, classes = self.config.split, self.trained.classes
+        if self._taught is None:
+            return open_split(name, source, classes)
+        return open_split_of(name, source, classes, self._taught.names)
 
     def _scored(self, checkpoint: Path) -> Scored:
         own = self.directory.resolve() == checkpoint.parent.parent.resolve()
@@ -113,13 +146,14 @@ class Session:
 
     @property
     def result_name(self) -> str:
-        """The name of the result files: that of the split, with suffixes for a last.pt and its like, and for a trial.
+        """The name of the result files: that of the split, with suffixes for a last.pt, taught classes and a trial.
 
         Only those of best.pt, and of a checkpoint outside of its run, are named after the split alone.
         """
         path = self.trained.path
         is_other = path.parent.name == "checkpoints" and path.name != "best.pt"
-        return f"{self.name}{f'.{path.stem}' if is_other else ''}{TRIAL if self.is_trial else ''}"
+        taught = "" if self._taught is None else ".taught"
+        return f"{self.name}{f'.{path.stem}' if is_other else ''}{taught}{TRIAL if self.is_trial else ''}"
 
     @property
     def title(self) -> str:

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from deepdraw.data import Joined, Relabeled, Source, Split, Subset, open_folder
+from deepdraw.data import Joined, OfClasses, Relabeled, Source, Split, Subset, open_folder
 from deepdraw.drawings import Rasterizer
-from deepdraw.runtime import expand_home, fold_name, normal_name
+from deepdraw.runtime import expand_home, fold_name, normal_name, shown
 
 GENERALIZED = "generalized"
 
@@ -35,6 +35,27 @@ def open_split(name: str, source: Source, classes: Sequence[str]) -> Split:
     return _with_training_labels(_non_empty(source, name), classes)
 
 
+def open_split_of(name: str, source: Source, classes: Sequence[str], new: Sequence[str]) -> Split:
+    """The drawings of a split that are of `classes`, which were trained on, or of `new` ones, which were taught.
+
+    Labels number both together, those trained on first. Other classes of `zeroshot` and `generalized` are left out, and
+    those of a folder are refused. Raises ValueError as `open_split` does, and where no drawing is left.
+    """
+    known = [*classes, *new]
+    if is_path(name, source):
+        return Relabeled(open_folder(Path(name)), known)
+    split = open_split(name, source, classes)
+    chosen = OfClasses(split, known)
+    if not chosen.block_sizes.sum():
+        raise ValueError(
+            f"no drawing of split {name} is of a class that was taught ({', '.join(map(shown, new)) or 'none was'}): "
+            "teach classes of it, or choose another split"
+        )
+    if left := len(set(map(normal_name, split.classes)) - set(map(normal_name, known))):
+        print(f"{left} of the {len(split.classes)} classes of split {name} were not taught, and are left out")
+    return chosen
+
+
 def is_path(name: str, source: Source) -> bool:
     """Whether split `name` is none of the source's, but a folder."""
     if name in (*source.splits, GENERALIZED, "zeroshot"):
@@ -45,26 +66,6 @@ def is_path(name: str, source: Source) -> bool:
 def result_name(name: str, source: Source) -> str:
     """The name of the results of split `name`: of a folder its last two parts, because "test" alone is a split."""
     return "-".join(Path(expand_home(name)).resolve().parts[-2:]) if is_path(name, source) else name
-
-
-def seen_drawings(source: Source, classes: Sequence[str], per_class: int) -> Split | None:
-    """Up to `per_class` drawings of each class of split train, the first ones; None where there is no such split."""
-    if per_class < 1:
-        raise ValueError(f"seen_per_class={per_class} leaves nothing to learn from: give at least 2")
-    if "train" not in source.splits:
-        return None
-    train = source.split("train")
-    if train.classes != list(classes):
-        return None
-    return first_of_each_class(train, per_class)
-
-
-def first_of_each_class(split: Split, per_class: int) -> Split:
-    """Up to `per_class` drawings of each class of a split, the first ones, in stored order."""
-    by_class = np.argsort(split.labels, kind="stable")
-    counts = np.bincount(split.labels, minlength=len(split.classes))
-    ranks = np.arange(len(by_class)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return Subset(split, np.sort(by_class[ranks < per_class]))
 
 
 def redraw(split: Split, rasterizer: Rasterizer) -> Callable[[NDArray[np.int64], int], NDArray[np.uint8]]:

@@ -1,4 +1,5 @@
-from .comparison import Comparison, Fit, unit_length, without_learning
+from .comparison import Comparison, Fit, unit_length, whitened, without_learning
+from .known import MOST_SHOTS, KnownClasses
 from .offset import OFFSETS, Margins, choose_offset, harmonic_mean, margins
 from .scorers import (
     Scorer,
@@ -14,9 +15,11 @@ from .scorers import (
 from .whitening import Whitening, class_means, fit_whitening
 
 __all__ = [
+    "MOST_SHOTS",
     "OFFSETS",
     "Comparison",
     "Fit",
+    "KnownClasses",
     "Margins",
     "Scorer",
     "Whitening",
@@ -34,5 +37,6 @@ __all__ = [
     "support_sets",
     "tip_adapter",
     "unit_length",
+    "whitened",
     "without_learning",
 ]

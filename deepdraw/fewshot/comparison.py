@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from deepdraw.fewshot.scorers import Scorer
+from deepdraw.fewshot.whitening import fit_whitening
 
 
 class Comparison(NamedTuple):
@@ -30,3 +31,9 @@ def without_learning(scorer: Scorer) -> Fit:
 def unit_length(features: Tensor) -> Tensor:
     """Features [N, D] of unit length."""
     return F.normalize(features.float(), dim=-1)
+
+
+def whitened(features: Tensor, labels: Tensor, *, shrinkage: float) -> Comparison:
+    """Compare class means after the whitening that these features [N, D] and labels [N] of seen classes teach."""
+    whitening = fit_whitening(features, labels, shrinkage)
+    return Comparison(whitening, whitening.log_likelihoods)

@@ -7,6 +7,7 @@ alone, some of which are treated as unseen.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -56,10 +57,25 @@ def margins(scores: Tensor, labels: Tensor, num_seen: int) -> Margins:
 
 
 def choose_offset(seen: Tensor, labels: Tensor, fit: Fit, *, shots: int, seed: int) -> float:
-    """The offset of the best harmonic mean over folds of the seen classes alone: features [N, D], labels [N].
+    """The offset of the best harmonic mean over folds of the seen classes alone: features [N, D], labels [N]."""
+    return best_offset([margins(*fold) for fold in score_folds(seen, labels, fit, shots=shots, seed=seed)])
 
-    In each fold some classes are treated as unseen: `shots` drawings of each are their support. One half of
-    the drawings of the other classes is learned from, the other half are the queries.
+
+def best_offset(found: Sequence[Margins]) -> float:
+    """The offset of the best harmonic mean over several sets of margins."""
+    offsets = -np.quantile(np.concatenate([one.leads for one in found]), np.linspace(1, 0, OFFSETS))
+    curves = [harmonic_mean(*one.accuracies(offsets)) for one in found]
+    return float(offsets[np.mean(curves, axis=0).argmax()])
+
+
+def score_folds(
+    seen: Tensor, labels: Tensor, fit: Fit, *, shots: int, seed: int
+) -> Iterator[tuple[Tensor, Tensor, int]]:
+    """Scores [Q, C] and labels [Q] of queries in folds of the seen classes, and how many classes of a fold are known.
+
+    seen, labels: features [N, D] and labels [N]. In each fold some classes are treated as unseen and stand last:
+    `shots` drawings of each are their support. One half of the drawings of the other classes is learned from, the other
+    half are the queries.
     """
     num_classes = int(labels.max()) + 1
     rng = np.random.default_rng([seed, shots])
@@ -70,7 +86,6 @@ def choose_offset(seen: Tensor, labels: Tensor, fit: Fit, *, shots: int, seed: i
     counts = np.bincount(labels.cpu().numpy(), minlength=num_classes)
     rank[by_class] = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
     ranks, halves = torch.from_numpy(rank).to(labels.device), torch.from_numpy(counts // 2).to(labels.device)[labels]
-    folds = []
     for fold in range(min(FOLDS, num_classes)):
         held_back = fold_of_class == fold
         order = torch.cat([(~held_back).nonzero()[:, 0], held_back.nonzero()[:, 0]])
@@ -82,10 +97,7 @@ def choose_offset(seen: Tensor, labels: Tensor, fit: Fit, *, shots: int, seed: i
         space, scorer = fit(seen[learned], mapped[learned])
         features = space(seen)
         scores = scorer(features[~known], features[known], mapped[known], num_classes)
-        folds.append(margins(scores, mapped[~known], num_seen))
-    offsets = -np.quantile(np.concatenate([found.leads for found in folds]), np.linspace(1, 0, OFFSETS))
-    curves = [harmonic_mean(*found.accuracies(offsets)) for found in folds]
-    return float(offsets[np.mean(curves, axis=0).argmax()])
+        yield scores, mapped[~known], num_seen
 
 
 def harmonic_mean(seen: NDArray[np.float64], unseen: NDArray[np.float64]) -> NDArray[np.float64]:

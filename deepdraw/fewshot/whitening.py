@@ -30,13 +30,18 @@ class Whitening:
         return F.normalize((tempered(features) - self.mean) @ self.matrix, dim=-1) @ self.axes
 
     def log_likelihoods(self, queries: Tensor, support: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-        """The log-likelihood [N, C] of each query [N, K] under each class, given a support [M, K].
+        """The log-likelihood [N, C] of each query [N, K] under each class, given a support [M, K]."""
+        counts = torch.bincount(labels, minlength=num_classes)
+        return self.log_likelihoods_of_means(queries, class_means(support, labels, num_classes), counts)
+
+    def log_likelihoods_of_means(self, queries: Tensor, means: Tensor, counts: Tensor) -> Tensor:
+        """The same of classes with these means [C, K] of so many drawings, int64 [C].
 
         The mean of n drawings is drawn towards that of all classes as far as n and `between` ask for, so classes of
         few and of many drawings may stand side by side.
         """
-        counts = torch.bincount(labels, minlength=num_classes)[:, None]
-        shrunk = self.between / (self.between + 1 / counts) * class_means(support, labels, num_classes)
+        counts = counts[:, None]
+        shrunk = self.between / (self.between + 1 / counts) * means
         variances = 1 + self.between / (1 + counts * self.between)
         precisions = 1 / variances
         constants = (shrunk.square() * precisions + variances.log()).sum(dim=1)

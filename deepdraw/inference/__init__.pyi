@@ -1,10 +1,16 @@
 from .averaged import average_epochs
-from .recognizer import Recognizer
+from .recognizer import Guess, Recognizer, TaughtRecognizer, open_recognizer
+from .taught import Taught, learn_known
 from .trained import Trained, rebuild
 
 __all__ = [
+    "Guess",
     "Recognizer",
+    "Taught",
+    "TaughtRecognizer",
     "Trained",
     "average_epochs",
+    "learn_known",
+    "open_recognizer",
     "rebuild",
 ]

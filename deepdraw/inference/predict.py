@@ -24,6 +24,7 @@ from omegaconf import MISSING
 from deepdraw.runtime import (
     CheckpointOptions,
     csv_cell,
+    existing_file,
     existing_path,
     name_grown,
     open_growing,
@@ -52,11 +53,16 @@ class Options(CheckpointOptions):
     )
     output: str | None = field(default=None, metadata={"help": "FILE.csv or FILE.jsonl; default: CSV on stdout"})
     top: int = field(default=5, metadata={"help": "names for each drawing, the likeliest first"})
+    classes: str | None = field(
+        default=None, metadata={"help": "a file of classes that were taught to ckpt, to be guessed beside its own"}
+    )
     batch_size: int = field(default=64, metadata={"help": "drawings that the network sees at once"})
 
     def __post_init__(self) -> None:
         super().__post_init__()
         existing_path(self.input, "input=")
+        if self.classes is not None:
+            existing_file(self.classes, "classes=")
         for name in ("top", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} predicts nothing: give at least 1")
@@ -197,7 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: Options) -> None:
     """Predict as the options say."""
-    from deepdraw.inference.recognizer import Recognizer
+    from deepdraw.inference.recognizer import open_recognizer
     from deepdraw.inference.trained import rebuild
 
     output = Path(options.output) if options.output else None
@@ -210,9 +216,10 @@ def run(options: Options) -> None:
         trust=options.trusted,
         images=options.images,
     )
+    recognizer = open_recognizer(trained, options.classes)
     inputs = open_inputs(Path(options.input), trained.points)
     try:
-        predict(Recognizer(trained), inputs, output, options.top, options.batch_size)
+        predict(recognizer, inputs, output, options.top, options.batch_size)
         if output is not None:  # stdout is for rows alone
             print(f"{inputs.number:,} drawings predicted, written to {shown(output)}", file=sys.stderr)
     except BrokenPipeError:  # whoever reads the rows has seen enough

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +14,9 @@ from torch import Tensor
 
 from deepdraw.data import Inputs
 from deepdraw.drawings import ImageCheck
+from deepdraw.fewshot import KnownClasses
 from deepdraw.inference.inputs import draw, listed, pack
+from deepdraw.inference.taught import Taught, learn_known
 from deepdraw.inference.trained import Trained
 
 
@@ -45,12 +49,18 @@ class Recognizer:
         self._check = ImageCheck()
 
     def __repr__(self) -> str:
-        return f"Recognizer({self.trained.path}: {self.trained.model.backbone.name}, {len(self.classes)} classes)"
+        name, backbone = type(self).__name__, self.trained.model.backbone
+        return f"{name}({self.trained.path}: {backbone.name}, {len(self.classes)} classes)"
 
     @property
     def classes(self) -> list[str]:
         """The class names. Column k of the logits means `classes[k]`."""
         return self.trained.classes
+
+    @property
+    def temperature(self) -> float:
+        """Divides the logits before the softmax: fitted on val, or 1 where the checkpoint has none."""
+        return self.trained.temperature or 1.0
 
     def predict(self, drawings: Any, top: int = 5, batch_size: int = 64) -> list[list[Guess]]:
         """The `top` likeliest names of each drawing, best first, a list for each drawing even of one.
@@ -63,7 +73,7 @@ class Recognizer:
         """The `top` likeliest names for logits [N, C], as `predict` returns them."""
         if top < 1:
             raise ValueError(f"top={top} asks for nothing: give at least 1")
-        probabilities = torch.softmax(torch.from_numpy(logits) / (self.trained.temperature or 1.0), dim=1).numpy()
+        probabilities = torch.softmax(torch.from_numpy(logits) / self.temperature, dim=1).numpy()
         order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
         sorted_ = np.take_along_axis(probabilities, order, axis=1)
         return [
@@ -79,6 +89,29 @@ class Recognizer:
         """The backbone's features float32 [N, D]."""
         model = self.trained.model
         return self._run(model.features, model.backbone.num_features, drawings, batch_size)
+
+    def teach(self, new: Mapping[str, Any] | Sequence[str], known: KnownClasses | None = None) -> TaughtRecognizer:
+        """A recognizer of new classes beside those trained on: `recognizer.teach({"dax": ["a.png", "b.svg"]})`.
+
+        All classes are compared at once, as evaluate.py does it on split=generalized with protocol=prototype: the
+        means of their drawings after whitening, with an offset for new ones that was chosen on the classes trained on.
+        These are learned from drawings of split train of the data that the network was trained on, once.
+
+        Args:
+            new: the drawings of each new name, one to five or more of any form that `predict` takes; or names alone,
+                which a text tower reads.
+            known: what `learn_known` gave before, where these drawings need not be read again.
+
+        Raises:
+            ValueError: in one line, for a name without drawings, one that is there already, drawings that cannot be
+                read, names alone where there is no text tower, and where the data of the training are gone.
+        """
+        if isinstance(new, str):
+            raise ValueError(f"teach({new!r}) is one text: give {{name: drawings}}, or a list of names")
+        if not isinstance(new, Mapping):
+            return TaughtRecognizer(self.trained, Taught.by_text(self.trained, list(new)))
+        empty = TaughtRecognizer(self.trained, Taught.by_drawings(known or learn_known(self.trained)))
+        return empty.teach(new)
 
     def images(self, drawings: Any) -> NDArray[np.uint8]:
         """The images in which the network sees the drawings: uint8 [N, size, size], or [N, 3, size, size]."""
@@ -119,3 +152,56 @@ class Recognizer:
         if not np.isfinite(computed).all():
             raise ValueError(f"the network computed what is no finite number in {precision.name}: use precision=fp32")
         return computed
+
+
+class TaughtRecognizer(Recognizer):
+    """A recognizer of the classes trained on and of others that were taught to it; see `Recognizer.teach`."""
+
+    def __init__(self, trained: Trained, taught: Taught) -> None:
+        super().__init__(trained)
+        self.taught = taught
+        self._classify = taught.classifier(trained)
+
+    @property
+    def classes(self) -> list[str]:
+        """The class names, those trained on first. Column k of the logits means `classes[k]`."""
+        return [*self.trained.classes, *self.taught.names]
+
+    @property
+    def temperature(self) -> float:
+        """1: that of the trained head says nothing of these logits."""
+        return 1.0
+
+    def logits(self, drawings: Any, batch_size: int = 64) -> NDArray[np.float32]:
+        """Logits float32 [N, C]: log-likelihoods up to what all classes share, or cosines with their names."""
+        features = torch.from_numpy(self.features(drawings, batch_size)).to(self.trained.precision.device)
+        with torch.inference_mode():
+            return self._classify(features).float().cpu().numpy()
+
+    def teach(self, new: Mapping[str, Any] | Sequence[str], known: KnownClasses | None = None) -> TaughtRecognizer:
+        """With more names; see `Recognizer.teach`. All are drawn, or all are typed."""
+        taught = self.taught
+        if not isinstance(new, Mapping):
+            if taught.known is not None:
+                raise ValueError("the names so far were drawn, and these are typed: teach all in one way")
+            return super().teach([*taught.names, *new], known)
+        for name, drawings in new.items():
+            features = torch.from_numpy(self.features(drawings))
+            taught = taught.with_drawings(name, features, self.trained.classes)
+        return TaughtRecognizer(self.trained, taught)
+
+    def forget(self, name: str) -> TaughtRecognizer:
+        """Without one of the names that were taught. Raises ValueError where it is none of them."""
+        return TaughtRecognizer(self.trained, self.taught.without(name))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write what was taught into a file for `deepdraw.load(run, classes=FILE)` and the commands' classes=FILE."""
+        self.taught.save(Path(path), self.trained)
+
+
+def open_recognizer(trained: Trained, classes: str | os.PathLike[str] | None = None) -> Recognizer:
+    """The recognizer of a classifier, with the classes that a file of `TaughtRecognizer.save` holds, if one is given.
+
+    Raises ValueError, in one line, where it is no such file, or one of another checkpoint.
+    """
+    return Recognizer(trained) if classes is None else TaughtRecognizer(trained, Taught.load(Path(classes), trained))

@@ -7,9 +7,9 @@ from scipy.optimize import minimize_scalar
 from torch.nn import functional as F
 from torchmetrics.classification import MulticlassCalibrationError
 
-from deepdraw.evaluation.calibration import losses_by_temperature
 from deepdraw.evaluation.metrics import Counts
 from deepdraw.evaluation.scores import Scores
+from deepdraw.models.temperature import losses_by_temperature
 
 torch.set_num_threads(1)
 

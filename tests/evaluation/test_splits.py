@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from deepdraw.data.interfaces import Split
+from deepdraw.data.of_each_class import seen_drawings
 from deepdraw.data.shards import Shards, write_shards
 from deepdraw.drawings.packed import Drawings
 from deepdraw.drawings.raster import Rasterizer
-from deepdraw.evaluation.splits import open_split, redraw, result_name, seen_drawings
+from deepdraw.evaluation.splits import open_split, redraw, result_name
 
 SEEN, UNSEEN = ["octagon", "square", "triangle"], ["hexagon", "line"]
 

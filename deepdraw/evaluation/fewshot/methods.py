@@ -12,10 +12,10 @@ from deepdraw.evaluation.task import Task
 from deepdraw.fewshot import (
     Comparison,
     Fit,
-    fit_whitening,
     neighbors,
     prototypes,
     tip_adapter,
+    whitened,
     without_learning,
 )
 from deepdraw.models import text_classifier
@@ -44,8 +44,7 @@ class Prototypes:
         return fits
 
     def _whitened(self, features: Tensor, labels: Tensor) -> Comparison:
-        whitening = fit_whitening(features, labels, self.shrinkage)
-        return Comparison(whitening, whitening.log_likelihoods)
+        return whitened(features, labels, shrinkage=self.shrinkage)
 
 
 @dataclass(frozen=True)
