@@ -1,4 +1,4 @@
-"""Where the system lacks what only Linux has, or macOS lacks, the same runs without it."""
+"""Where the system lacks what only Linux has, or macOS lacks, the same runs without it, to the same numbers."""
 
 import os
 import subprocess
@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+ROOT = Path(__file__).parents[2]
 # What Python has on Linux and not on the other system; the modules cannot be imported there.
 LACKING = {
     "windows": (
@@ -37,6 +39,20 @@ with interruptible(), preemptible(), StopSignal() as stop, signals_held():
 assert not stop.requested
 print((Path(sys.argv[1]) / "a.txt").read_text())
 """
+TRACKER = """
+from multiprocessing import resource_tracker
+resource_tracker.ensure_running()  # of what Linux has to spawn processes
+"""
+TRAINING = """
+import multiprocessing, runpy, sys
+if __name__ == "__main__":  # spawned workers import this file, too
+    multiprocessing.set_start_method(sys.argv.pop(1))
+    runpy.run_path({script!r}, run_name="__main__")
+"""
+WORDS = [
+    *("data=quickdraw", "data.batch_size=32", "data.num_workers=2", "train.epochs=1", "device=cpu", "precision=fp32"),
+    *("augment=sketch", "backbone.image_size=32", "backbone.options.channels=[8,8,16,16]"),
+]
 
 
 @pytest.mark.parametrize("system", LACKING)
@@ -44,10 +60,34 @@ def test_signals_and_files_are_handled_without_what_the_system_lacks(system: str
     code = PRELUDE.format(lacking=LACKING[system]) + USED
     ended = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)],
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert ended.stdout == "whole\n", ended.stderr[-800:]
+
+
+@pytest.mark.slow
+def test_a_training_on_windows_gives_the_numbers_of_linux(polygon_root: Path, tmp_path: Path):
+    """Its workers are spawned there and forked here; it lacks all that macOS lacks, and more."""
+    weights = []
+    signals, functions, modules = LACKING["windows"]
+    windows = (signals, functions, (*modules, "wandb"))  # which asks for the name of the system
+    for start, lacking in (("fork", ((), (), ())), ("spawn", windows)):
+        script, run = tmp_path / f"{start}.py", tmp_path / start
+        script.write_text(TRACKER + PRELUDE.format(lacking=lacking) + TRAINING.format(script=str(ROOT / "train.py")))
+        ended = subprocess.run(
+            [sys.executable, str(script), start, *WORDS, f"data.root={polygon_root}", f"hydra.run.dir={run}"],
+            cwd=tmp_path,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stderr[-800:]
+        weights.append(torch.load(run / "checkpoints/last.pt", weights_only=True)["model"])
+    forked, spawned = weights
+    assert spawned.keys() == forked.keys()
+    assert all(torch.equal(tensor, forked[key]) for key, tensor in spawned.items())
