@@ -62,3 +62,11 @@ def test_asking_changes_no_weight_and_draws_no_random_number():
 def test_every_block_of_a_stage_counts(name: str, blocks: int):
     with torch.device("meta"):
         assert TimmBackbone(name, False).num_blocks == blocks
+
+
+def test_blocks_are_found_where_timm_names_none(monkeypatch):
+    """As in timm 1.0.21, whose patterns for LeViT are those of another architecture."""
+    old = {"stem": r"^cls_token|pos_embed|patch_embed", "blocks": [(r"^blocks\.(\d+)", None)]}
+    monkeypatch.setattr(timm.models.levit.Levit, "group_matcher", lambda network: old)
+    with torch.device("meta"):
+        assert TimmBackbone("levit_128s", False).num_blocks == 9

@@ -218,15 +218,16 @@ def timm_layer_groups(network: Any, in_order: Sequence[str] = ()) -> list[LayerG
     """timm's own layer groups of a model, with the final norm separate from the last block.
 
     Where timm takes a whole stage, or all of them, for one block, each of its blocks is a group. Names of parameters in
-    the order of their first use place those of which timm says nothing.
+    the order of their first use place those of which timm says nothing. Where it names no block, as of LeViT in timm
+    1.0.21, the modules of the network are asked.
     """
     first = "embeddings" if hasattr(network, "patch_embed") else "stem"
-    if not hasattr(network, "group_matcher"):
-        return group_layers(network, _by_top_level_module(network), first, in_order)
-    matcher = network.group_matcher()
+    matcher = network.group_matcher() if hasattr(network, "group_matcher") else {}
     if not callable(matcher):
         matcher = {name: _without_final_norm(spec) for name, spec in matcher.items()}
-    return group_layers(network, matcher, first, in_order)
+    groups = group_layers(network, matcher, first, in_order) if matcher else []
+    has_blocks = len(groups) > 2
+    return groups if has_blocks else group_layers(network, _by_top_level_module(network), first, in_order)
 
 
 def _by_top_level_module(network: nn.Module) -> Matcher:
