@@ -43,6 +43,9 @@ def answer(typed: str, monkeypatch, capsys) -> str:
     _, *words = shlex.split(typed)
     with pytest.raises(SystemExit) as ended:
         if words[0] == "-m":
+            if words[1] in ("deepdraw.train", "deepdraw.evaluate"):  # functions of that name, and no modules
+                monkeypatch.setattr(sys, "argv", words[1:])
+                runpy.run_path(str(ROOT / f"{words[1].replace('.', '/')}.py"), run_name="__main__")
             is_package = (ROOT / words[1].replace(".", "/")).is_dir()
             module = importlib.import_module(f"{words[1]}{'.__main__' if is_package else ''}")
             monkeypatch.setattr(sys, "argv", words[1:])

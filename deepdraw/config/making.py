@@ -8,7 +8,6 @@ from typing import Any, Literal
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
-from deepdraw.config.declared import declared
 from deepdraw.config.roles import role_of
 from deepdraw.config.unread import check_unread
 from deepdraw.config.values import check_arguments, check_node, check_value, taken
@@ -42,6 +41,7 @@ EVALUATE_TYPES: dict[str, Any] = {
     "drawn": float | list[float] | None,
     "tta": int,
     "backbone.pretrained": str | None,
+    "input.images": Literal["refused", "traced"] | None,
     "trust": list[str],
     "data.root": str | None,
     **DATA_TYPES,
@@ -59,11 +59,14 @@ RANGES = {
     "average": (2, 10_000),
     "data.num_workers": (0, 4096),
 }
-COUNTS: tuple[str, ...] = ("epochs", "limit_steps", "grad_accum", "early_stopping", "keep_checkpoints", "keep_every")
-COUNTS += ("log_every", "checkpoint_every", "probes")  # keys of train: numbers of at least 1, where they are not null
+LEAST = {  # whole numbers, where they are not null: the least, and what is said of one below it
+    "data.batch_size": (1, "makes no step: give at least 1 drawing"),
+    "limit_batches": (1, "must be at least 1, or null for the whole split"),
+    "seen_per_class": (1, "leaves nothing to learn from: give at least 2"),
+}
 TRAIN_NODES = ("fit", "precision", "backbone", "freeze", "head", "augment", "data.source", "optimizer", "schedule")
 EVALUATE_NODES = ("precision", "protocol")
-# The classes that take the keys of the groups without a `_target_`.
+# The classes that take the keys of the groups without a `_target_`. They check their values, and import no torch.
 TRAIN_GROUPS = {
     "train": "deepdraw.training.Recipe",
     "render": "deepdraw.drawings.Rasterizer",
@@ -77,6 +80,7 @@ COMMANDS: dict[str, tuple[dict[str, Any], tuple[str, ...], dict[str, str]]] = {
     "evaluate": (EVALUATE_TYPES, EVALUATE_NODES, EVALUATE_GROUPS),
     "export": (EXPORT_TYPES, ("format",), {}),
 }
+EVALUATE_CHECK = "deepdraw.evaluation.check_asked"
 
 
 def check_training(config: DictConfig, groups: Mapping[str, Callable[..., Any]]) -> None:
@@ -94,10 +98,13 @@ def check_evaluation(config: DictConfig, groups: Mapping[str, Callable[..., Any]
 
 def check_before_imports(command: str, config: DictConfig) -> None:
     """What of the check of a command's config needs no import of torch: all but the values of others' classes."""
-    groups = COMMANDS[command][2]
-    calls = {key: call for key, target in groups.items() if (call := declared(target)) is not None}
-    _check(config, command, calls, importing=False)
+    from hydra.utils import get_object
+
+    groups = {key: get_object(target) for key, target in COMMANDS[command][2].items()}
+    _check(config, command, groups, importing=False)
     check_device_name(str(config.get("device")))
+    if command == "evaluate":
+        get_object(EVALUATE_CHECK)(config)
 
 
 def make(config: DictConfig, key: str, *positional: Any, **named: Any) -> Any:
@@ -136,9 +143,9 @@ def _check(
     for key, (low, high) in RANGES.items():
         if isinstance(value := _at(plain, key), int) and not low <= value <= high:
             raise ValueError(f"{key}={value} must lie between {low} and {high}")
-    for key in (f"train.{name}" for name in COUNTS):
-        if type(value := _at(plain, key)) is int and value < 1:
-            raise ValueError(f"{key}={value} must be a whole number of at least 1")
+    for key, (least, why_not) in LEAST.items():
+        if type(value := _at(plain, key)) is int and value < least:
+            raise ValueError(f"{key}={value} {why_not}")
     for key in nodes:
         check_node(key, None if (node := _at(plain, key)) is ABSENT else node, importing=importing)
     for key, call in groups.items():
@@ -149,6 +156,8 @@ def _check(
             raise ValueError(f"{several}={parts} names no {several}s: choose such as {several}=[{example}]")
         for name, part in parts.items():
             check_node(f"{several}.{name}", part, importing=importing)
+    for key, call in groups.items():
+        call(**plain[key])  # raises ValueError for values out of range
 
 
 def _at(config: Any, key: str) -> Any:

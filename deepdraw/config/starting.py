@@ -9,14 +9,17 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
+from hydra.utils import get_object
 from omegaconf import DictConfig, open_dict, read_write
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from deepdraw.config.compose_errors import command_of
+from deepdraw.config.declared import declared
 from deepdraw.config.experiments import check_experiments, say_what_was_left_out
 from deepdraw.config.making import check_before_imports
 from deepdraw.config.splits import check_split
 from deepdraw.config.suggestions import suggest_key
+from deepdraw.config.values import taken
 from deepdraw.runtime import existing_checkpoint, existing_file, failure_line, keeps_tracebacks, shown
 
 INTERPOLATIONS = (  # what OmegaConf says of a `${...}` that it cannot resolve, and the fix
@@ -40,7 +43,9 @@ class CheckedConfig(Callback):
         if keeps_tracebacks():
             return  # the command itself raises, and Hydra catches what a callback raises
         try:
-            check_command(config, command_of(sys.argv[0]))
+            check_command(config, command := command_of(sys.argv[0]))
+            if command == "train":
+                check_place(config.data.source)
         except (ValueError, OSError) as error:
             sys.exit(f"error: {failure_line(error)}")
 
@@ -71,6 +76,17 @@ def check_command(config: DictConfig, command: str) -> None:
     finally:
         shared.cfg = before
     say_what_was_left_out()
+
+
+def check_place(source: DictConfig) -> None:
+    """Raise ValueError, in one line, where there is nothing at the place that a data source of deepdraw is to open.
+
+    It is asked where the command runs: a sweep is submitted where its data may not be.
+    """
+    if declared(source._target_) is None:
+        return
+    if (check := getattr(get_object(source._target_), "check_place", None)) is not None:
+        check(**{name: source[name] for name in taken(check, [*source])})
 
 
 def _interpolation_line(error: OmegaConfBaseException, command: str) -> str:

@@ -119,6 +119,11 @@ class Shards:
         self.root = possible_folder(root, "data.root=")
         self.index, self._entries = read_index(self.root)
 
+    @classmethod
+    def check_place(cls, root: str) -> None:
+        """Raise ValueError where there are no shards (see `Source`)."""
+        cls(root)
+
     @property
     def splits(self) -> list[str]:
         """The names of the splits."""

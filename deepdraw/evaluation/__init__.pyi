@@ -2,7 +2,6 @@ from .calibration import Reliability
 from .classify import sample, score
 from .encoding_rate import encoding_rate
 from .evaluation import Evaluation, Stacking
-from .intervals import mcnemar
 from .metric import Kappa, Metric, compute_metrics, make_metrics
 from .metric_files import (
     RECOGNITION,
@@ -25,9 +24,10 @@ from .predictions import Predictions
 from .probes import SHOTS, Probes
 from .protocols import Auto, Head, Text
 from .session import Session
+from .significance import mcnemar
 from .splits import GENERALIZED, open_split, redraw
 from .task import Task
-from .versions import PLAIN, Version
+from .versions import PLAIN, Version, check_asked
 
 __all__ = [
     "GENERALIZED",
@@ -51,6 +51,7 @@ __all__ = [
     "Task",
     "Text",
     "Version",
+    "check_asked",
     "choose_objective",
     "compute_metrics",
     "describe_metrics",

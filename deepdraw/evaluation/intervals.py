@@ -1,11 +1,10 @@
-"""Bootstrap confidence intervals of the metrics of one model, and McNemar's test of whether two models differ."""
+"""Bootstrap confidence intervals of the metrics of one model."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from scipy.stats import binomtest
 
 from deepdraw.evaluation.metrics import Counts, class_metrics, rank_metrics
 
@@ -29,23 +28,6 @@ def intervals(counts: Counts, resamples: int = 1000, seed: int = 0) -> dict[str,
         low, high = np.quantile(values, [0.025, 0.975])
         results |= {f"{name}_low": float(low), f"{name}_high": float(high)}
     return results
-
-
-def mcnemar(first_right: NDArray[np.bool_], second_right: NDArray[np.bool_]) -> float:
-    """The p-value that two models are right equally often, from the same drawings [N] put to both.
-
-    McNemar's exact test, two-sided: of the drawings that only one of the two has right, either has half by
-    chance. 1 where they agree on all. Raises ValueError where the numbers of drawings differ.
-    """
-    if first_right.shape != second_right.shape:
-        raise ValueError(
-            f"{len(first_right)} and {len(second_right)} drawings cannot be paired: evaluate both models on one split"
-        )
-    num_first = int((first_right & ~second_right).sum())
-    num_second = int((second_right & ~first_right).sum())
-    if num_first + num_second == 0:
-        return 1.0
-    return float(binomtest(num_first, num_first + num_second).pvalue)
 
 
 def _resampled_class_metrics(

@@ -29,10 +29,10 @@ from deepdraw.evaluation.objective import choose_objective
 from deepdraw.evaluation.splits import is_path, open_split, open_split_of, result_name
 from deepdraw.evaluation.task import Task
 from deepdraw.evaluation.taught import TaughtClasses
-from deepdraw.evaluation.versions import PLAIN, Version, versions_of
+from deepdraw.evaluation.versions import PLAIN, Version, check_asked, versions_of
 from deepdraw.features import Encoder, FeatureLoader, FeatureOptions, cached_features
 from deepdraw.inference import Taught, Trained, average_epochs, rebuild
-from deepdraw.models import ModelPlan, check_alphas, interpolate, pretrained_weights
+from deepdraw.models import ModelPlan, check_pretrained, interpolate, pretrained_weights
 from deepdraw.runtime import (
     archive_hash,
     best_checkpoint,
@@ -62,18 +62,15 @@ class Session:
         expand_homes(config)
         check_evaluation(config, {"features": FeatureOptions})
         self.config = config
-        if self._average is not None and config.interpolate is not None:
-            raise ValueError("average and interpolate both replace the weights: choose one")
+        check_asked(config)
         checkpoint = best_checkpoint(config.ckpt)
         if checkpoint.is_file():  # else the line about it is that of rebuild()
             self.directory: Path = results_directory(checkpoint, config.out)
-        if config.out is not None and config.get("logger"):
-            raise ValueError("a logger adds to what training logged in its run, where out= writes nothing: choose one")
         self.trained = self._rebuild(checkpoint)
         self._versions = versions_of(config.interpolate, self._average, config.drawn, config.tta)
         if config.interpolate is not None:
             backbone = self.trained.config.backbone
-            check_alphas(config.interpolate, backbone.get("pretrained") or self.trained.model.backbone.pretrained)
+            check_pretrained(backbone.get("pretrained") or self.trained.model.backbone.pretrained)
         self._taught = self._load_taught()
         self._protocol = make(config.protocol, "protocol", _convert_="all")
         if self._taught is not None:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from omegaconf import DictConfig
+
 from deepdraw.drawings import View
 
 VIEWS = (  # which `tta` averages, from the first on
@@ -66,16 +68,32 @@ class Version:
 PLAIN = Version()
 
 
+def check_asked(config: DictConfig) -> None:
+    """Raise ValueError, in one line, for what the config of evaluate.py asks and no checkpoint can give."""
+    versions_of(config.interpolate, config.get("average"), config.drawn, config.tta)
+    if config.out is not None and config.get("logger"):
+        raise ValueError("a logger adds to what training logged in its run, where out= writes nothing: choose one")
+
+
 def versions_of(interpolate: Sequence[float] | None, average: int | None, drawn: Any, tta: int) -> list[Version]:
     """The versions that the keys of evaluate.py ask for, those of the same weights together.
 
-    Raises ValueError, in one line, for shares or a number of views out of range.
+    Raises ValueError, in one line, for alphas, shares or a number of views out of range, and for two kinds of weights.
     """
+    if average is not None and interpolate is not None:
+        raise ValueError("average and interpolate both replace the weights: choose one")
     if not 1 <= tta <= len(VIEWS):
         raise ValueError(f"tta={tta} must lie between 1, for the drawings as they are, and {len(VIEWS)} views")
     shares: Sequence[float | None] = _checked_shares(drawn) if drawn is not None else [None]
-    alphas: Sequence[float | None] = [None] if interpolate is None else interpolate
+    alphas: Sequence[float | None] = [None] if interpolate is None else _checked_alphas(interpolate)
     return [Version(alpha, average, share, tta) for alpha in alphas for share in shares]
+
+
+def _checked_alphas(alphas: Any) -> Sequence[float]:
+    numbers = isinstance(alphas, Sequence) and all(isinstance(alpha, int | float) for alpha in alphas)
+    if not (numbers and alphas and len(set(alphas)) == len(alphas) and all(0 <= alpha <= 1 for alpha in alphas)):
+        raise ValueError(f"interpolate={alphas} must list different numbers from 0 to 1: try [0,0.25,0.5,0.75,1]")
+    return list(alphas)
 
 
 def _checked_shares(drawn: Any) -> list[float]:

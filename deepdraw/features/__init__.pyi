@@ -1,6 +1,7 @@
-from .cache import FeatureOptions, cached_features
+from .cache import cached_features
 from .encoder import Encoder
 from .loader import FeatureLoader
+from .options import FeatureOptions
 from .passes import Encode, LabeledFeatures, gather_features, outputs
 from .store import Features
 

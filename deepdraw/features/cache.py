@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
@@ -17,25 +16,11 @@ import torch
 from deepdraw.data import Batch, Loader, Split
 from deepdraw.drawings import Augmentation
 from deepdraw.features.encoder import Encoder
+from deepdraw.features.options import FeatureOptions
 from deepdraw.features.store import BLOCK, Features, FeatureStore, FeatureWriter, disk_errors
 from deepdraw.runtime import DTYPES, LINE_EVERY, Bar, Lock, check_writable
 
 POLL = 0.5  # seconds between looks at a lock that another process holds
-
-
-@dataclass(frozen=True)
-class FeatureOptions:
-    """The keys of `features` in the config. Raises ValueError for impossible values."""
-
-    dir: str | None
-    views: int | None
-    dtype: str
-
-    def __post_init__(self) -> None:
-        if self.views is not None and not (isinstance(self.views, int) and self.views >= 1):
-            raise ValueError(f"features.views={self.views} must be a whole number of at least 1, or null")
-        if self.dtype not in DTYPES:
-            raise ValueError(f"features.dtype={self.dtype} is unknown: choose {', '.join(DTYPES)}")
 
 
 def cached_features(

@@ -1,6 +1,6 @@
 from .classifier import Classifier, are_features
 from .heads import MLP, Cosine, Linear, Text, Weighed, cosine_logits
-from .interpolation import check_alphas, interpolate, pretrained_weights
+from .interpolation import check_pretrained, interpolate, pretrained_weights
 from .learned_prompts import Prompts
 from .naming import classifier_of_names, reads_names
 from .plan import ModelPlan
@@ -19,7 +19,7 @@ __all__ = [
     "Weighed",
     "are_features",
     "best_temperature",
-    "check_alphas",
+    "check_pretrained",
     "classifier_of_names",
     "cosine_logits",
     "interpolate",

@@ -1,7 +1,6 @@
 """Weights between the pretrained and the fine-tuned ones (WiSE-FT, Wortsman et al., 2021, arXiv 2109.01903)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,11 +9,8 @@ from deepdraw.models.classifier import Classifier
 from deepdraw.models.heads import Text
 
 
-def check_alphas(alphas: Any, pretrained: bool | str) -> None:
-    """Raise ValueError unless `alphas` are different numbers in [0, 1] and training started from pretrained weights."""
-    numbers = isinstance(alphas, Sequence) and all(isinstance(alpha, int | float) for alpha in alphas)
-    if not (numbers and alphas and len(set(alphas)) == len(alphas) and all(0 <= alpha <= 1 for alpha in alphas)):
-        raise ValueError(f"interpolate={alphas} must list different numbers from 0 to 1: try [0,0.25,0.5,0.75,1]")
+def check_pretrained(pretrained: bool | str) -> None:
+    """Raise ValueError unless training started from pretrained weights."""
     if not pretrained:
         raise ValueError(
             "interpolate needs pretrained weights, and this checkpoint was trained from scratch: "

@@ -11,6 +11,7 @@ from torch.distributions import Beta
 from torch.nn.functional import one_hot
 
 from deepdraw.data import Inputs
+from deepdraw.training.recipe import check_alpha
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,7 @@ class Mixing:
 
     def __post_init__(self) -> None:
         for name in ("mixup", "cutmix"):
-            value = getattr(self, name)
-            if not (isinstance(value, int | float) and 0 <= value < math.inf):
-                raise ValueError(f"train.{name}={value} must be a number of at least 0; 0 is off")
+            check_alpha(name, getattr(self, name))
 
     def __call__(self, images: Inputs, labels: Tensor, num_classes: int) -> tuple[Inputs, Tensor]:
         """Mixed images, uint8 as given, and class probabilities, float32 [B, num_classes]; if off, both unchanged.

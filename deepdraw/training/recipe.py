@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from deepdraw.data import Epochs
-from deepdraw.drawings import Augmentation
-from deepdraw.features import FeatureOptions
-from deepdraw.models import Classifier
-from deepdraw.models.freezing import will_train
-from deepdraw.training.mixing import Mixing
+if TYPE_CHECKING:  # a command checks its recipe before it imports torch
+    from deepdraw.data import Epochs
+    from deepdraw.drawings import Augmentation
+    from deepdraw.features import FeatureOptions
+    from deepdraw.models import Classifier
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ class Recipe:
             raise ValueError(f"train.ema={self.ema} must lie between 0 and 1, such as 0.999, or be null for no average")
         if self.class_weights not in (None, "balanced"):
             raise ValueError(f"train.class_weights={self.class_weights} must be balanced or null")
-        Mixing(self.mixup, self.cutmix)  # raises ValueError for impossible values
+        for name in ("mixup", "cutmix"):
+            check_alpha(name, getattr(self, name))
 
     def steps_per_epoch(self, loader: Epochs) -> int:
         """Optimizer steps of a whole epoch."""
@@ -63,11 +64,19 @@ class Recipe:
         return steps if self.limit_steps is None else min(steps, self.limit_steps)
 
 
+def check_alpha(name: str, value: Any) -> None:
+    """Raise ValueError unless the alpha of mixup or cutmix is a number of at least 0."""
+    if not (isinstance(value, int | float) and 0 <= value < math.inf):
+        raise ValueError(f"train.{name}={value} must be a number of at least 0; 0 is off")
+
+
 def encodes_once(model: Classifier, recipe: Recipe, augment: Augmentation | None, options: FeatureOptions) -> bool:
     """Whether features can be computed once: the backbone is frozen and drawings have at most a few fixed views.
 
     If the backbone is frozen, a line is printed that says so, or why features cannot be cached.
     """
+    from deepdraw.models.freezing import will_train  # imports torch, which a command's check of its recipe does not
+
     if will_train(model) & set(model.backbone.parameters()):
         return False
     obstacle = None

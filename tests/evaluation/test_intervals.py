@@ -8,9 +8,10 @@ import torch
 from scipy.stats import bootstrap
 from sklearn.metrics import f1_score, recall_score
 
-from deepdraw.evaluation.intervals import intervals, mcnemar
+from deepdraw.evaluation.intervals import intervals
 from deepdraw.evaluation.metrics import Counts
 from deepdraw.evaluation.scores import Scores, true_ranks
+from deepdraw.evaluation.significance import mcnemar
 
 torch.set_num_threads(1)
 NAMES = ("top1", "top5", "top10", "map3", "mean_class_accuracy", "macro_f1")

@@ -12,11 +12,12 @@ import timm
 import torch
 from torch import Tensor
 
+from deepdraw.evaluation.versions import versions_of
 from deepdraw.models.backbones.open_clip import OpenClipBackbone
 from deepdraw.models.backbones.timm import TimmBackbone
 from deepdraw.models.classifier import Classifier
 from deepdraw.models.heads import Linear, Text
-from deepdraw.models.interpolation import check_alphas, interpolate, pretrained_weights
+from deepdraw.models.interpolation import interpolate, pretrained_weights
 
 NAMES = ["cat", "octopus", "scissors", "unicycle", "hourglass"]
 
@@ -104,7 +105,7 @@ def test_what_was_frozen_is_the_same_to_the_last_bit_at_every_alpha(fine_tuned: 
 @pytest.mark.parametrize("alphas", [[], [0, 0.0], [0.5, 0.5], [-0.1], [1.5], [float("nan")], ["half"], 0.5, "0.5"])
 def test_alphas_that_are_no_different_numbers_from_0_to_1_are_refused(alphas: object):
     with pytest.raises(ValueError, match=r"must list different numbers from 0 to 1: try \[0,0.25,0.5,0.75,1\]"):
-        check_alphas(alphas, pretrained=True)
+        versions_of(alphas, None, None, 1)
 
 
 def evaluations(run: Path, split: str) -> dict[str, float]:

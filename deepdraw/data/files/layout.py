@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,12 +69,25 @@ def folder_layout(root: Path) -> Layout:
     return layout
 
 
-def _add_classes(layout: Layout, folder: Path, split: str | None, but: set[str] | None = None) -> None:
-    """Add the files of the classes in `folder`, without the folders in `but`."""
-    entries = visible(folder)
+def check_top(root: Path) -> Path:
+    """The same folder. Raises ValueError where it holds nothing, or drawings that lie beside no folder of a class."""
+    entries = visible(root)
+    if not entries:
+        raise ValueError(f"{root} holds no drawings: {LAYOUT.format(root=root)}")
+    _check_loose(root, entries)
+    return root
+
+
+def _check_loose(folder: Path, entries: Iterable[Path]) -> None:
     for path in entries:
         if not path.is_dir() and suffix_among(path.name, DRAWING_SUFFIXES):
             raise ValueError(f"{path} lies in no class folder: {LAYOUT.format(root=folder)}")
+
+
+def _add_classes(layout: Layout, folder: Path, split: str | None, but: set[str] | None = None) -> None:
+    """Add the files of the classes in `folder`, without the folders in `but`."""
+    entries = visible(folder)
+    _check_loose(folder, entries)
     _add(layout, _walk(folder, SUFFIXES, deeper=False), None, split)
     for path in entries:
         if path.is_dir() and path.name not in (but or ()):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepdraw.data.files.collection import NONE, Collection
-from deepdraw.data.files.layout import Layout, folder_layout
+from deepdraw.data.files.layout import Layout, check_top, folder_layout
 from deepdraw.data.files.split import FileSplit
 from deepdraw.data.files.split_rule import OPEN, SPLITS, TEST, TRAIN, VAL, ZEROSHOT, complete
 from deepdraw.data.files.store import open_collection
@@ -131,8 +131,13 @@ class Folder(FileSource):
     def __init__(
         self, root: str, unseen: Sequence[str] = (), val: float = 0.1, test: float = 0.2, seed: int = 0
     ) -> None:
-        place = existing_folder(root, "data.root=")
+        place = self.check_place(root)
         super().__init__(place, folder_layout(place), unseen, val, test, seed)
+
+    @staticmethod
+    def check_place(root: str) -> Path:
+        """The folder. Raises ValueError where there is none, or none that holds folders or drawings (see `Source`)."""
+        return check_top(existing_folder(root, "data.root="))
 
 
 class LabeledFiles(FileSource):
@@ -144,8 +149,13 @@ class LabeledFiles(FileSource):
     def __init__(
         self, file: str, unseen: Sequence[str] = (), val: float = 0.1, test: float = 0.2, seed: int = 0
     ) -> None:
-        place = existing_file(file, "data.file=")
+        place = self.check_place(file)
         super().__init__(place, table_layout(place), unseen, val, test, seed)
+
+    @staticmethod
+    def check_place(file: str) -> Path:
+        """The file. Raises ValueError where there is none (see `Source`)."""
+        return existing_file(file, "data.file=")
 
 
 def open_class_folders(root: Path) -> FileSplit:

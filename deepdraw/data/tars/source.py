@@ -40,18 +40,26 @@ class ImageTars:
     split_rule = "as the tars say; val is 5/80 of train, by a hash of the key"
 
     def __init__(self, root: str) -> None:
-        self.root = fetch(root) if is_remote(root) else possible_folder(root, "data.root=")
-        if not self.root.is_dir():
-            raise ValueError(f"data.root={root} does not exist: set it to the folder of train/ and test/")
-        if not self.splits:
-            raise ValueError(f"data.root={root} holds no train/ and no test/: set it to their folder")
+        self.check_place(root)
+        self.root = fetch(root) if is_remote(root) else possible_folder(root)
         self._indexes: dict[str, TarIndex] = {}
         self._is_checked = False
+
+    @staticmethod
+    def check_place(root: str) -> None:
+        """Raise ValueError where there are no folders of tars (see `Source`); an address is not asked."""
+        if is_remote(root):
+            return
+        folder = possible_folder(root, "data.root=")
+        if not folder.is_dir():
+            raise ValueError(f"data.root={root} does not exist: set it to the folder of train/ and test/")
+        if not _splits_in(folder):
+            raise ValueError(f"data.root={root} holds no train/ and no test/: set it to their folder")
 
     @property
     def splits(self) -> list[str]:
         """The splits whose folders exist."""
-        return [split for split, folder in FOLDERS.items() if (self.root / folder).is_dir()]
+        return _splits_in(self.root)
 
     def split(self, name: str) -> TarSplit:
         """Open a split. Raises ValueError, naming tar, member and fix, for errors in tars or labels."""
@@ -171,6 +179,10 @@ class TarSplit:
         if image is None:
             raise ValueError(f"{self._index.member(sample)} {reason}: fetch the tar anew or repack it without")
         return image
+
+
+def _splits_in(root: Path) -> list[str]:
+    return [split for split, folder in FOLDERS.items() if (root / folder).is_dir()]
 
 
 def _listed_classes(listing: Path) -> list[str]:
