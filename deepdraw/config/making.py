@@ -49,6 +49,7 @@ EVALUATE_TYPES: dict[str, Any] = {
 EXPORT_TYPES: dict[str, Any] = {
     "ckpt": str,
     "out": str | None,
+    "license": str | None,
     "drawings": int | None,
     "trust": list[str],
     "data.root": str | None,

@@ -28,10 +28,14 @@ class Format(ABC):
         suffix: the end of the name of what is written, with its dot; empty for a folder.
         precision: of the weights that are written, which decides how far the probabilities may be off: see
             `deepdraw.export.proof.TOLERANCES`.
+        library: what loads it, as the Hugging Face hub names it in a model card.
+        license: of the weights, as the hub names it; None where nobody has said it.
     """
 
     suffix: ClassVar[str] = ""
     precision: str = "fp32"
+    library: str = "deepdraw"
+    license: str | None = None
 
     def check(self, trained: Trained, sample: Sample) -> None:  # noqa: B027  # most have nothing to refuse
         """Raise ValueError, in one line with the fix, where this classifier or these drawings cannot be exported."""
@@ -46,6 +50,10 @@ class Format(ABC):
     @abstractmethod
     def runner(self, trained: Trained, place: Path) -> Runner:
         """A runner of what was written, which uses nothing of `trained` but its class names and what it sees."""
+
+    def usage(self, trained: Trained, name: str) -> str:
+        """The lines of Python that use what was written under `name`, for its model card; none by default."""
+        return ""
 
     def finish(self, trained: Trained, place: Path, proof: Proof) -> None:  # noqa: B027  # most have nothing to do
         """What is left to do when the proof has succeeded, such as to send what was written somewhere."""

@@ -28,6 +28,7 @@ class Onnx(Format):
     """
 
     suffix = ".onnx"
+    library = "onnx"
 
     def __init__(self, input: Literal["image"] = "image") -> None:
         for library in LIBRARIES:
@@ -58,6 +59,14 @@ class Onnx(Format):
         if len(content) > LARGEST:
             raise ValueError("the network is too large for one file of ONNX (2 GB): use precision=fp16")
         write_bytes(place, content)
+
+    def usage(self, trained: Trained, name: str) -> str:
+        return (
+            "import numpy as np, onnxruntime\n"
+            f"session = onnxruntime.InferenceSession({name!r})\n"
+            f"images = np.full({(1, *trained.rasterizer.shape)}, 255, np.uint8)  # drawings as it sees them\n"
+            '(probabilities,) = session.run(["probabilities"], {"images": images})'
+        )
 
     def runner(self, trained: Trained, place: Path) -> Runner:
         import onnxruntime

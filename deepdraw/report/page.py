@@ -13,27 +13,18 @@ from itertools import chain, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepdraw.data import Recognition, as_recognition
+from deepdraw.data import Recognition
 from deepdraw.drawings import NO_IMAGE, check_size, image_size
-from deepdraw.evaluation import (
-    RECOGNITION,
-    TRIAL,
-    read_checkpoint,
-    read_descriptions,
-    read_metrics,
-    read_recognition,
-    read_summary,
-)
+from deepdraw.evaluation import read_summary
 from deepdraw.report.header import facts
 from deepdraw.report.pictures import ORDER
-from deepdraw.report.tables import Line, lines
+from deepdraw.report.results import read_results
+from deepdraw.report.tables import Line
 from deepdraw.report.terms import explain
 from deepdraw.runtime import LARGEST, read_bytes, read_text, read_yaml, write_text
 
 if TYPE_CHECKING:
     from jinja2 import Template
-
-_SPLITS = ("test", "zeroshot", "generalized", "val", "train")  # in this order, others behind them
 
 
 @dataclass(frozen=True)
@@ -127,22 +118,13 @@ def _image(path: Path) -> Image:
 
 
 def _sections(run: Path, summary: Mapping[str, Any]) -> Iterator[Section]:
-    evaluations, described = run / "evaluations", read_descriptions(run)
-    files = [path for path in sorted(evaluations.glob("*.json")) if not path.stem.endswith(TRIAL)]
-    metrics_of = {path.stem: read_metrics(path) for path in files}
-    recognition_of = {path.stem: read_recognition(path) for path in files}
-    tested = {key: value for key, value in summary.items() if key.startswith("test/")}
-    if tested:
-        metrics_of["test"] = tested | metrics_of.get("test", {})
-        recognition_of.setdefault("test", as_recognition(summary.get(RECOGNITION)))
-    for split in sorted(metrics_of, key=lambda split: (_place(split, _SPLITS), split)):
-        pictures = sorted((evaluations / split).glob("*.png"), key=lambda path: (_place(path.stem, ORDER), path.stem))
-        found = lines(metrics_of[split], described)
-        if found:
-            groups = {group: list(members) for group, members in groupby(found, key=lambda line: line.group)}
-            anchor = re.sub(r"\W+", "-", split)
-            checkpoint = str(read_checkpoint(evaluations / f"{split}.json") or "")
-            yield Section(anchor, split, recognition_of[split], checkpoint, _headline(found), groups, embed(pictures))
+    for found in read_results(run, summary):
+        files = (run / "evaluations" / found.split).glob("*.png")
+        pictures = sorted(files, key=lambda path: (_place(path.stem, ORDER), path.stem))
+        groups = {group: list(members) for group, members in groupby(found.lines, key=lambda line: line.group)}
+        anchor, checkpoint = re.sub(r"\W+", "-", found.split), str(found.checkpoint or "")
+        headline = _headline(found.lines)
+        yield Section(anchor, found.split, found.recognition, checkpoint, headline, groups, embed(pictures))
 
 
 def _texts(sections: Iterable[Section]) -> Iterator[str]:

@@ -75,6 +75,8 @@ def test_a_format_of_ones_own_is_written_proved_and_finished(own, trained, capsy
     main([*own, f"ckpt={trained}", "format=weights", "drawings=30"])
     assert sorted(path.name for path in (trained / "exports").iterdir()) == [
         "best.weights",
+        "best.weights.md",
+        "best.weights.png",
         "best.weights.proof.json",
     ]
     proof = json.loads((trained / "exports/best.weights.proof.json").read_text())
@@ -87,7 +89,8 @@ def test_a_format_of_ones_own_is_written_proved_and_finished(own, trained, capsy
 
 def test_a_folder_is_one_as_well(own, trained, tmp_path):
     main([*own, f"ckpt={trained}", "format=folder", f"out={tmp_path / 'out'}"])
-    assert [path.name for path in (tmp_path / "out").rglob("*")] == ["deep", "weights"]
+    written = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*"))
+    assert written == ["README.md", "deep", "deep/weights", "drawings.png"]
     assert (tmp_path / "out.proof.json").exists()
 
 

@@ -17,6 +17,7 @@ EXCEPTIONS = {  # what writes in a way of its own, and why
     ("deepdraw/runtime/lock.py", "os.rename"): "a dead owner's lock is renamed aside, which one process alone can do",
     ("deepdraw/runtime/run.py", "tempfile"): "a directory for what Hydra makes for ranks that write nothing",
     ("deepdraw/inference/recognizer.py", "save to a path"): "Taught.save, which writes a whole file",
+    ("deepdraw/export/timm_format.py", "save to a path"): "safetensors.torch.save, which gives bytes",
     ("deepdraw/report/curves.py", "save to a path"): "Picture.save, which writes a whole file",
     ("deepdraw/report/data.py", "save to a path"): "Picture.save, which writes a whole file",
     ("deepdraw/report/pictures.py", "save to a path"): "Picture.save, which writes a whole file",

@@ -53,6 +53,8 @@ class TimmBackbone(Backbone):
         pooling: None for the model's own, or one of `POOLINGS`.
         mean, std: of each channel of images in [0, 1]; None for those that the weights were trained with.
 
+    `arguments` are those with which timm builds the network.
+
     Raises:
         ValueError: no such model or weights, options that the model does not take or that name files, a size that is no
             multiple of the patch size, or a pooling that the model does not have.
@@ -81,9 +83,9 @@ class TimmBackbone(Backbone):
         self.name = name
         self.pretrained = pretrained
         self.pooling = pooling
-        self._arguments: dict[str, Any] = {"num_classes": 0, **(options or {})}
+        self.arguments: dict[str, Any] = {"num_classes": 0, **(options or {})}
         if image_size is not None and config.fixed_input_size:
-            self._arguments["img_size"] = image_size
+            self.arguments["img_size"] = image_size
         self.network = self._build()
         self.poolings = timm_poolings(self.network)
         check_pooling(name, pooling, self.poolings)
@@ -101,17 +103,15 @@ class TimmBackbone(Backbone):
 
     def _build(self) -> Any:
         try:
-            network = timm.create_model(self.name, pretrained=False, **self._arguments)
+            network = timm.create_model(self.name, pretrained=False, **self.arguments)
         except Exception as error:  # each architecture refuses options in a way of its own
             reason = " ".join(str(error).split()) or type(error).__name__
             raise ValueError(
-                f"timm cannot build {self.name} with {self._arguments} ({reason}): "
+                f"timm cannot build {self.name} with {self.arguments} ({reason}): "
                 f"correct backbone.options or backbone.image_size"
             ) from error
         if not isinstance(getattr(network, "num_features", None), int):  # with features_only it is a list of maps
-            raise ValueError(
-                f"{self.name} with {self._arguments} gives no vector of features: correct backbone.options"
-            )
+            raise ValueError(f"{self.name} with {self.arguments} gives no vector of features: correct backbone.options")
         return network
 
     def order_of_use(self, options: Mapping[str, Any], own_size: int) -> list[str]:
@@ -131,7 +131,7 @@ class TimmBackbone(Backbone):
     def load_pretrained(self) -> None:
         if self.pretrained is True:
             with downloading(f"timm's weights of {self.name}", WEIGHTS_ON_DISK):
-                trained = timm.create_model(self.name, pretrained=True, **self._arguments)
+                trained = timm.create_model(self.name, pretrained=True, **self.arguments)
             if repository := _pretrained_config(self.name).hf_hub_id:
                 check_hub_cache(repository)
             if self.pooling is not None:

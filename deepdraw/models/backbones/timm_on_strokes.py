@@ -58,7 +58,7 @@ class TimmOnStrokes(TimmBackbone):
                 if any(f"{self._replaced[0]}.{key}" in weights for key in self.encoder.state_dict()):
                     load_weights(self.network, weights, file=self.pretrained, name=self.name)
                     return
-            whole = TimmBackbone(self.name, self.pretrained, options=self._arguments, pooling=self.pooling)
+            whole = TimmBackbone(self.name, self.pretrained, options=self.arguments, pooling=self.pooling)
             whole.load_pretrained()
             self.network.load_state_dict(self.kept(whole.network.state_dict()), strict=False)
 
