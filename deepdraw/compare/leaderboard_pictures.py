@@ -10,7 +10,7 @@ from pathlib import Path
 from deepdraw.report import new_figure, own_style
 from deepdraw.runtime import whole_file
 
-_LINES = {"test": "test top-1, seen classes", "k_shot": "k-shot top-1, unseen classes", "harmonic": "generalized"}
+_LINES = {"test": "test top-1, seen classes", "k_shot": "k-shot top-1, unseen classes", "harmonic": "generalized, harmonic mean"}
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,10 @@ def draw_freezing(measured: Sequence[Frozen], out: Path) -> None:
         values = [math.nan if (value := getattr(frozen, name)) is None else 100 * value for frozen in ordered]
         if not all(map(math.isnan, values)):
             axes.plot(places, values, marker="o", label=label)
-    ticks = [f"freeze={frozen.words}\n{frozen.trained:,.0f} trained".replace("$", r"\$") for frozen in ordered]
+    ticks = [f"{frozen.words}\n{frozen.trained:,.0f}".replace("$", r"\$") for frozen in ordered]
     axes.set_xticks(places, ticks, fontsize="small")
+    axes.set_xlim(-0.5, len(ordered) - 0.5)  # so that the outer labels are whole
+    axes.set_xlabel("how far the encoder is frozen, and the parameters that train")
     axes.set_ylabel("%")
     axes.legend()
     with whole_file(out) as file:
