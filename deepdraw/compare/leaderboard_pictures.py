@@ -10,7 +10,11 @@ from pathlib import Path
 from deepdraw.report import new_figure, own_style
 from deepdraw.runtime import whole_file
 
-_LINES = {"test": "test top-1, seen classes", "k_shot": "k-shot top-1, unseen classes", "harmonic": "generalized, harmonic mean"}
+_LINES = {
+    "test": "test top-1, seen classes",
+    "k_shot": "k-shot top-1, unseen classes",
+    "harmonic": "generalized, harmonic mean",
+}
 
 
 @dataclass(frozen=True)
