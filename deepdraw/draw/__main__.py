@@ -12,7 +12,7 @@ from importlib.util import find_spec
 
 from omegaconf import MISSING
 
-from deepdraw.runtime import CheckpointOptions, run_command
+from deepdraw.runtime import CheckpointOptions, existing_file, run_command
 
 
 @dataclass
@@ -23,11 +23,20 @@ class Options(CheckpointOptions):
         default=MISSING,
         metadata={"help": "the directory of a run, or its best.pt; `python train.py` trains one on doodles"},
     )
+    classes: str | None = field(
+        default=None, metadata={"help": "a file of classes that were taught to ckpt, to be guessed beside its own"}
+    )
+    root: str | None = field(
+        default=None,
+        metadata={"help": "where the data of ckpt are, to teach beside; default: where training read them"},
+    )
     port: int = field(default=0, metadata={"help": "of 127.0.0.1; default: a free one"})
     open: bool = field(default=False, metadata={"help": "open the page in the browser"})
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.classes is not None:
+            existing_file(self.classes, "classes=")
         if not 0 <= self.port <= 65535:
             raise ValueError(f"port={self.port} is none: give 1 to 65535, or 0 for a free one")
         if find_spec("starlette") is None or find_spec("uvicorn") is None:
@@ -44,14 +53,15 @@ def run(options: Options) -> None:
     """Serve the page until it is interrupted."""
     from deepdraw.draw import Network, make_app
     from deepdraw.draw.server import PageServer, listen
-    from deepdraw.inference import Recognizer, rebuild
+    from deepdraw.inference import open_recognizer, rebuild
 
     with listen(options.port) as listening:
         trained = rebuild(
             options.ckpt, device=options.device, precision=options.precision, trust=options.trusted,
-            images=options.images,
+            images=options.images, root=options.root,
         )  # fmt: skip
-        PageServer(make_app([Network(Recognizer(trained))]), listening, open_browser=options.open).run()
+        app = make_app([Network(open_recognizer(trained, options.classes))])
+        PageServer(app, listening, open_browser=options.open).run()
 
 
 if __name__ == "__main__":

@@ -108,7 +108,8 @@ class Network:
             future.set_result(answer)
 
     def _look(self, drawings: list[Strokes]) -> list[Answer]:
-        recognizer, sees = self.recognizer, self.recognizer.trained.sees
+        recognizer = self.recognizer  # that of this moment: teaching replaces it
+        sees = recognizer.trained.sees
         guesses = recognizer.predict(drawings, self.top, batch_size=len(drawings))
         images = recognizer.images(drawings) if "pixels" in sees else None
         points = recognizer.points(drawings) if "strokes" in sees else None

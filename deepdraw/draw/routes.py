@@ -23,6 +23,7 @@ from starlette.staticfiles import StaticFiles
 from deepdraw.draw.bodies import Guess, check_points, read_body
 from deepdraw.draw.guard import Guard
 from deepdraw.draw.network import Answer, Busy, Network
+from deepdraw.draw.teaching import Teacher, teaching_routes
 from deepdraw.drawings import POINT_NUMBERS
 from deepdraw.runtime import shown
 
@@ -33,8 +34,10 @@ def make_app(networks: Sequence[Network]) -> Starlette:
     """The page and its networks, which end with it.
 
     GET /networks: a description of each; POST /networks/NUMBER/guess: what one makes of a drawing. The form of both is
-    that of `page/engine.js`. Every refusal is JSON, {"error": one line}.
+    that of `page/engine.js`; `teaching_routes` are there as well. Every refusal is JSON, {"error": one line}.
     """
+
+    teachers = [Teacher(network) for network in networks]
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -43,7 +46,7 @@ def make_app(networks: Sequence[Network]) -> Starlette:
             network.close()
 
     async def describe_all(request: Request) -> Response:
-        return _json([describe(network) for network in networks])
+        return _json([describe(one.network) | one.describe() for one in teachers])
 
     async def guess(request: Request) -> Response:
         network = _numbered(networks, request)
@@ -55,6 +58,7 @@ def make_app(networks: Sequence[Network]) -> Starlette:
         routes=[
             Route("/networks", describe_all),
             Route("/networks/{number:int}/guess", guess, methods=["POST"]),
+            *teaching_routes(teachers),
             Mount("/", StaticFiles(directory=PAGE, html=True)),
         ],
         middleware=[Middleware(Guard)],
@@ -69,7 +73,7 @@ def describe(network: Network) -> dict[str, Any]:
     return {
         "title": shown(trained.model.backbone.name),
         "source": shown(trained.path),
-        "names": [shown(name) for name in trained.classes],
+        "names": [shown(name) for name in network.recognizer.classes],
         "sees": list(trained.sees),
         "imageSize": trained.rasterizer.size if "pixels" in trained.sees else None,
     }

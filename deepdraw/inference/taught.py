@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -106,6 +106,10 @@ class Taught:
 
     def save(self, path: Path, trained: Trained) -> None:
         """Write a sealed npz without pickles; a reader finds the old file or the new one, never a half."""
+        write_sealed(path, lambda file: self.write(file, trained))
+
+    def write(self, file: Any, trained: Trained) -> None:
+        """Write the npz into an open file."""
         columns: dict[str, Any] = {
             "checkpoint": np.array([archive_hash(trained.path)], np.str_),
             "names": np.array(self.names, np.str_),
@@ -115,7 +119,7 @@ class Taught:
         if self.known is not None:
             tensors = {**vars(self.known.whitening), **{name: getattr(self.known, name) for name in OF_KNOWN}}
             columns |= {name: np.ascontiguousarray(tensor.cpu().numpy()) for name, tensor in tensors.items()}
-        write_sealed(path, lambda file: np.savez(file, **columns))
+        np.savez(file, **columns)
 
     @classmethod
     def load(cls, path: Path, trained: Trained) -> Taught:
@@ -169,11 +173,14 @@ def check_name(name: str, taken: Sequence[str], where: str = "") -> str:
     return name
 
 
-def learn_known(trained: Trained, *, per_class: int = 40, seed: int = 0) -> KnownClasses:
+def learn_known(
+    trained: Trained, *, per_class: int = 40, seed: int = 0, num_workers: int | Literal["auto"] = "auto"
+) -> KnownClasses:
     """What the classes trained on lend to new ones, from the first drawings of each in split train.
 
-    per_class: how many of each class. Computes their features; evaluate.py does the same on split=generalized. Raises
-    ValueError, in one line, where the drawings are gone, or too few.
+    per_class: how many of each class; num_workers: processes that draw them, 0 for this one. Computes their features;
+    evaluate.py does the same on split=generalized. Raises ValueError, in one line, where the drawings are gone, or too
+    few.
     """
     seen = seen_drawings(trained.source(), trained.classes, per_class)
     if seen is None:
@@ -183,7 +190,7 @@ def learn_known(trained: Trained, *, per_class: int = 40, seed: int = 0) -> Know
         )
     config: Any = OmegaConf.to_container(trained.config.backbone, resolve=True)
     encoder = Encoder(trained.model, config, trained.rasterizer, trained.precision, points=trained.points)
-    loader = trained.load(seen, batch_size=256, num_workers="auto")
+    loader = trained.load(seen, batch_size=256, num_workers=num_workers)
     found = gather_features(encoder.features, loader, trained.precision, title="features of classes trained on")
     return KnownClasses.learn(found.features, found.labels, seed=seed)
 

@@ -21,7 +21,9 @@ export class Answers {
     title.title = description.source;
     this.list = added(section, "ol", "guesses");
     this.list.setAttribute("aria-label", `Guesses of ${description.title}`);
-    this.rows = Array.from({ length: Math.min(SHOWN, description.names.length) }, () => new Row(this.list));
+    /** @type {Row[]} */
+    this.rows = [];
+    this.grow(description.names.length);
     const figure = added(section, "figure", "seen");
     this.views = added(figure, "div", "views");
     this.picture = description.sees.includes("pixels") ? canvasIn(this.views, "The pixels that the network sees") : null;
@@ -30,8 +32,17 @@ export class Answers {
     this.clear();
   }
 
+  /**
+   * Makes room for as many names as there are, up to those that are shown.
+   * @param {number} names
+   */
+  grow(names) {
+    while (this.rows.length < Math.min(SHOWN, names)) this.rows.push(new Row(this.list));
+  }
+
   /** @param {Guess} guess */
   show(guess) {
+    this.grow(guess.names.length);
     this.rows.forEach((row, index) => row.show(guess.names[index], guess.probabilities[index]));
     this.list.classList.remove("empty");
     if (this.picture && guess.seen.picture) showPicture(this.picture, guess.seen.picture);

@@ -27,6 +27,8 @@
  * @property {string[]} names  all classes
  * @property {("pixels" | "strokes")[]} sees
  * @property {number | null} imageSize  pixels on a side of what it sees; null where it sees no pixels
+ * @property {{name: string, drawings: number}[]} [taught]  those of the names that were taught, and by how many drawings
+ * @property {boolean} [readsNames]  whether a name alone can be taught, because the network has a text tower
  */
 
 /**
@@ -51,7 +53,10 @@
  * @typedef {object} Engine
  * @property {() => Promise<Description>} describe  asked once at the start, and again after `teach`
  * @property {(drawing: Drawing) => Promise<Guess>} guess  one at a time
- * @property {(name: string, drawings: Drawing[]) => Promise<void>} [teach]  adds a class, or replaces one of that name
+ * @property {(name: string, drawings: Drawing[]) => Promise<void>} [teach]  adds a class, or replaces one of that name;
+ *     without drawings by its name alone
+ * @property {(name: string) => Promise<void>} [forget]  removes a class that was taught
+ * @property {() => string} [taughtFile]  the address of a file of what was taught, to be saved
  */
 
 /** Asks an engine for guesses while one draws: one at a time, and of what waits only the latest. */

@@ -2,6 +2,7 @@
 import { Answers } from "./answers.js";
 import { Asker } from "./engine.js";
 import { Pad } from "./pad.js";
+import { Teach } from "./teach.js";
 
 /**
  * @typedef {import("./engine.js").Engine} Engine
@@ -53,6 +54,11 @@ export async function start(engines) {
   buttons[1].addEventListener("click", () => pad.redo());
   buttons[2].addEventListener("click", () => pad.clear());
   document.addEventListener("keydown", (event) => pressed(event, pad));
+  const teachable = engines.filter((engine) => engine.teach);
+  if (teachable.length) {
+    const askAgain = () => pad.drawing.length && voices.forEach((voice) => voice.ask());
+    new Teach(element("teach"), teachable, pad, (sentence) => (status.textContent = sentence), askAgain);
+  }
   document.body.classList.remove("loading");
 }
 

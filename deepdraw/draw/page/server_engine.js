@@ -25,6 +25,25 @@ export class ServerEngine {
   }
 
   /**
+   * @param {string} name
+   * @param {Drawing[]} drawings
+   */
+  async teach(name, drawings) {
+    await ask(`networks/${this.number}/teach`, { name, drawings });
+    this.description = (await ask("networks"))[this.number];
+  }
+
+  /** @param {string} name */
+  async forget(name) {
+    await ask(`networks/${this.number}/forget`, { name });
+    this.description = (await ask("networks"))[this.number];
+  }
+
+  taughtFile() {
+    return `networks/${this.number}/taught.npz`;
+  }
+
+  /**
    * @param {Drawing} drawing
    * @returns {Promise<Guess>}
    */
