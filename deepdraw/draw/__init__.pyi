@@ -1,3 +1,4 @@
+from .collection import Collection
 from .network import Answer, Busy, Network
 from .routes import PAGE, make_app
 
@@ -5,6 +6,7 @@ __all__ = [
     "PAGE",
     "Answer",
     "Busy",
+    "Collection",
     "Network",
     "make_app",
 ]

@@ -27,6 +27,13 @@ class Guess(Struct, forbid_unknown_fields=True):
     drawing: Drawing
 
 
+class Named(Struct, forbid_unknown_fields=True):
+    """A drawing with the name of what was drawn."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=200)]
+    drawing: Drawing
+
+
 def check_points(drawing: Drawing) -> None:
     """Raise ValueError for a drawing of too many points."""
     if sum(len(x) for x, _, _ in drawing) > MOST_POINTS:

@@ -93,7 +93,7 @@ class Network:
         drawn: list[tuple[Future[Answer], Strokes]] = []
         for job in jobs:
             try:
-                drawn.append((job.answer, _strokes(job.drawing)))
+                drawn.append((job.answer, strokes_of(job.drawing)))
             except ValueError as error:
                 job.answer.set_exception(error)
         if not drawn:
@@ -124,7 +124,8 @@ class Network:
         ]
 
 
-def _strokes(drawing: Any) -> Strokes:
+def strokes_of(drawing: Any) -> Strokes:
+    """The simplified strokes of a drawing. Raises ValueError, in one line, for what is no drawing."""
     strokes = parse_strokes(drawing)
     if not strokes:
         raise ValueError("the drawing has no stroke with a point: draw something first")

@@ -20,7 +20,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from deepdraw.draw.bodies import Guess, check_points, read_body
+from deepdraw.draw.alike import Alike, Look
+from deepdraw.draw.bodies import Guess, Named, check_points, read_body
+from deepdraw.draw.collection import Collection
 from deepdraw.draw.guard import Guard
 from deepdraw.draw.network import Answer, Busy, Network
 from deepdraw.draw.teaching import Teacher, teaching_routes
@@ -30,14 +32,18 @@ from deepdraw.runtime import shown
 PAGE = Path(__file__).parent / "page"  # index.html and what it needs
 
 
-def make_app(networks: Sequence[Network]) -> Starlette:
+def make_app(networks: Sequence[Network], collection: Collection | None = None) -> Starlette:
     """The page and its networks, which end with it.
 
     GET /networks: a description of each; POST /networks/NUMBER/guess: what one makes of a drawing. The form of both is
-    that of `page/engine.js`; `teaching_routes` are there as well. Every refusal is JSON, {"error": one line}.
+    that of `page/engine.js`; `teaching_routes` are there as well. POST /networks/NUMBER/alike: the drawings of its
+    training that look most alike. POST /collect, where there is a collection: keep a drawing with its name.
+
+    Every refusal is JSON, {"error": one line}.
     """
 
     teachers = [Teacher(network) for network in networks]
+    alikes = [Alike(network) for network in networks]
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -46,7 +52,8 @@ def make_app(networks: Sequence[Network]) -> Starlette:
             network.close()
 
     async def describe_all(request: Request) -> Response:
-        return _json([describe(one.network) | one.describe() for one in teachers])
+        collects = {"collects": collection is not None}
+        return _json([describe(one.network) | one.describe() | collects for one in teachers])
 
     async def guess(request: Request) -> Response:
         network = _numbered(networks, request)
@@ -54,11 +61,26 @@ def make_app(networks: Sequence[Network]) -> Starlette:
         check_points(body.drawing)
         return _json(as_plain(await asyncio.wrap_future(network.guess(body.drawing))))
 
+    async def find_alike(request: Request) -> Response:
+        alike = alikes[networks.index(_numbered(networks, request))]
+        body = await read_body(request, Guess)
+        check_points(body.drawing)
+        return _json({"drawings": [_look(look) for look in await asyncio.to_thread(alike.find, body.drawing)]})
+
+    async def collect(request: Request) -> Response:
+        if collection is None:
+            raise HTTPException(404, "nothing is collected: start the page with collect=DIR")
+        body = await read_body(request, Named)
+        check_points(body.drawing)
+        return _json({"kept": await asyncio.to_thread(collection.keep, body.name, body.drawing)})
+
     return Starlette(
         routes=[
             Route("/networks", describe_all),
             Route("/networks/{number:int}/guess", guess, methods=["POST"]),
             *teaching_routes(teachers),
+            Route("/networks/{number:int}/alike", find_alike, methods=["POST"]),
+            Route("/collect", collect, methods=["POST"]),
             Mount("/", StaticFiles(directory=PAGE, html=True)),
         ],
         middleware=[Middleware(Guard)],
@@ -104,6 +126,10 @@ def _points(points: NDArray[np.float32]) -> list[list[float]]:
     column = POINT_NUMBERS.index
     present = points[points[:, column("is_point")] > 0]
     return present[:, [column("x"), column("y"), column("is_start")]].round(4).tolist()
+
+
+def _look(look: Look) -> dict[str, Any]:
+    return {"name": shown(look.name), "strokes": [stroke.T.tolist() for stroke in look.strokes]}
 
 
 def _numbered(networks: Sequence[Network], request: Request) -> Network:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 
 import deepdraw
+from deepdraw.draw import Collection
+from deepdraw.drawings import read_sketches
 
 
 @pytest.fixture
@@ -109,3 +112,62 @@ def test_it_fits_a_desktop_and_a_phone(serve, runs, drawn, open_page, width):
     draw_strokes(page, drawn(3))
     page.locator("#status", has_text="per cent").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_game_is_won_by_drawing_what_it_asks_for(serve, runs, open_page):
+    page = open_page(serve(runs("pixels")).address)
+    names = page.request.get(f"{page.url}networks").json()[0]["names"]
+    assert names == ["triangle", "square", "octagon"]
+    page.click("#play")
+    wanted = page.locator(".task").text_content().removeprefix("Draw: ")
+    assert wanted in names
+    best = {}
+
+    def answer(route) -> None:
+        name = wanted if best else names[names.index(wanted) - 1]  # wrong at first, then right
+        best[name] = 1
+        seen = {"picture": None, "points": None}
+        route.fulfill(json={"names": [name], "probabilities": [1.0], "seen": seen})
+
+    page.route("**/guess", answer)
+    box = page.locator("#pad").bounding_box()
+    page.mouse.move(box["x"] + 50, box["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 150, box["y"] + 90, steps=4)
+    page.mouse.up()
+    page.locator("#game .score", has_text="Recognized:").wait_for()
+    page.locator(".look").nth(5).wait_for()
+    assert set(page.locator(".look span").all_text_contents()) <= set(names)
+    page.click("#game button")
+    page.locator("#game .score", has_text="Round 2 of 3, 1 recognized").wait_for()
+    assert page.locator("body.blank").count() == 1
+    page.click("#play")
+    assert page.locator("#game").is_hidden()
+
+
+def test_two_checkpoints_guess_beside_each_other_and_what_is_drawn_is_kept(serve, runs, drawn, open_page, tmp_path):
+    served = serve(runs("pixels"), runs("strokes"), collection=Collection(tmp_path / "mine"))
+    page = open_page(served.address)
+    draw_strokes(page, drawn(4))
+    page.locator("#status", has_text=";").wait_for()
+    assert page.locator(".answers").count() == 2
+    hostile = "<script>alert(1)</script>"
+    page.fill("#collect input", hostile)
+    page.click("#collect button")
+    page.locator("#status", has_text=f"Kept as {hostile}: 1 so far").wait_for()
+    (file,) = (tmp_path / "mine").iterdir()
+    (sketch,) = read_sketches(file, any_word=True)
+    assert sketch.word == hostile
+    assert len(sketch.strokes) == 2
+
+
+def test_names_that_are_markup_are_shown_as_they_are(serve, runs, drawn, open_page, tmp_path):
+    checkpoint = torch.load(runs("pixels") / "checkpoints/best.pt", weights_only=True)
+    checkpoint["classes"] = ["<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "a\u202eb\n"]
+    torch.save(checkpoint, tmp_path / "best.pt")
+    page = open_page(serve(tmp_path / "best.pt").address)
+    draw_strokes(page, drawn(4))
+    page.locator("#status", has_text="per cent").wait_for()
+    shown = {"<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "a\\u202eb\\n"}
+    assert set(page.locator(".guesses .name").all_text_contents()) == shown
+    assert page.locator("main script, main img").count() == 0

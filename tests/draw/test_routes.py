@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import deepdraw
-from deepdraw.drawings import drawings_of_points
+from deepdraw.drawings import drawings_of_points, parse_strokes
 
 
 @pytest.mark.parametrize("sees", ["pixels", "strokes", "fused"])
@@ -56,3 +56,20 @@ def test_a_network_of_one_kind_tells_only_of_what_it_sees(serve, runs, drawn):
 def test_points_of_a_network_that_sees_pixels_alone_are_refused_in_one_line(runs, drawn):
     with pytest.raises(ValueError, match="sees pixels alone"):
         deepdraw.load(runs("pixels")).points(drawn(3))
+
+
+def test_the_drawings_that_look_most_alike_are_the_nearest_by_their_features(serve, runs, drawn):
+    recognizer = deepdraw.load(runs("strokes"))
+    train = recognizer.trained.source().split("train")
+    drawings = train.read_strokes(np.arange(len(train.block_sizes)), np.arange(len(train.labels)))
+    candidates = [drawings.strokes(index) for index in range(len(drawings))]
+    own = recognizer.features([parse_strokes(drawn(4))])[0]
+    features = recognizer.features(candidates)
+    cosines = features @ own / np.linalg.norm(features, axis=1)
+    found = serve(runs("strokes")).ask(
+        "POST", "/networks/0/alike", json.dumps({"drawing": drawn(4)}).encode(), Content_Type="application/json"
+    )
+    assert len(found.json["drawings"]) == 6
+    for look, index in zip(found.json["drawings"], np.argsort(-cosines), strict=False):
+        assert look["name"] == train.classes[train.labels[index]]
+        assert look["strokes"] == [stroke.T.tolist() for stroke in candidates[index]]

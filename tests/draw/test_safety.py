@@ -128,6 +128,13 @@ def test_a_route_has_one_method(page):
     refused(page.ask("POST", "/networks/7/guess", b"{}", **JSON), 404)
 
 
+def test_the_other_routes_refuse_the_same(page):
+    for path in ("/networks/0/alike", "/collect"):
+        refused(page.ask("POST", path, b"{}", Origin="http://evil.example", **JSON), 403)
+        refused(page.ask("POST", path, b"{}", Content_Type="text/plain"), 404 if path == "/collect" else 415)
+    refused(page.ask("POST", "/networks/0/alike", b'{"drawing": [[[NaN], [0], [0]]]}', **JSON), 400)
+
+
 def test_every_answer_lets_the_page_load_its_own_files_alone(page):
     for answer in (
         page.ask("GET", "/"),

@@ -29,6 +29,7 @@
  * @property {number | null} imageSize  pixels on a side of what it sees; null where it sees no pixels
  * @property {{name: string, drawings: number}[]} [taught]  those of the names that were taught, and by how many drawings
  * @property {boolean} [readsNames]  whether a name alone can be taught, because the network has a text tower
+ * @property {boolean} [collects]  whether drawings can be kept with their names
  */
 
 /**
@@ -48,6 +49,13 @@
  */
 
 /**
+ * A drawing that the network was trained on.
+ * @typedef {object} Look
+ * @property {string} name
+ * @property {[x: number[], y: number[]][]} strokes  in 0..255
+ */
+
+/**
  * Whatever recognizes drawings. A method rejects with an Error whose message is one sentence for the user. Methods that
  * are absent are not offered on the page.
  * @typedef {object} Engine
@@ -57,6 +65,8 @@
  *     without drawings by its name alone
  * @property {(name: string) => Promise<void>} [forget]  removes a class that was taught
  * @property {() => string} [taughtFile]  the address of a file of what was taught, to be saved
+ * @property {(drawing: Drawing) => Promise<Look[]>} [alike]  the drawings it was trained on that look most alike to it
+ * @property {(name: string, drawing: Drawing) => Promise<number>} [collect]  keeps a drawing, and says how many it kept
  */
 
 /** Asks an engine for guesses while one draws: one at a time, and of what waits only the latest. */

@@ -36,9 +36,14 @@ export class Pad {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.paint());
   }
 
+  /** Ends the stroke that is being drawn. */
+  finish() {
+    this.pointer = null;
+  }
+
   /** Takes the last stroke back. */
   undo() {
-    const stroke = this.pointer === null ? this.drawing.pop() : undefined;
+    const stroke = this.isEnabled && this.pointer === null ? this.drawing.pop() : undefined;
     if (!stroke) return;
     this.undone.push(stroke);
     this.paint();
@@ -47,7 +52,7 @@ export class Pad {
 
   /** Draws the stroke again that was taken back last. */
   redo() {
-    const stroke = this.pointer === null ? this.undone.pop() : undefined;
+    const stroke = this.isEnabled && this.pointer === null ? this.undone.pop() : undefined;
     if (!stroke) return;
     this.drawing.push(stroke);
     this.paint();
@@ -55,6 +60,7 @@ export class Pad {
   }
 
   clear() {
+    if (!this.isEnabled) return;
     this.pointer = null;
     this.drawing = [];
     this.undone = [];
@@ -66,7 +72,7 @@ export class Pad {
   begin(event) {
     if (!this.isEnabled || this.pointer !== null || event.button !== 0) return;
     event.preventDefault();
-    this.canvas.focus({ preventScroll: true });
+    if (document.activeElement instanceof HTMLElement) document.activeElement.blur(); // keys are for the drawing again
     this.canvas.setPointerCapture(event.pointerId);
     this.pointer = event.pointerId;
     this.undone = [];

@@ -1,7 +1,9 @@
 // @ts-check
 import { Answers } from "./answers.js";
+import { Collect } from "./collect.js";
 import { Asker } from "./engine.js";
 import { Pad } from "./pad.js";
+import { Play } from "./play.js";
 import { Teach } from "./teach.js";
 
 /**
@@ -14,52 +16,79 @@ import { Teach } from "./teach.js";
  * @param {Engine[]} engines
  */
 export async function start(engines) {
+  const descriptions = await Promise.all(engines.map((engine) => engine.describe()));
   const status = element("status");
-  const answers = element("answers");
-  const voices = await Promise.all(
-    engines.map(async (engine) => {
-      const shown = new Answers(answers, await engine.describe());
-      /** @type {Guess | null} */
-      let latest = null;
-      const asker = new Asker(
-        engine,
-        (guess) => {
-          latest = guess;
-          shown.show(guess);
-          if (pad.pointer === null) say();
-        },
-        (reason) => (status.textContent = reason),
-      );
-      return {
-        ask: () => asker.ask(copy(pad.drawing)),
-        clear: () => {
-          asker.forget();
-          latest = null;
-          shown.clear();
-        },
-        best: () => (latest ? `${latest.names[0]}, ${Math.round(100 * latest.probabilities[0])} per cent` : ""),
-      };
-    }),
-  );
-  const say = () => (status.textContent = voices.map((voice) => voice.best()).filter(Boolean).join("; "));
+  const speak = (/** @type {string} */ sentence) => (status.textContent = sentence);
+  const voices = engines.map((engine, index) => {
+    const shown = new Answers(element("answers"), descriptions[index]);
+    return new Voice(engine, shown, (guess) => answered(index, guess), speak);
+  });
   const buttons = ["undo", "redo", "clear"].map((id) => /** @type {HTMLButtonElement} */ (element(id)));
   const pad = new Pad(/** @type {HTMLCanvasElement} */ (element("pad")), () => {
     const isEmpty = !pad.drawing.length;
     document.body.classList.toggle("blank", isEmpty);
     buttons.forEach((button) => (button.disabled = button.id === "redo" ? !pad.undone.length : isEmpty));
-    for (const voice of voices) isEmpty ? voice.clear() : voice.ask();
-    if (isEmpty) status.textContent = "";
+    for (const voice of voices) isEmpty ? voice.clear() : voice.ask(pad.drawing);
+    if (isEmpty && play.place.hidden) speak("");
   });
+  const play = new Play(element("game"), engines[0], descriptions[0].names, pad, speak);
+  /** @param {number} index @param {Guess} guess */
+  function answered(index, guess) {
+    if (index === 0) play.answered(guess);
+    if (pad.pointer === null && play.place.hidden) speak(voices.map((voice) => voice.best()).filter(Boolean).join("; "));
+  }
   buttons[0].addEventListener("click", () => pad.undo());
   buttons[1].addEventListener("click", () => pad.redo());
   buttons[2].addEventListener("click", () => pad.clear());
   document.addEventListener("keydown", (event) => pressed(event, pad));
   const teachable = engines.filter((engine) => engine.teach);
   if (teachable.length) {
-    const askAgain = () => pad.drawing.length && voices.forEach((voice) => voice.ask());
-    new Teach(element("teach"), teachable, pad, (sentence) => (status.textContent = sentence), askAgain);
+    const askAgain = () => pad.drawing.length && voices.forEach((voice) => voice.ask(pad.drawing));
+    new Teach(element("teach"), teachable, pad, speak, askAgain);
   }
+  element("play").addEventListener("click", () => {
+    play.place.hidden ? play.start() : play.stop();
+    element("play").setAttribute("aria-pressed", String(!play.place.hidden));
+  });
+  if (engines[0].collect) new Collect(element("collect"), engines[0], descriptions[0].names, pad, speak);
   document.body.classList.remove("loading");
+}
+
+/** What one engine says of the drawing on the pad. */
+class Voice {
+  /**
+   * @param {Engine} engine
+   * @param {Answers} shown
+   * @param {(guess: Guess) => void} answered
+   * @param {(reason: string) => void} failed
+   */
+  constructor(engine, shown, answered, failed) {
+    this.shown = shown;
+    /** @type {Guess | null} */
+    this.latest = null;
+    const show = (/** @type {Guess} */ guess) => {
+      this.latest = guess;
+      shown.show(guess);
+      answered(guess);
+    };
+    this.asker = new Asker(engine, show, failed);
+  }
+
+  /** @param {import("./engine.js").Drawing} drawing */
+  ask(drawing) {
+    this.asker.ask(copy(drawing));
+  }
+
+  clear() {
+    this.asker.forget();
+    this.latest = null;
+    this.shown.clear();
+  }
+
+  /** The likeliest name, to be read aloud. */
+  best() {
+    return this.latest ? `${this.latest.names[0]}, ${Math.round(100 * this.latest.probabilities[0])} per cent` : "";
+  }
 }
 
 /**

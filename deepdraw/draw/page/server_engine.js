@@ -18,6 +18,10 @@ export class ServerEngine {
   constructor(number, description) {
     this.number = number;
     this.description = description;
+    /** @type {Engine["collect"]} */
+    this.collect = description.collects
+      ? async (name, drawing) => (await ask("collect", { name, drawing })).kept
+      : undefined;
   }
 
   async describe() {
@@ -41,6 +45,14 @@ export class ServerEngine {
 
   taughtFile() {
     return `networks/${this.number}/taught.npz`;
+  }
+
+  /**
+   * @param {Drawing} drawing
+   * @returns {Promise<import("./engine.js").Look[]>}
+   */
+  async alike(drawing) {
+    return (await ask(`networks/${this.number}/alike`, { drawing })).drawings;
   }
 
   /**
