@@ -1,7 +1,7 @@
 """A stand-in for the Hugging Face hub on 127.0.0.1: repositories are made, filled, described and read.
 
-Routes: api/repos/create, api/models/NAME (with /revision/R), /preupload/R and /commit/R, and NAME/resolve/R/FILE. All
-need a token to write, none to read.
+Routes: api/repos/create, api/validate-yaml, api/models/NAME (with /revision/R, /preupload/R and /commit/R), and
+NAME/resolve/R/FILE. All need a token to write, none to read.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+import yaml
 from huggingface_hub import close_session
 
 Files = dict[str, bytes]
@@ -92,6 +93,9 @@ class _Hub(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
             self._answer(401, {"error": "Invalid username or password."})
+        elif path == "/api/validate-yaml":  # the head of a model card
+            yaml.safe_load(json.loads(body)["content"].split("---")[1])
+            self._answer(200, {"errors": [], "warnings": []})
         elif path == "/api/repos/create":
             asked = json.loads(body)
             name = f"{asked['organization']}/{asked['name']}"

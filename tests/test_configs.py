@@ -34,6 +34,7 @@ NEEDED = {
     ("data", "tars"): ["data.root=tars"],
     ("data", "folder"): ["data.root=drawings"],
     ("data", "csv"): ["data.file=labels.csv"],
+    ("format", "hub"): ["hub=someone/name"],
 }
 # Each experiment on a small network in place of its own, for a step.
 SMALL_VIT = ["backbone=timm", "backbone.name=vit_tiny_patch16_224", "backbone.image_size=32"]

@@ -1,5 +1,5 @@
 from .averaging import average
-from .checkpoint import Checkpoints, epoch_files, load_checkpoint
+from .checkpoint import Checkpoints, epoch_files, load_checkpoint, save_checkpoint
 from .epoch_lines import show_metric
 from .fitter import Fitter, Training
 from .loop import Loop, balanced_weights, train_step
@@ -28,6 +28,7 @@ __all__ = [
     "learning_rates",
     "load_checkpoint",
     "onecycle",
+    "save_checkpoint",
     "show_metric",
     "train_step",
 ]

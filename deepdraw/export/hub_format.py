@@ -1,0 +1,103 @@
+"""A repository of the Hugging Face hub: the checkpoint itself, a model card, and timm's files where timm can."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from omegaconf import OmegaConf
+
+from deepdraw.export.background import without_folders
+from deepdraw.export.format import Format, Runner
+from deepdraw.export.proof import Proof, probabilities
+from deepdraw.export.sample import Examples, Sample
+from deepdraw.export.timm_format import Timm, one_line, timm_classifier, timm_runner, timm_usage
+from deepdraw.inference import Trained, rebuild
+from deepdraw.runtime import HUB_CHECKPOINT, ON_HUB
+from deepdraw.training import load_checkpoint, save_checkpoint
+
+SAME = 1e-4  # of a probability, between the two forms of the network in a repository
+KEPT = ("classes", "best", "frozen")  # of a checkpoint, beside config and weights; not what training goes on with
+
+
+class Hub(Format):
+    """A folder that is uploaded when it has been proved, as a repository of the Hugging Face hub.
+
+    It holds deepdraw.pt, a checkpoint that `deepdraw.load("hf-hub:OWNER/NAME")` reads, README.md, and, where timm has
+    this network, what format=timm writes. The checkpoint names no folder of this machine.
+
+    repository: OWNER/NAME; a new one is made. private: whether a new one is. Raises ValueError where it is no such
+    name, or this machine has no token of the hub.
+    """
+
+    def __init__(self, repository: str, private: bool = False) -> None:
+        from huggingface_hub import get_token
+        from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+        try:
+            validate_repo_id(repository)
+        except HFValidationError as error:
+            raise ValueError(
+                f"hub={repository} names no repository ({one_line(error)}): write hub=OWNER/NAME"
+            ) from error
+        if "/" not in repository:
+            raise ValueError(f"hub={repository} has no owner: write hub=OWNER/NAME")
+        if get_token() is None:
+            raise ValueError(f"hub={repository} needs a token: log in by `hf auth login`, or set HF_TOKEN")
+        self.repository, self.private = repository, private
+        self._timm: Timm | None = None
+
+    def check(self, trained: Trained, sample: Sample) -> None:
+        try:
+            timm_classifier(trained)
+        except ValueError:  # a network that timm has not
+            return
+        self._timm, self.library = Timm(), "timm"
+
+    def write(self, trained: Trained, place: Path, calibration: Sample) -> None:
+        content = load_checkpoint(trained.path)
+        kept = {key: content[key] for key in KEPT if key in content}
+        if trained.temperature is None:  # of a last.pt, whose best metrics are those of other weights
+            kept.pop("best", None)
+        config = without_folders(OmegaConf.to_container(trained.config))
+        save_checkpoint(place / HUB_CHECKPOINT, {**kept, "config": config, "model": trained.model.state_dict()})
+        if self._timm is not None:
+            self._timm.write(trained, place, calibration)
+
+    def runner(self, trained: Trained, place: Path) -> Runner:
+        written = rebuild(place / HUB_CHECKPOINT, device="cpu", precision="fp32")
+        by_timm = None if self._timm is None else timm_runner(place, written.classes)
+
+        def run(examples: Examples) -> NDArray[np.float32]:
+            found = probabilities(written, examples)
+            if by_timm is not None and not np.abs(by_timm(examples) - found).max() <= SAME:
+                raise ValueError("timm does not give the probabilities of the checkpoint: use format=onnx")
+            return found
+
+        return run
+
+    def usage(self, trained: Trained, name: str) -> str:
+        lines = (
+            "import deepdraw\n"
+            f'recognizer = deepdraw.load("{ON_HUB}{self.repository}")\n'
+            'print(recognizer.predict("drawing.png", top=5))'
+        )
+        return lines if self._timm is None else f"{lines}\n\n{timm_usage(ON_HUB + self.repository)}"
+
+    def finish(self, trained: Trained, place: Path, proof: Proof) -> None:
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import HfHubHTTPError
+
+        api = HfApi()
+        try:
+            api.create_repo(self.repository, private=self.private or None, exist_ok=True)
+            done = api.upload_folder(
+                repo_id=self.repository, folder_path=place, commit_message="Export a network of deepdraw"
+            )
+        except (OSError, HfHubHTTPError) as error:
+            reason = f"{type(error).__name__}: {one_line(error)}"
+            raise ValueError(
+                f"hub={self.repository} was not uploaded ({reason}): correct the name, or log in by `hf auth login`"
+            ) from error
+        print(f"uploaded: {done.commit_url}")
