@@ -127,6 +127,10 @@ class Experiment:
         metadata = checkpoint_metadata(self.config, self.model, self.data)
         self.checkpoints = Checkpoints(checkpoints.folder, metadata, ranks)
         self._try_the_end()
+        if (
+            saved is not None and saved["config"]["data"] != self.config["data"]
+        ):  # they moved
+            self.checkpoints.save_last({key: value for key, value in saved.items() if key not in metadata})
         self.metrics: dict[str, float] = {}
         self._probes = find_probes(self.recipe, self.model, self.data)
         if saved is None:

@@ -51,6 +51,28 @@ def test_prefixes_of_wrappers_are_stripped_until_the_keys_fit(prefix: str, tmp_p
     assert f"below {prefix}; 1 of other parts are left out" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.module."])
+@pytest.mark.parametrize("of_run", ["backbone.", "backbone.strokes.", None])
+def test_a_network_of_strokes_starts_from_a_wrapped_one(prefix: str, of_run: str | None, tmp_path: Path):
+    given = StrokesBackbone([8], [1]).state_dict()
+    content: dict[str, Any] = below(prefix, given)
+    if of_run is not None:  # a checkpoint of train.py, of this network alone or beside one that sees pixels
+        beside = below("backbone.pixels.network.", weights(0)) if "strokes" in of_run else {}
+        model = {**below(of_run, given), **beside, "head.weight": torch.ones(3)}
+        content = {"config": {}, "classes": ["cat"], "model": below(prefix, model)}
+    torch.save(content, tmp_path / "weights.pth")
+    started = StrokesBackbone([8], [1], pretrained=str(tmp_path / "weights.pth"))
+    started.load_pretrained()
+    assert all(torch.equal(tensor, started.state_dict()[name]) for name, tensor in given.items())
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod."])
+def test_a_network_of_pixels_starts_from_a_wrapped_run(prefix: str, tmp_path: Path):
+    model = below("backbone.network.", weights(1)) | {"head.weight": torch.ones(3)}
+    content = {"config": {}, "classes": ["cat"], "model": below(prefix, model)}
+    assert torch.equal(loaded(content, tmp_path), weights(1)["blocks.0.attn.qkv.weight"])
+
+
 def test_weights_that_fit_as_they_are_are_taken_without_a_word(tmp_path: Path, capsys):
     assert torch.equal(loaded(weights(1), tmp_path), weights(1)["blocks.0.attn.qkv.weight"])
     assert capsys.readouterr().out == ""

@@ -29,6 +29,16 @@ def test_a_run_whose_data_moved_ends_with_the_same_bits(train, interrupted, poly
     assert (saved["data"]["root"], saved["device"]) == (str(moved), "cpu")
 
 
+def test_a_finished_run_whose_data_moved_names_their_new_place(trained, resume, polygon_root, tmp_path):
+    before = torch.load(trained / "checkpoints/last.pt", weights_only=True)
+    moved = shutil.copytree(polygon_root, tmp_path / "moved")
+    resume(f"data.root={moved}")
+    after = torch.load(trained / "checkpoints/last.pt", weights_only=True)
+    assert after["config"]["data"]["root"] == after["config"]["data"]["source"]["root"] == str(moved)
+    assert after.keys() == before.keys() and after["step"] == before["step"]
+    assert all(torch.equal(tensor, after["model"][name]) for name, tensor in before["model"].items())
+
+
 @pytest.mark.parametrize("spelled", ["{root}/", "{name}", "./{name}", "link", "{root}/../{name}"])
 def test_a_path_may_be_spelled_in_another_way(trained, resume, polygon_root, monkeypatch, capsys, spelled):
     monkeypatch.chdir(polygon_root.parent)

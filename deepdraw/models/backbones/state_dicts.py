@@ -60,6 +60,16 @@ def without_prefixes(state_dict: Mapping[str, Tensor], own: Collection[str]) -> 
     return weights
 
 
+def unwrapped(weights: Mapping[str, Any], begins: str) -> Mapping[str, Any]:
+    """The weights without the wrappers' prefixes that all keys have, until a key begins with `begins`."""
+    for _ in range(MOST_PREFIXES):
+        prefix = next((each for each in PREFIXES if weights and all(key.startswith(each) for key in weights)), None)
+        if prefix is None or any(key.startswith(begins) for key in weights):
+            break
+        weights = below(prefix, weights)
+    return weights
+
+
 def below(prefix: str, weights: Mapping[str, Any]) -> dict[str, Any]:
     """The weights whose keys begin with a prefix, without it."""
     return {key.removeprefix(prefix): tensor for key, tensor in weights.items() if key.startswith(prefix)}

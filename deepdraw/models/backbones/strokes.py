@@ -11,6 +11,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from deepdraw.drawings import POINT_NUMBERS
 from deepdraw.models.backbones.base import Backbone, LayerGroup
 from deepdraw.models.backbones.grouping import group_layers
+from deepdraw.models.backbones.state_dicts import without_prefixes
 from deepdraw.models.backbones.weights import check_pretrained, load_weights, read_weights
 
 HEADS = 8  # of an attention layer
@@ -84,7 +85,8 @@ class StrokesBackbone(Backbone):
     def load_pretrained(self) -> None:
         if self.pretrained:
             file = str(self.pretrained)
-            load_weights(self, read_weights(file, "strokes"), file=file, name=self.name)
+            weights = without_prefixes(read_weights(file, "strokes"), self.state_dict())
+            load_weights(self, weights, file=file, name=self.name)
 
     def layer_groups(self) -> list[LayerGroup]:
         return group_layers(self, {"stem": r"^stem", "blocks": r"^blocks\.(\d+)"}, "stem")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from deepdraw.models.backbones.base import LayerGroup
+from deepdraw.models.backbones.state_dicts import without_prefixes
 from deepdraw.models.backbones.timm import TimmBackbone, timm_layer_groups
 from deepdraw.models.backbones.weights import load_weights, read_weights
 
@@ -54,7 +55,7 @@ class TimmOnStrokes(TimmBackbone):
         """Load weights of the network from the hub or a file, without its first layers; or all of a run on strokes."""
         if self.pretrained:
             if isinstance(self.pretrained, str):
-                weights = read_weights(self.pretrained, "strokes")
+                weights = without_prefixes(read_weights(self.pretrained, "strokes"), self.network.state_dict())
                 if any(f"{self._replaced[0]}.{key}" in weights for key in self.encoder.state_dict()):
                     load_weights(self.network, weights, file=self.pretrained, name=self.name)
                     return

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from deepdraw.models.backbones.state_dicts import below, check_is_file, chosen_entry, what_it_is
+from deepdraw.models.backbones.state_dicts import below, check_is_file, chosen_entry, unwrapped, what_it_is
 from deepdraw.models.layers import merged
 from deepdraw.runtime import best_checkpoint, check_seal, expand_home, open_regular
 
@@ -72,7 +72,7 @@ def weights_of_run(weights: Any, half: str) -> Any:
     """Of the weights of a checkpoint of train.py those of the backbone, as its library names them."""
     if not isinstance(weights, Mapping) or not all(isinstance(key, str) for key in weights):
         return weights
-    backbone = below("backbone.", weights)
+    backbone = below("backbone.", unwrapped(weights, "backbone."))
     backbone = below(f"{half}.", backbone) or backbone
     return merged(below("network.", backbone) or backbone)
 
