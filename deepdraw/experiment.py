@@ -54,9 +54,11 @@ from deepdraw.runtime import (
     Ranks,
     check_no_others_files,
     describe_run,
+    failure_line,
     keep_freed_memory,
     removed_unless_used,
     sole_writer,
+    typed,
 )
 from deepdraw.training import Checkpoints, Fitter, Recipe, Training, encodes_once, learning_rates, show_metric
 
@@ -127,9 +129,7 @@ class Experiment:
         metadata = checkpoint_metadata(self.config, self.model, self.data)
         self.checkpoints = Checkpoints(checkpoints.folder, metadata, ranks)
         self._try_the_end()
-        if (
-            saved is not None and saved["config"]["data"] != self.config["data"]
-        ):  # they moved
+        if saved is not None and saved["config"]["data"] != self.config["data"]:  # they moved
             self.checkpoints.save_last({key: value for key, value in saved.items() if key not in metadata})
         self.metrics: dict[str, float] = {}
         self._probes = find_probes(self.recipe, self.model, self.data)
@@ -160,10 +160,17 @@ class Experiment:
         )
 
     def test(self) -> dict[str, float]:
-        """The metrics of the best weights on the test split. It is read only here, after training."""
+        """The metrics of the best weights on the test split. Nothing is computed of it before the end of training.
+
+        Raises ValueError for a drawing that cannot be read: its line says how the result is had when it is mended.
+        """
         self.state.eval_model.load_state_dict(self.checkpoints.load_best())
         start = time.perf_counter()
-        metrics, self._predictions = self._evaluate("test")
+        try:
+            metrics, self._predictions = self._evaluate("test")
+        except (ValueError, OSError) as error:
+            scored = typed("python", "evaluate.py", f"ckpt={self.checkpoints.folder / 'best.pt'}")
+            raise ValueError(f"{failure_line(error)}; the training is done and kept, and {scored} tests it") from error
         tested = f"test{TRIAL}" if self.is_trial else "test"
         self.metrics = {name.replace("test", tested, 1): value for name, value in metrics.items()}
         self.metrics[f"{tested}/drawings"] = len(self._predictions)

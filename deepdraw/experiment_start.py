@@ -72,6 +72,7 @@ def open_data(
     """The drawings, shown by a run that begins; one that goes on refuses others than it began with."""
     data = TrainingData.of(config, plan.backbone.sees, device, ranks)
     check_splits(config.get("evaluate", []), data.source, data.classes)
+    data.try_reading()
     if saved is not None:
         data.check_unchanged(saved.get("fingerprints", {}), directory)
         if ranks.is_first:

@@ -37,6 +37,8 @@ NO_IMAGE_FORM = (
     "data.root={} holds images, which augment={} changes as strokes alone: set augment=none or render.images=drawing"
 )
 SPLITS = ("train", "val", "test")
+TRIED = 1000  # images of val, and of test, that are read before training: a second at most
+BATCH = 64  # of them that are read at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +126,21 @@ class TrainingData:
                     f"the drawings of split {name} are not those that the run in {directory} began with: "
                     "put them back to resume it, or choose another hydra.run.dir"
                 )
+
+    def try_reading(self) -> None:
+        """Read images of val and test, so that one that cannot be read ends a run when it starts and not when it ends.
+
+        All of up to `TRIED` in each are read, of more as many, evenly spaced. Strokes are whole as soon as they are
+        opened. Raises ValueError, naming the image.
+        """
+        small = Rasterizer(8, 1.0, images="canvas")
+        for split in (self.splits["val"], self.splits["test"]):
+            number = 0 if split.has_strokes else len(split.labels)
+            positions = np.unique(np.linspace(0, number, min(number, TRIED), endpoint=False).astype(np.int64))
+            for first in range(0, len(positions), BATCH):
+                some = positions[first : first + BATCH]
+                chosen, images = Subset(split, some), np.empty((len(some), *small.shape), np.uint8)
+                chosen.read(np.arange(len(chosen.block_sizes)), np.arange(len(some)), small, images)
 
     def show(self, out: Path) -> None:
         """Print the drawings of each class, and draw a sheet of what the network will see into the PNG `out`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -246,6 +247,35 @@ def test_an_unknown_label_is_refused_with_its_tar_and_member(train_tars, tmp_pat
 def test_an_image_that_does_not_decode_is_refused(train_tars, tmp_path):
     image_tars(tmp_path / "tars", ["circle", "square"] * 80, b"\x89PNG no image")
     assert "does not decode: fetch the tar anew or repack it without" in refusal(train_tars)
+
+
+def damage_an_image(tar: Path, old: bytes, new: bytes) -> None:
+    """Write `new` over the beginning of an image in the middle of a tar, in place of `old`."""
+    content = tar.read_bytes()
+    place = content.index(old, len(content) // 2)
+    tar.write_bytes(content[:place] + new + content[place + len(new) :])
+
+
+def test_a_broken_image_of_test_is_found_before_the_first_step(train_tars, tmp_path):
+    root = image_tars(tmp_path / "tars", ["circle", "square"] * 80)
+    damage_an_image(root / "test/data-00000.tar", b"\x89PNG", b"none")
+    message = refusal(train_tars)
+    assert str(root / "test/data-00000.tar") in message
+    assert message.endswith("does not decode: fetch the tar anew or repack it without")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_broken_image_that_is_met_after_training_costs_no_result(train_tars, evaluate, monkeypatch, tmp_path):
+    monkeypatch.setattr("deepdraw.training_data.TRIED", 0)  # as in a split of very many images
+    root = image_tars(tmp_path / "tars", ["circle", "square"] * 80)
+    damage_an_image(root / "test/data-00000.tar", b"\x89PNG", b"none")
+    best = tmp_path / "run/checkpoints/best.pt"
+    message = refusal(train_tars)
+    assert str(root / "test/data-00000.tar") in message
+    assert message.endswith(f"the training is done and kept, and python evaluate.py ckpt={best} tests it")
+    damage_an_image(root / "test/data-00000.tar", b"none", b"\x89PNG")
+    evaluate(best)
+    assert json.loads((tmp_path / "run/evaluations/test.json").read_text())["test/drawings"] == 160
 
 
 @pytest.mark.slow
