@@ -49,6 +49,7 @@ export async function start(engines) {
   element("play").addEventListener("click", () => {
     play.place.hidden ? play.start() : play.stop();
     element("play").setAttribute("aria-pressed", String(!play.place.hidden));
+    document.body.classList.toggle("playing", !play.place.hidden);
   });
   if (engines[0].collect) new Collect(element("collect"), engines[0], descriptions[0].names, pad, speak);
   document.body.classList.remove("loading");

@@ -104,7 +104,7 @@ export class Play {
     const taken = this.best ? `Time is up. It took this for: ${this.best}.` : "Time is up. Nothing was drawn.";
     const result = isRecognized ? `Recognized: ${this.wanted}, after ${seconds.toFixed(1)} s.` : taken;
     this.place.replaceChildren();
-    added(this.place, "p", "task").textContent = isRecognized ? this.wanted : `No: ${this.wanted}`;
+    added(this.place, "p", "task").textContent = isRecognized ? this.wanted : `Not recognized: ${this.wanted}`;
     added(this.place, "p", "score").textContent = result;
     this.say(result);
     this.button(this.left.length ? "Next drawing" : "Show the score", () => this.next());
