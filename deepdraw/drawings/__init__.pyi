@@ -14,9 +14,11 @@ from .image_headers import JPEG_SIGNATURE, NO_IMAGE, PNG_SIGNATURE, check_size, 
 from .images import blank, decode, draw_image, fit_to_square, gray_image, read_image, trace_drawing, trace_strokes
 from .ink import Fault, find_fault, is_light_on_dark
 from .kinds import DRAWING_SUFFIXES, IMAGE_SUFFIXES, is_svg, reason_not_read, word_of
+from .lines import FADING, LEANING
 from .packed import Complexity, Drawings, hash_text, mix, ranges
 from .points import POINT_NUMBERS, PointSampler, drawings_of_points
 from .raster import Channels, Images, Polarity, Rasterizer
+from .resampling import SLACK, STROKE_UNIT
 from .simplification import simplify
 from .strokes import MAX_LENGTH, is_stroke, parse_strokes
 from .svg import read_svg
@@ -25,13 +27,17 @@ from .views import View
 
 __all__ = [
     "DRAWING_SUFFIXES",
+    "FADING",
     "IMAGE_SUFFIXES",
     "JPEG_SIGNATURE",
+    "LEANING",
     "MAX_LENGTH",
     "NOT_SAID",
     "NO_IMAGE",
     "PNG_SIGNATURE",
     "POINT_NUMBERS",
+    "SLACK",
+    "STROKE_UNIT",
     "SUFFIXES",
     "TABLE_SUFFIXES",
     "Augment",

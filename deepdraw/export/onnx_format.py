@@ -3,34 +3,43 @@
 from __future__ import annotations
 
 import importlib
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
+from deepdraw.drawings import Drawings
 from deepdraw.export.format import Format, Runner
+from deepdraw.export.graphs import FromImages, FromStrokes
+from deepdraw.export.metadata import facts, texts
 from deepdraw.export.sample import Examples, Sample
 from deepdraw.inference import Trained
 from deepdraw.runtime import write_bytes
 
 LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
 LARGEST = 2**31 - 1  # bytes of a file of ONNX, which is one message of protobuf
+AT_ONCE = 2**24  # distances of pixels to segments that are computed at once, 4 bytes each
+Feed = dict[str, NDArray[Any]]  # what a graph takes, by name
 
 
 class Onnx(Format):
-    """One file of ONNX, from drawings to probabilities float32 [N, C].
+    """One file of ONNX, from drawings to `probabilities`, float32 [N, C].
 
-    input: "image": `images`, uint8 [N, size, size] or [N, 3, size, size], as the rasterizer of the checkpoint draws
-    them. Raises ValueError where the packages of the extra `export` are not installed.
+    input: what it takes. "strokes": `points`, float32 [N, P, 2], x and y of any unit, y downwards, and `strokes`, int32
+    [N, P], the number of the stroke of each point, ascending, -1 behind the last point of a drawing that has fewer than
+    P. "image": `images`, uint8 [N, size, size] or [N, 3, size, size], as the rasterizer of the checkpoint draws them.
+    Raises ValueError where the packages of the extra `export` are not installed.
     """
 
     suffix = ".onnx"
     library = "onnx"
 
-    def __init__(self, input: Literal["image"] = "image") -> None:
+    def __init__(self, input: Literal["strokes", "image"] = "strokes") -> None:
         for library in LIBRARIES:
             try:
                 importlib.import_module(library)
@@ -39,58 +48,93 @@ class Onnx(Format):
         self.input = input
 
     def check(self, trained: Trained, sample: Sample) -> None:
-        if trained.sees != ("pixels",):
-            raise ValueError(f"input={self.input} is for networks that see pixels alone, and this one sees strokes")
+        if self.input == "image" and trained.points is not None:
+            raise ValueError(
+                "input=image is for networks that see pixels alone, and this one sees strokes: leave it out"
+            )
+        if self.input == "strokes" and not sample.has_strokes:
+            raise ValueError("the drawings of val are images, with which no strokes can be tried: use input=image")
 
     def write(self, trained: Trained, place: Path, calibration: Sample) -> None:
-        examples = next(iter(calibration)).one(0)
-        graph = FromImages(trained).eval()
-        program = torch.onnx.export(
-            graph,
-            tuple(torch.from_numpy(array) for array in self._feed(examples).values()),
-            dynamo=True,
-            dynamic_shapes={name: {0: "drawings"} for name in self._feed(examples)},
-            input_names=list(self._feed(examples)),
-            output_names=["probabilities"],
-            verbose=False,
-        )
-        assert program is not None
-        content = program.model_proto.SerializeToString()
-        if len(content) > LARGEST:
-            raise ValueError("the network is too large for one file of ONNX (2 GB): use precision=fp16")
-        write_bytes(place, content)
+        graph = FromStrokes(trained) if self.input == "strokes" else FromImages(trained)
+        feed = next(self._feeds(next(iter(calibration)), trained))
+        model = _traced(graph.eval(), feed)
+        own = {"input": self.input, "precision": self.precision, "license": self.license}
+        for key, value in texts(facts(trained) | own).items():
+            model.metadata_props.add(key=key, value=value)
+        if model.ByteSize() > LARGEST:
+            raise ValueError(
+                "the network is too large for one file of ONNX, which may have 2 GB: choose another format"
+            )
+        write_bytes(place, model.SerializeToString())
 
     def usage(self, trained: Trained, name: str) -> str:
+        image = f"images = np.full({(1, *trained.rasterizer.shape)}, 255, np.uint8)  # drawings as it sees them"
+        strokes = (
+            "points = np.array([[[0, 0], [90, 0], [90, 90]]], np.float32)  # x and y, y downwards\n"
+            "strokes = np.array([[0, 0, 0]], np.int32)  # the number of the stroke of each point"
+        )
+        feed = '"images": images' if self.input == "image" else '"points": points, "strokes": strokes'
         return (
             "import numpy as np, onnxruntime\n"
             f"session = onnxruntime.InferenceSession({name!r})\n"
-            f"images = np.full({(1, *trained.rasterizer.shape)}, 255, np.uint8)  # drawings as it sees them\n"
-            '(probabilities,) = session.run(["probabilities"], {"images": images})'
+            f"{image if self.input == 'image' else strokes}\n"
+            f'(probabilities,) = session.run(["probabilities"], {{{feed}}})'
         )
 
     def runner(self, trained: Trained, place: Path) -> Runner:
         import onnxruntime
 
-        session = onnxruntime.InferenceSession(str(place), providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        session = onnxruntime.InferenceSession(str(place), options, providers=["CPUExecutionProvider"])
 
         def run(examples: Examples) -> NDArray[np.float32]:
-            (probabilities,) = session.run(["probabilities"], self._feed(examples))
-            return np.asarray(probabilities)
+            feeds = self._feeds(examples, trained)
+            return np.concatenate([session.run(["probabilities"], feed)[0] for feed in feeds])
 
         return run
 
-    def _feed(self, examples: Examples) -> dict[str, NDArray[Any]]:
-        """What the graph takes of drawings, by name."""
-        assert examples.images is not None
-        return {"images": examples.images}
+    def _feeds(self, examples: Examples, trained: Trained) -> Iterator[Feed]:
+        """What the graph takes of drawings, in as many parts as memory asks for."""
+        if self.input == "image":
+            assert examples.images is not None
+            yield {"images": examples.images}
+            return
+        assert examples.drawings is not None
+        drawings = examples.drawings
+        longest = int(np.diff(drawings.drawing_point_starts).max())
+        number = max(1, AT_ONCE // (longest * trained.rasterizer.size**2))
+        for start in range(0, len(drawings), number):
+            points, strokes = padded(drawings.slice(start, start + number))
+            yield {"points": points, "strokes": strokes}
 
 
-class FromImages(nn.Module):
-    """Images uint8 [N, ...] to probabilities [N, C]."""
+def _traced(graph: nn.Module, feed: Feed) -> Any:
+    """The model of ONNX that a graph is for inputs such as these, of any number of drawings and points."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "# The axis name")  # two inputs have the same number of drawings and points
+        program = torch.onnx.export(
+            graph,
+            tuple(torch.from_numpy(array[:2]) for array in feed.values()),
+            dynamo=True,
+            dynamic_shapes={name: {0: "drawings"} | ({} if name == "images" else {1: "points"}) for name in feed},
+            input_names=list(feed),
+            output_names=["probabilities"],
+            verbose=False,
+        )
+    assert program is not None
+    return program.model_proto
 
-    def __init__(self, trained: Trained) -> None:
-        super().__init__()
-        self.model, self.temperature = trained.model, trained.temperature or 1.0
 
-    def forward(self, images: Tensor) -> Tensor:
-        return torch.softmax(self.model(images) / self.temperature, dim=1)
+def padded(drawings: Drawings) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """N drawings as `points` [N, P, 2] and `strokes` [N, P], P points of the longest (see `Onnx`)."""
+    counts = np.diff(drawings.drawing_point_starts)
+    points = np.zeros((len(drawings), counts.max(), 2), np.float32)
+    strokes = np.full(points.shape[:2], -1, np.int32)
+    rows = np.repeat(np.arange(len(drawings)), counts)
+    columns = np.arange(len(rows)) - np.repeat(drawings.drawing_point_starts[:-1], counts)
+    numbers = np.arange(len(drawings.stroke_lengths)) - np.repeat(drawings.stroke_starts[:-1], drawings.stroke_counts)
+    points[rows, columns] = drawings.points
+    strokes[rows, columns] = np.repeat(numbers, drawings.stroke_lengths)
+    return points, strokes

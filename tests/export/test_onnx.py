@@ -10,6 +10,8 @@ import pytest
 
 import deepdraw
 from deepdraw.data.shards import Shards
+from deepdraw.drawings import Drawings
+from deepdraw.export import padded
 from deepdraw.export.__main__ import main
 from tests.refusals import refusal
 
@@ -38,6 +40,45 @@ def test_onnxruntime_gives_the_probabilities_of_the_checkpoint(images_file, trai
         for row, guesses in zip(found, recognizer.predict(drawings, top=3), strict=True):
             assert [recognizer.classes[k] for k in np.argsort(-row)] == [guess.name for guess in guesses]
             np.testing.assert_allclose(np.sort(row)[::-1], [guess.probability for guess in guesses], atol=1e-5)
+
+
+@pytest.fixture(scope="session")
+def strokes_file(trained_once, tmp_path_factory) -> Path:
+    """The same as a file that takes strokes."""
+    file = tmp_path_factory.mktemp("export") / "polygons.onnx"
+    main([f"ckpt={trained_once}", f"out={file}"])
+    return file
+
+
+def test_strokes_are_drawn_in_the_graph(strokes_file, trained_once, strokes):
+    recognizer = deepdraw.load(trained_once, precision="fp32")
+    session = onnxruntime.InferenceSession(strokes_file)
+    for drawings in (strokes, strokes[:1], [[stroke[:1] for stroke in drawing] for drawing in strokes[:2]]):
+        points, numbers = padded(Drawings.pack(drawings))
+        (found,) = session.run(None, {"points": points, "strokes": numbers})
+        for row, guesses in zip(found, recognizer.predict(drawings, top=3), strict=True):
+            np.testing.assert_allclose(np.sort(row)[::-1], [guess.probability for guess in guesses], atol=1e-4)
+
+
+def test_the_file_says_what_the_network_is(strokes_file, trained_once):
+    said = onnxruntime.InferenceSession(strokes_file).get_modelmeta().custom_metadata_map
+    summary = json.loads((trained_once / "summary.json").read_text())
+    assert json.loads(said["classes"]) == deepdraw.load(trained_once).classes
+    assert (said["input"], said["precision"]) == ("strokes", "fp32")
+    assert json.loads(said["render"])["polarity"] == "white_on_black"
+    assert json.loads(said["metrics"])["test/top1"] == summary["test/top1"]
+    assert json.loads(said["temperature"]) == pytest.approx(summary["val/temperature"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("channels", ["ink", "shaded"])
+def test_a_network_that_sees_pixels_and_strokes_takes_strokes(channels, train, tmp_path):
+    small = ["backbone.pixels.image_size=32", "backbone.strokes.widths=[8,8,8]", "input.points=32"]
+    run = train("experiment=fused_small", *small, f"render.channels={channels}", "train.limit_steps=3")
+    main([f"ckpt={run}", f"out={tmp_path / 'fused.onnx'}"])
+    assert json.loads((tmp_path / "fused.onnx.proof.json").read_text())["equal_top1"] == 1
+    message = refusal(main, [f"ckpt={run}", f"out={tmp_path / 'other.onnx'}", "input=image"])
+    assert "input=image is for networks that see pixels alone" in message
 
 
 def test_the_proof_lies_beside_it(images_file, polygon_root):

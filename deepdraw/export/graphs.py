@@ -1,0 +1,47 @@
+"""What is exported as a graph: a classifier with its temperature and softmax, and before it the drawing of strokes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from deepdraw.export.drawing import Lines, segments
+from deepdraw.export.sampling import Points
+from deepdraw.inference import Trained
+
+
+class FromInputs(nn.Module):
+    """What the network sees, images uint8 [N, ...] or points float32 [N, K, 8] or both, to probabilities [N, C]."""
+
+    def __init__(self, trained: Trained) -> None:
+        super().__init__()
+        self.model, self.temperature = trained.model, trained.temperature or 1.0
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        logits = self.model((inputs[0], inputs[1]) if len(inputs) == 2 else inputs[0])
+        return torch.softmax(logits / self.temperature, dim=1)
+
+
+class FromImages(nn.Module):
+    """Images uint8 [N, ...] to probabilities [N, C]."""
+
+    def __init__(self, trained: Trained) -> None:
+        super().__init__()
+        self.inputs = FromInputs(trained)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.inputs(images)
+
+
+class FromStrokes(nn.Module):
+    """Strokes, points float32 [N, P, 2] and strokes int32 [N, P] (see `deepdraw.export.drawing`), to probabilities."""
+
+    def __init__(self, trained: Trained) -> None:
+        super().__init__()
+        self.lines = Lines(trained.rasterizer) if "pixels" in trained.sees else None
+        self.samples = None if trained.points is None else Points(trained.points)
+        self.inputs = FromInputs(trained)
+
+    def forward(self, points: Tensor, strokes: Tensor) -> Tensor:
+        drawn = segments(points, strokes)
+        return self.inputs(*(part(drawn) for part in (self.lines, self.samples) if part is not None))
