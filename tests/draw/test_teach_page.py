@@ -46,6 +46,18 @@ def test_a_class_that_is_drawn_and_named_joins_the_guesses(page, runs, drawn, tm
     assert names(page) == ["<script>alert(1)</script>"]
 
 
+def test_a_page_that_is_opened_again_keeps_what_was_taught(page, drawn):
+    teach(page, "hexagon", drawn(6, 1))
+    page.reload()
+    page.wait_for_selector(".taught li")
+    assert names(page) == ["hexagon"]
+    draw_strokes(page, drawn(6, 2))
+    page.fill("#teach-name", "hexagon")
+    page.click("#teach-add")
+    page.locator("#status", has_text="Remove it to teach it anew").wait_for()
+    assert page.locator(".taught .count").all_text_contents() == ["1 drawing"]
+
+
 def test_what_cannot_be_taught_is_said_on_the_page(page, drawn):
     page.fill("#teach-name", "hexagon")
     page.click("#teach-add")

@@ -49,9 +49,13 @@ export class Teach {
   async teach() {
     const name = this.name.value.normalize().trim();
     const drawing = structuredClone(this.pad.drawing);
-    const readsNames = (await this.engines[0].describe()).readsNames;
+    const { readsNames, taught } = await this.engines[0].describe();
+    const before = taught?.find((one) => one.name === name)?.drawings ?? 0;
     if (!name) throw new Error("Give the class a name first.");
     if (!drawing.length && !readsNames) throw new Error(`Draw ${name} first, then teach it.`);
+    if (before !== (this.drawings.get(name) ?? []).length) {
+      throw new Error(`${name} was taught by drawings that are not here. Remove it to teach it anew.`);
+    }
     const drawings = drawing.length ? [...(this.drawings.get(name) ?? []), drawing] : [];
     if (drawings.length > MOST) throw new Error(`${name} has ${MOST} drawings already. Remove it to teach it anew.`);
     this.say(`Learning ${name}. The first class takes a while.`);
