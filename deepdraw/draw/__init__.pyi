@@ -1,6 +1,7 @@
 from .collection import Collection
+from .description import PAGE, describe
 from .network import Answer, Busy, Network
-from .routes import PAGE, make_app
+from .routes import make_app
 
 __all__ = [
     "PAGE",
@@ -8,5 +9,6 @@ __all__ = [
     "Busy",
     "Collection",
     "Network",
+    "describe",
     "make_app",
 ]

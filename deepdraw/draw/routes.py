@@ -6,7 +6,6 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -23,13 +22,12 @@ from starlette.staticfiles import StaticFiles
 from deepdraw.draw.alike import Alike, Look
 from deepdraw.draw.bodies import Guess, Named, check_points, read_body
 from deepdraw.draw.collection import Collection
+from deepdraw.draw.description import PAGE, describe
 from deepdraw.draw.guard import Guard
 from deepdraw.draw.network import Answer, Busy, Network
 from deepdraw.draw.teaching import Teacher, teaching_routes
 from deepdraw.drawings import POINT_NUMBERS
 from deepdraw.runtime import shown
-
-PAGE = Path(__file__).parent / "page"  # index.html and what it needs
 
 
 def make_app(networks: Sequence[Network], collection: Collection | None = None) -> Starlette:
@@ -53,7 +51,7 @@ def make_app(networks: Sequence[Network], collection: Collection | None = None) 
 
     async def describe_all(request: Request) -> Response:
         collects = {"collects": collection is not None}
-        return _json([describe(one.network) | one.describe() | collects for one in teachers])
+        return _json([describe(one.network.recognizer) | one.describe() | collects for one in teachers])
 
     async def guess(request: Request) -> Response:
         network = _numbered(networks, request)
@@ -87,18 +85,6 @@ def make_app(networks: Sequence[Network], collection: Collection | None = None) 
         exception_handlers={HTTPException: _refuse, ValueError: _refuse, Busy: _refuse, Exception: _fail},
         lifespan=lifespan,
     )
-
-
-def describe(network: Network) -> dict[str, Any]:
-    """What the page says of a network: `Description` of `page/engine.js`."""
-    trained = network.recognizer.trained
-    return {
-        "title": shown(trained.model.backbone.name),
-        "source": shown(trained.path),
-        "names": [shown(name) for name in network.recognizer.classes],
-        "sees": list(trained.sees),
-        "imageSize": trained.rasterizer.size if "pixels" in trained.sees else None,
-    }
 
 
 def as_plain(answer: Answer) -> dict[str, Any]:

@@ -61,7 +61,10 @@ def write_export(form: Format, trained: Trained, out: Path, drawings: int | None
     form.check(trained, sample)
     with _nothing_beside_on_failure(out), _new_place(out, is_folder=not form.suffix) as place:
         form.write(trained, place, calibration)
-        proof = prove(form.runner(trained, place), trained, sample, form.precision)
+        try:
+            proof = prove(form.runner(trained, place), trained, sample, form.precision)
+        finally:
+            form.close()
         proof.check()
         write_card(form, trained, background, sample, proof, place, out)
         form.finish(trained, place, proof)

@@ -21,8 +21,8 @@ class Format(ABC):
     """A form in which a trained classifier is handed on: it writes a file or a folder, and runs what it wrote.
 
     The command makes an object of it from the config, calls `check`, then `write` with a place that nobody else sees,
-    then the `runner` of that on drawings of val. Where it agrees with the checkpoint it calls `finish`, and the place
-    gets its name. After any exception nothing is left of it.
+    then the `runner` of that on drawings of val, and `close`. Where it agrees with the checkpoint it calls `finish`,
+    and the place gets its name. After any exception nothing is left of it.
 
     Attributes:
         suffix: the end of the name of what is written, with its dot; empty for a folder.
@@ -54,6 +54,9 @@ class Format(ABC):
     def usage(self, trained: Trained, name: str) -> str:
         """The lines of Python that use what was written under `name`, for its model card; none by default."""
         return ""
+
+    def close(self) -> None:  # noqa: B027  # most hold nothing
+        """Let go of what the runner holds, such as a process."""
 
     def finish(self, trained: Trained, place: Path, proof: Proof) -> None:  # noqa: B027  # most have nothing to do
         """What is left to do when the proof has succeeded, such as to send what was written somewhere."""

@@ -34,14 +34,18 @@ class FromImages(nn.Module):
 
 
 class FromStrokes(nn.Module):
-    """Strokes, points float32 [N, P, 2] and strokes int32 [N, P] (see `deepdraw.export.drawing`), to probabilities."""
+    """Strokes, points float32 [N, P, 2] and strokes int32 [N, P] (see `deepdraw.export.drawing`), to probabilities.
 
-    def __init__(self, trained: Trained) -> None:
+    with_seen: whether it also gives what the network sees: images, points or both.
+    """
+
+    def __init__(self, trained: Trained, *, with_seen: bool = False) -> None:
         super().__init__()
         self.lines = Lines(trained.rasterizer) if "pixels" in trained.sees else None
         self.samples = None if trained.points is None else Points(trained.points)
-        self.inputs = FromInputs(trained)
+        self.inputs, self.with_seen = FromInputs(trained), with_seen
 
-    def forward(self, points: Tensor, strokes: Tensor) -> Tensor:
+    def forward(self, points: Tensor, strokes: Tensor) -> tuple[Tensor, ...]:
         drawn = segments(points, strokes)
-        return self.inputs(*(part(drawn) for part in (self.lines, self.samples) if part is not None))
+        seen = [part(drawn) for part in (self.lines, self.samples) if part is not None]
+        return self.inputs(*seen), *(seen if self.with_seen else ())

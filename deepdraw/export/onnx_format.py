@@ -24,6 +24,7 @@ from deepdraw.runtime import write_bytes
 LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
 LARGEST = 2**31 - 1  # bytes of a file of ONNX, which is one message of protobuf
 AT_ONCE = 2**24  # distances of pixels to segments that are computed at once, 4 bytes each
+SEEN = {"pixels": "seen_images", "strokes": "seen_points"}  # outputs
 Feed = dict[str, NDArray[Any]]  # what a graph takes, by name
 
 
@@ -33,19 +34,20 @@ class Onnx(Format):
     input: what it takes. "strokes": `points`, float32 [N, P, 2], x and y of any unit, y downwards, and `strokes`, int32
     [N, P], the number of the stroke of each point, ascending, -1 behind the last point of a drawing that has fewer than
     P. "image": `images`, uint8 [N, size, size] or [N, 3, size, size], as the rasterizer of the checkpoint draws them.
+    with_seen: whether a file that takes strokes also gives what the network sees, `seen_images`, `seen_points` or both.
     Raises ValueError where the packages of the extra `export` are not installed.
     """
 
     suffix = ".onnx"
     library = "onnx"
 
-    def __init__(self, input: Literal["strokes", "image"] = "strokes") -> None:
+    def __init__(self, input: Literal["strokes", "image"] = "strokes", *, with_seen: bool = False) -> None:
         for library in LIBRARIES:
             try:
                 importlib.import_module(library)
             except ImportError as error:
                 raise ValueError(f"{library} is not installed: pip install 'deepdraw[export]'") from error
-        self.input = input
+        self.input, self.with_seen = input, with_seen
 
     def check(self, trained: Trained, sample: Sample) -> None:
         if self.input == "image" and trained.points is not None:
@@ -56,9 +58,11 @@ class Onnx(Format):
             raise ValueError("the drawings of val are images, with which no strokes can be tried: use input=image")
 
     def write(self, trained: Trained, place: Path, calibration: Sample) -> None:
-        graph = FromStrokes(trained) if self.input == "strokes" else FromImages(trained)
+        strokes_in = self.input == "strokes"
+        graph = FromStrokes(trained, with_seen=self.with_seen) if strokes_in else FromImages(trained)
+        seen = [SEEN[kind] for kind in trained.sees] if self.with_seen and strokes_in else []
         feed = next(self._feeds(next(iter(calibration)), trained))
-        model = _traced(graph.eval(), feed)
+        model = _traced(graph.eval(), feed, ["probabilities", *seen])
         own = {"input": self.input, "precision": self.precision, "license": self.license}
         for key, value in texts(facts(trained) | own).items():
             model.metadata_props.add(key=key, value=value)
@@ -110,7 +114,7 @@ class Onnx(Format):
             yield {"points": points, "strokes": strokes}
 
 
-def _traced(graph: nn.Module, feed: Feed) -> Any:
+def _traced(graph: nn.Module, feed: Feed, outputs: list[str]) -> Any:
     """The model of ONNX that a graph is for inputs such as these, of any number of drawings and points."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "# The axis name")  # two inputs have the same number of drawings and points
@@ -120,7 +124,7 @@ def _traced(graph: nn.Module, feed: Feed) -> Any:
             dynamo=True,
             dynamic_shapes={name: {0: "drawings"} | ({} if name == "images" else {1: "points"}) for name in feed},
             input_names=list(feed),
-            output_names=["probabilities"],
+            output_names=outputs,
             verbose=False,
         )
     assert program is not None

@@ -1,0 +1,71 @@
+// @ts-check
+/**
+ * @typedef {import("../../draw/page/engine.js").Description} Description
+ * @typedef {import("../../draw/page/engine.js").Drawing} Drawing
+ * @typedef {import("../../draw/page/engine.js").Engine} Engine
+ * @typedef {import("../../draw/page/engine.js").Guess} Guess
+ * @typedef {import("./simplify.js").Line} Line
+ */
+
+/**
+ * Asks the worker of this file, which runs the network.
+ * @implements {Engine}
+ */
+export class WorkerEngine {
+  /**
+   * @param {Worker} worker
+   * @param {Description} description
+   */
+  constructor(worker, description) {
+    this.worker = worker;
+    this.description = description;
+    /** @type {Map<number, {resolve: (answer: any) => void, reject: (error: Error) => void}>} */
+    this.waiting = new Map();
+    this.asked = 0;
+    /** Resolves when the worker has the network. @type {Promise<void>} */
+    this.ready = this.answer(0);
+    worker.onmessage = ({ data }) => this.answered(data);
+    worker.onerror = () => this.answered({ id: 0, error: "The network of this file could not be started." });
+  }
+
+  async describe() {
+    return this.description;
+  }
+
+  /**
+   * @param {Drawing} drawing
+   * @returns {Promise<Guess>}
+   */
+  guess(drawing) {
+    return this.ask({ drawing });
+  }
+
+  /**
+   * The probabilities of all classes, for each of drawings that are simplified already.
+   * @param {Line[][]} drawings
+   * @returns {Promise<number[][]>}
+   */
+  allProbabilities(drawings) {
+    return Promise.all(drawings.map((lines) => this.ask({ lines })));
+  }
+
+  /** @private @param {{drawing: Drawing} | {lines: Line[]}} question */
+  ask(question) {
+    this.asked += 1;
+    this.worker.postMessage({ id: this.asked, ...question });
+    return this.answer(this.asked);
+  }
+
+  /** @private @param {number} id @returns {Promise<any>} */
+  answer(id) {
+    return new Promise((resolve, reject) => this.waiting.set(id, { resolve, reject }));
+  }
+
+  /** @private @param {{id: number, answer?: unknown, error?: string}} message */
+  answered({ id, answer, error }) {
+    const waiting = this.waiting.get(id);
+    this.waiting.delete(id);
+    if (error === undefined) waiting?.resolve(answer);
+    else waiting?.reject(new Error(error));
+  }
+}

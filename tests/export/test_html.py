@@ -1,0 +1,200 @@
+"""python -m deepdraw.export format=html: one file that a browser opens from disk, without any network."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import deepdraw
+from deepdraw.data.shards import Shards
+from deepdraw.draw import PAGE
+from deepdraw.drawings import simplify
+from deepdraw.export.__main__ import main
+from deepdraw.export.browser import OfflinePage, check_browser
+from deepdraw.export.html_format import ONNXRUNTIME_WEB
+from deepdraw.export.single_file import SCRIPTS, single_file
+from tests.refusals import refusal
+
+pytest.importorskip("onnxruntime", reason="the extra export is not installed")
+DRAWN = 8  # held-out drawings that are drawn by the mouse
+
+
+@pytest.fixture(scope="session")
+def browser() -> None:
+    try:
+        check_browser()
+    except ValueError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def library() -> None:
+    """ONNX Runtime Web is fetched by .ci/run, not by tests."""
+    if not ONNXRUNTIME_WEB.path.exists():
+        pytest.skip(f"{ONNXRUNTIME_WEB.path} is not there: any export with format=html fetches it")
+
+
+@pytest.fixture(scope="session")
+def file(trained_once, tmp_path_factory, browser, library) -> Path:
+    """The classifier of `trained` in one file, alone in its folder but for the proof."""
+    path = tmp_path_factory.mktemp("html") / "polygons.html"
+    main([f"ckpt={trained_once}", f"out={path}", "format=html", "drawings=20"])
+    return path
+
+
+@pytest.fixture(params=[1280, 390])
+def opened(request, file):
+    """The file in a browser that is cut off from the network; what it complains of fails the test."""
+    page = OfflinePage(file, width=request.param)
+    yield page
+    page.close()
+    assert page.complaints == []
+
+
+def draw(page, strokes) -> list:
+    """Draw strokes [n, 2] in 0..255 by the mouse, and wait for the guess; the strokes as the page has them."""
+    box = page.locator("#pad").bounding_box()
+    for stroke in strokes:
+        places = (stroke * 0.8 + 25) / 255 * [box["width"], box["height"]] + [box["x"], box["y"]]
+        page.mouse.move(*places[0])
+        page.mouse.down()
+        for place in places[1:]:
+            page.mouse.move(*place, steps=2)
+        page.mouse.up()
+    for _ in range(3000):
+        if page.evaluate("globalThis.done === globalThis.asked && globalThis.last?.length") == len(strokes):
+            return page.evaluate("last")
+        page.wait_for_timeout(20)
+    raise AssertionError("no guess of the whole drawing came")
+
+
+def note_drawings(page) -> None:
+    """Keep the last drawing that the page asks about in `last`, and the numbers of guesses asked for and done."""
+    page.evaluate(
+        """() => {
+            Object.assign(globalThis, { asked: 0, done: 0 });
+            const guess = deepdrawEngine.guess.bind(deepdrawEngine);
+            deepdrawEngine.guess = async (drawing) => {
+                asked += 1;
+                globalThis.last = drawing;
+                const found = await guess(drawing);
+                requestAnimationFrame(() => (done += 1)); // when the page has shown it
+                return found;
+            };
+        }"""
+    )
+
+
+def test_drawings_by_the_mouse_get_the_names_that_python_gives_them(opened, trained_once, polygon_root):
+    recognizer = deepdraw.load(trained_once, device="cpu", precision="fp32")
+    split = Shards(str(polygon_root)).split("test")
+    drawings = split.read_strokes(np.arange(len(split.block_sizes)), np.arange(DRAWN))
+    page = opened.page
+    note_drawings(page)
+    for index in range(len(drawings)):
+        drawn = draw(page, drawings.strokes(index))
+        (expected,) = recognizer.predict([drawn], top=3)
+        assert page.locator(".guesses .name").all_text_contents() == [guess.name for guess in expected]
+        shown = f"{100 * expected[0].probability:.1f}"
+        assert float(shown) == pytest.approx(float(page.locator(".percent").first.text_content()[:-2]), abs=0.11)
+        page.keyboard.press("Escape")
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
+
+
+def test_the_proof_lies_beside_it(file):
+    proof = json.loads(file.with_name("polygons.html.proof.json").read_text())
+    assert proof["drawings"] == 20
+    assert proof["equal_top1"] == 1
+    assert 0 <= proof["largest_difference"] <= proof["allowed"]["difference"]
+
+
+def test_the_file_may_ask_no_network(file):
+    page = OfflinePage(file)
+    try:
+        asked = page.page.evaluate("fetch('https://example.org/').then(() => 'sent', () => 'refused')")
+        assert asked == "refused"
+        assert "Content Security Policy" in " ".join(page.complaints)
+    finally:
+        page.close()
+
+
+def hand_drawn(rng) -> list[np.ndarray]:
+    """Strokes as hands make them on a canvas of 1000: of one point, of many, with pauses, closed."""
+    strokes = []
+    for _ in range(rng.integers(1, 7)):
+        steps = rng.normal(0, rng.choice([1, 8, 30]), (int(rng.choice([1, 2, 3, 10, 80])), 2))
+        stroke = (rng.uniform(0, 1000, 2) + steps.cumsum(axis=0)).round(rng.choice([0, 1, 3]))
+        if rng.random() < 0.2:
+            stroke = np.repeat(stroke, 3, axis=0)
+        if rng.random() < 0.2:
+            stroke[-1] = stroke[0]
+        strokes.append(stroke)
+    return strokes
+
+
+def test_drawings_are_simplified_as_in_python(chromium):
+    rng = np.random.default_rng(0)
+    drawings = [hand_drawn(rng) for _ in range(150)]
+    drawings += [[np.array([[5.0, 5.0]])], [np.full((4, 2), 7.5)], [np.array([[0.0, 0.0], [1e-3, 2e-3]])]]
+    found = chromium.new_page().evaluate(
+        """async ([source, drawings]) => {
+            const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+            const { simplify } = await import(address);
+            return drawings.map(simplify);
+        }""",
+        [
+            (SCRIPTS / "simplify.js").read_text("utf-8"),
+            [[[*stroke.T.tolist(), [0] * len(stroke)] for stroke in drawing] for drawing in drawings],
+        ],
+    )
+    for drawing, lines in zip(drawings, found, strict=True):
+        assert lines == [stroke.T.tolist() for stroke in simplify(drawing)]
+
+
+class Elements(HTMLParser):
+    """The elements of a page, and the text of each script by its id."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.scripts: dict[str | None, str] = {}
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.inside = dict(attributes).get("id") if tag == "script" else None
+
+    def handle_data(self, text):
+        if self.tags and self.tags[-1] == "script":
+            self.scripts[self.inside] = self.scripts.get(self.inside, "") + text
+
+
+@pytest.mark.parametrize("name", ["</script><script>alert(1)</script>", "<!--<script>", "\u2028 ' \" & \U0001f600"])
+def test_the_name_of_a_class_stays_text(name):
+    def page(names):
+        given = {"title": "x", "source": "y", "names": names, "sees": ["pixels"], "imageSize": 8}
+        return Elements(single_file(PAGE, given, library=b"l", wasm=b"w", network=b"n", notice="--> <script>"))
+
+    assert page([name]).tags == page(["cat"]).tags
+    assert json.loads(page([name]).scripts["description"])["names"] == [name]
+
+
+def test_without_a_browser_one_line_says_what_to_install(trained, tmp_path, monkeypatch):
+    pytest.importorskip("playwright", reason="playwright, which drives the browser, is absent")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path))
+    message = refusal(main, [f"ckpt={trained}", "format=html"])
+    assert "there is no Chromium" in message and "playwright install" in message
+    assert not (trained / "exports").exists()
+
+
+def test_without_the_library_and_a_network_one_line_says_where_to_put_it(trained, tmp_path, monkeypatch, browser):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("npm_config_registry", "http://127.0.0.1:9")
+    message = refusal(main, [f"ckpt={trained}", "format=html"])
+    assert "npm pack onnxruntime-web@" in message and str(ONNXRUNTIME_WEB.path) in message
+    assert not list((trained / "exports").glob("*"))
