@@ -13,6 +13,7 @@ from deepdraw.data.shards import Shards
 from deepdraw.fewshot import support_sets
 from deepdraw.inference import learn_known
 from deepdraw.inference.predict import main as predict
+from tests.refusals import refusal
 
 
 @pytest.fixture
@@ -212,3 +213,15 @@ def test_a_file_that_teach_did_not_write_is_refused_in_one_line(taught, best, tm
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert "\x1b" not in str(caught.value)
+
+
+def test_evaluate_refuses_what_does_not_go_with_taught_classes(taught, best, evaluate, tmp_path):
+    taught.save(tmp_path / "taught.npz")
+    for other in ("protocol=knn", "average=2"):
+        message = refusal(evaluate, best, "split=zeroshot", f"classes={tmp_path}/taught.npz", other)
+        assert "leave out protocol, average and interpolate" in message
+    taught.forget("hexagon").forget("line").save(tmp_path / "none.npz")
+    message = refusal(evaluate, best, "split=zeroshot", f"classes={tmp_path}/none.npz")
+    assert "no drawing of split zeroshot is of a class that was taught" in message
+    assert "classes=" in refusal(evaluate, best, f"classes={tmp_path}/gone.npz")
+    assert "classes=" in refusal(predict, [f"ckpt={best}", f"classes={tmp_path}/gone.npz", f"input={tmp_path}"])
