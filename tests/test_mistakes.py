@@ -13,10 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from omegaconf import OmegaConf
+import torch
+from omegaconf import DictConfig, OmegaConf
 
 import deepdraw.evaluation
-from deepdraw.config import check_command, compose_config
+from deepdraw.config import check_command, compose_config, make
+from deepdraw.models import ModelPlan
+from deepdraw.models.freezing import freeze
+from deepdraw.runtime import ALONE
+from deepdraw.training import Recipe
 
 ROOT = Path(__file__).parents[1]
 PAGE = runpy.run_path(str(ROOT / "docs/mistakes.py"))
@@ -191,6 +196,18 @@ def test_a_later_hydra_ends_mistakes_with_an_error(word, named, later_hydra, her
     assert named in str(ended.value.code) + capsys.readouterr().err
 
 
+def build(config: DictConfig) -> None:
+    """Make all that a training makes before it reads drawings, the network on meta, where it takes no memory."""
+    with torch.device("meta"):
+        plan = ModelPlan.of(config)
+        model = plan.build(num_classes=5)
+        freeze(model, make(config.freeze, "freeze", plan.backbone.layer_groups()))
+        optimizer = make(config.optimizer, "optimizer", model, _convert_="all", pretrained=True)
+        make(config.schedule, "schedule", optimizer, 100)
+        make(config.augment, "augment")
+        make(config.fit, "fit", _convert_="all").check(model, Recipe(**config.train), ALONE)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_option_of_every_group_is_itself_beside_every_experiment(experiment):
@@ -209,3 +226,14 @@ def test_every_option_of_every_group_is_itself_beside_every_experiment(experimen
             check_command(compose_config("train", [f"experiment={experiment}", *words]), "train")
         except ValueError as error:  # options that do not go together, or that need a value
             assert "\n" not in str(error)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_builds_beside_another_network_and_another_freezing(experiment):
+    halves = experiment in MADE_OF_HALVES
+    for word in ("backbone.pixels.pretrained=false" if halves else "backbone=resnet50", "freeze=none"):
+        try:
+            build(compose_config("train", [f"experiment={experiment}", word, "data.root=shards"]))
+        except ValueError as error:  # options that do not go together
+            assert "\n" not in str(error), word

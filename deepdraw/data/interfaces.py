@@ -18,8 +18,8 @@ class Source(Protocol):
     Evaluation also knows zeroshot, a split of classes that are never trained on. A source may also have an attribute
     `recognition`: "recognized" or "all" drawings of Quick, Draw!, which tables then say; without one it is unknown;
     and `split_rule`, a text that says which drawing goes into which split, for the summary and the report. A static
-    method `check_place` that takes some of its options and raises ValueError where nothing can be opened is called
-    before torch is imported.
+    method `check_place` of deepdraw's own sources takes some of their options, and raises ValueError where nothing can
+    be opened: train.py asks it before torch is imported.
     """
 
     @property
