@@ -49,7 +49,8 @@ def _without_folder(words: Sequence[str]) -> tuple[list[str], Path | None]:
     overrides = []
     for before, word in zip(("", *words), words, strict=False):
         if word.partition("=")[0] not in ("--config-dir", "-cd") and before not in ("--config-dir", "-cd"):
-            overrides.append(word)
+            # conf/precision is a group of options of training, for which Hydra would take it
+            overrides.append(f"format.{word}" if word.startswith("precision=") else word)
     return overrides, folders[-1] if folders else None
 
 

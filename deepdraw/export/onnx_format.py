@@ -17,6 +17,7 @@ from deepdraw.drawings import Drawings
 from deepdraw.export.format import Format, Runner
 from deepdraw.export.graphs import FromImages, FromStrokes
 from deepdraw.export.metadata import facts, texts
+from deepdraw.export.quantization import Feed, write_int8
 from deepdraw.export.sample import Examples, Sample
 from deepdraw.inference import Trained
 from deepdraw.runtime import write_bytes
@@ -25,7 +26,6 @@ LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
 LARGEST = 2**31 - 1  # bytes of a file of ONNX, which is one message of protobuf
 AT_ONCE = 2**24  # distances of pixels to segments that are computed at once, 4 bytes each
 SEEN = {"pixels": "seen_images", "strokes": "seen_points"}  # outputs
-Feed = dict[str, NDArray[Any]]  # what a graph takes, by name
 
 
 class Onnx(Format):
@@ -34,6 +34,7 @@ class Onnx(Format):
     input: what it takes. "strokes": `points`, float32 [N, P, 2], x and y of any unit, y downwards, and `strokes`, int32
     [N, P], the number of the stroke of each point, ascending, -1 behind the last point of a drawing that has fewer than
     P. "image": `images`, uint8 [N, size, size] or [N, 3, size, size], as the rasterizer of the checkpoint draws them.
+    precision: of the weights; the lines are always drawn in fp32. "int8" quantizes them with drawings of val.
     with_seen: whether a file that takes strokes also gives what the network sees, `seen_images`, `seen_points` or both.
     Raises ValueError where the packages of the extra `export` are not installed.
     """
@@ -41,13 +42,19 @@ class Onnx(Format):
     suffix = ".onnx"
     library = "onnx"
 
-    def __init__(self, input: Literal["strokes", "image"] = "strokes", *, with_seen: bool = False) -> None:
+    def __init__(
+        self,
+        input: Literal["strokes", "image"] = "strokes",
+        precision: Literal["fp32", "fp16", "int8"] = "fp32",
+        *,
+        with_seen: bool = False,
+    ) -> None:
         for library in LIBRARIES:
             try:
                 importlib.import_module(library)
             except ImportError as error:
                 raise ValueError(f"{library} is not installed: pip install 'deepdraw[export]'") from error
-        self.input, self.with_seen = input, with_seen
+        self.input, self.precision, self.with_seen = input, precision, with_seen
 
     def check(self, trained: Trained, sample: Sample) -> None:
         if self.input == "image" and trained.points is not None:
@@ -58,8 +65,8 @@ class Onnx(Format):
             raise ValueError("the drawings of val are images, with which no strokes can be tried: use input=image")
 
     def write(self, trained: Trained, place: Path, calibration: Sample) -> None:
-        strokes_in = self.input == "strokes"
-        graph = FromStrokes(trained, with_seen=self.with_seen) if strokes_in else FromImages(trained)
+        strokes_in, half = self.input == "strokes", self.precision == "fp16"
+        graph = FromStrokes(trained, half, with_seen=self.with_seen) if strokes_in else FromImages(trained, half)
         seen = [SEEN[kind] for kind in trained.sees] if self.with_seen and strokes_in else []
         feed = next(self._feeds(next(iter(calibration)), trained))
         model = _traced(graph.eval(), feed, ["probabilities", *seen])
@@ -70,7 +77,10 @@ class Onnx(Format):
             raise ValueError(
                 "the network is too large for one file of ONNX, which may have 2 GB: choose another format"
             )
-        write_bytes(place, model.SerializeToString())
+        if self.precision == "int8":
+            write_int8(model, place, (feed for examples in calibration for feed in self._feeds(examples, trained)))
+        else:
+            write_bytes(place, model.SerializeToString())
 
     def usage(self, trained: Trained, name: str) -> str:
         image = f"images = np.full({(1, *trained.rasterizer.shape)}, 255, np.uint8)  # drawings as it sees them"

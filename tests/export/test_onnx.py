@@ -118,3 +118,20 @@ def test_bad_words_are_refused_in_one_line_and_write_nothing(trained, word, line
 def test_a_checkpoint_is_needed(tmp_path):
     assert "ckpt is missing: give ckpt=RUN" in refusal(main, [])
     assert str(tmp_path) in refusal(main, [f"ckpt={tmp_path / 'nothing'}"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_lower_precisions_are_smaller_and_held_to_their_tolerance(
+    precision, strokes_file, trained_once, strokes, tmp_path
+):
+    file = tmp_path / "small.onnx"
+    main([f"ckpt={trained_once}", f"out={file}", f"precision={precision}"])
+    assert json.loads(file.with_name("small.onnx.proof.json").read_text())["precision"] == precision
+    session = onnxruntime.InferenceSession(file)
+    assert session.get_modelmeta().custom_metadata_map["precision"] == precision
+    points, numbers = padded(Drawings.pack(strokes))
+    (found,) = session.run(None, {"points": points, "strokes": numbers})
+    (expected,) = onnxruntime.InferenceSession(strokes_file).run(None, {"points": points, "strokes": numbers})
+    np.testing.assert_allclose(found, expected, atol=0.3)
+    assert file.stat().st_size < strokes_file.stat().st_size
