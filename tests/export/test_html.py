@@ -89,6 +89,7 @@ def note_drawings(page) -> None:
     )
 
 
+@pytest.mark.slow
 def test_drawings_by_the_mouse_get_the_names_that_python_gives_them(opened, trained_once, polygon_root):
     recognizer = deepdraw.load(trained_once, device="cpu", precision="fp32")
     split = Shards(str(polygon_root)).split("test")
@@ -105,6 +106,7 @@ def test_drawings_by_the_mouse_get_the_names_that_python_gives_them(opened, trai
     assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
 
 
+@pytest.mark.slow
 def test_the_proof_lies_beside_it(file):
     proof = json.loads(file.with_name("polygons.html.proof.json").read_text())
     assert proof["drawings"] == 20
@@ -112,6 +114,7 @@ def test_the_proof_lies_beside_it(file):
     assert 0 <= proof["largest_difference"] <= proof["allowed"]["difference"]
 
 
+@pytest.mark.slow
 def test_the_file_may_ask_no_network(file):
     page = OfflinePage(file)
     try:
