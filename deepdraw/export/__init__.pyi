@@ -4,7 +4,8 @@ from .html_format import Html
 from .hub_format import Hub
 from .onnx_format import Onnx, padded
 from .proof import Proof
+from .pt2_format import Pt2
 from .sample import Examples, Sample
 from .timm_format import Timm
 
-__all__ = ["Examples", "Format", "Html", "Hub", "Onnx", "Proof", "Runner", "Sample", "Timm", "export", "padded"]
+__all__ = ["Examples", "Format", "Html", "Hub", "Onnx", "Proof", "Pt2", "Runner", "Sample", "Timm", "export", "padded"]
