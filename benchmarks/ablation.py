@@ -42,8 +42,8 @@ NETWORKS: list[tuple[str, str, list[str], list[str]]] = [
     ("fused", "features", [BOTH, "head=linear"], []),
     ("fused", "weighed logits", [BOTH, "head=weighed", "head.apart=false"], []),
     ("fused", "weighed logits, apart", [BOTH, "head=weighed", "head.apart=true"], []),
-    ("channels", "ink", [PIXELS], []),
-    ("channels", "shaded", [PIXELS, "render.channels=shaded"], []),
+    ("channels", "ink", [PIXELS, "render.channels=ink"], []),
+    ("channels", "shaded", [PIXELS], []),
     ("channels", "thirds", [PIXELS, "render.channels=thirds"], []),
 ]
 PARTS = tuple(dict.fromkeys(part for part, *_ in NETWORKS))

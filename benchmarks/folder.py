@@ -33,8 +33,8 @@ class Options(bench.Options):
     per_class: int = field(default=200, metadata={"help": "drawings of each, over all splits"})
     seeds: int = field(default=3, metadata={"help": "trainings of each kind, with the seeds 0, 1 ..."})
     train: str = field(
-        default="experiment=scratch backbone.image_size=48 backbone.options.channels=[8,16,32,64] data.batch_size=32 "
-        "train.epochs=15",
+        default="experiment=scratch render.channels=ink backbone.image_size=48 backbone.options.channels=[8,16,32,64] "
+        "data.batch_size=32 train.epochs=15",
         metadata={"help": "overrides of train.py"},
     )
     folder: str | None = field(default=None, metadata={"help": "where to write drawings and runs; default: temporary"})
