@@ -26,6 +26,7 @@ from deepdraw.runtime import options as key_values
 BENCHMARKS = {
     "ablation": "what each part of networks that see strokes is worth, by accuracy after equal time",
     "data": "images per second on one core: strokes, against the original project's image shards",
+    "early": "how early the right name comes first while a drawing is drawn",
     "evaluation": "an evaluation with all its metrics and pictures, against the bare forward pass",
     "folder": "accuracy of a training on a folder of images, SVG and strokes, against the same drawings in shards",
     "freezing": "a training step with frozen blocks, against the original project's way of freezing",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,14 +30,15 @@ NOTICE = Path(__file__).parent / "html" / "notice.txt"  # the terms of ONNX Runt
 class Html(Format):
     """One file of HTML with the page of `deepdraw.draw`, the network and ONNX Runtime Web, which needs no network.
 
-    The proof runs it in Chromium. Raises ValueError, in one line, where the packages of the extra `export`, playwright
-    or Chromium are missing.
+    precision: of the weights, as of `Onnx`. The proof runs the page in Chromium. Raises ValueError, in one line, where
+    the packages of the extra `export`, playwright or Chromium are missing.
     """
 
     suffix = ".html"
 
-    def __init__(self) -> None:
-        self._onnx = Onnx("strokes", with_seen=True)
+    def __init__(self, precision: Literal["fp32", "int8"] = "fp32") -> None:
+        self.precision = precision
+        self._onnx = Onnx("strokes", precision, with_seen=True)
         check_browser()
         self._page: OfflinePage | None = None
 
