@@ -72,10 +72,10 @@ class Proof:
             )
         if allowed.equal and self.unequal:
             faults.append(f"{self.unequal} of {self.drawings:,} drawings get another name")
-        if not allowed.equal and lost > allowed.lost:
+        if not allowed.equal and round(lost, 9) > allowed.lost:
             faults.append(
                 f"it names {self.export_top1:.1%} of {self.drawings:,} drawings rightly, the checkpoint "
-                f"{self.checkpoint_top1:.1%}, where {100 * allowed.lost:g} points less are allowed in {self.precision}"
+                f"{self.checkpoint_top1:.1%}, where {allowed.lost:.1%} less are allowed in {self.precision}"
             )
         if faults:
             fix = "" if self.precision == "fp32" else "; use precision=fp32"

@@ -105,7 +105,7 @@ def half_right(found):
     [
         ("weights", lambda found: found + 2e-4, "its probabilities differ by up to 0.0002"),
         ("folder", lambda found: np.roll(found, 1, axis=1), "drawings get another name"),
-        ("int8", half_right, "points less are allowed in int8; use precision=fp32"),
+        ("int8", half_right, "less are allowed in int8; use precision=fp32"),
         ("weights", lambda found: found * np.nan, "probabilities: it cannot be used"),
         ("weights", lambda found: found[:, :1], "probabilities: it cannot be used"),
     ],
