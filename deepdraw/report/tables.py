@@ -146,8 +146,10 @@ def print_comparison(
 ) -> None:
     """Print one line for each key of `metrics_of`, under the heading `name`, with the same metrics side by side.
 
-    Few enough to stand side by side: top-1 of each kind, harmonic means, loss and calibration error.
+    They are top-1 of each kind, harmonic means, loss and calibration error. Where these do not fit side by side, there
+    is a line for each metric, and the keys are side by side.
     """
+    from rich.console import Console
     from rich.table import Table
 
     cells_of = {
@@ -157,12 +159,16 @@ def print_comparison(
         }
         for key, metrics in metrics_of.items()
     }
+    console = console or Console()
+    grid = [[name, *next(iter(cells_of.values()))], *([key, *cells.values()] for key, cells in cells_of.items())]
+    columns = list(zip(*grid, strict=True))
+    if sum(3 + max(map(len, (*heading.split(), *cells))) for heading, *cells in columns) >= console.width:
+        columns = [tuple(row) for row in grid]
     table = Table()
-    table.add_column(cell(name))
-    for heading in next(iter(cells_of.values())):
-        table.add_column(cell(heading), justify="right")
-    for key, cells in cells_of.items():
-        table.add_row(cell(key), *cells.values())
+    for number, (heading, *_) in enumerate(columns):
+        table.add_column(cell(heading), justify="right" if number else "left")
+    for row in list(zip(*columns, strict=True))[1:]:
+        table.add_row(*map(cell, row))
     _print(title, table, console)
 
 

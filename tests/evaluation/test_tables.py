@@ -100,6 +100,15 @@ def test_a_comparison_leaves_out_what_does_not_compare():
     assert cells(console) == [["0", "50.00 %", "2.0000"], ["1", "60.00 %", "2.0000"]]
 
 
+def test_a_comparison_too_wide_for_the_terminal_has_a_line_for_each_metric():
+    console = Console(file=StringIO(), width=55)
+    metrics = {"whitened_1shot_top1": 0.5, "whitened_5shot_top1": 0.625, "prototype_1shot_top1": 0.25, "loss": 2.0}
+    print_comparison("views", "views", {"1": metrics, "8": metrics | {"loss": 1.5}}, console)
+    assert all(len(line) <= 55 for line in console.file.getvalue().splitlines())
+    assert ["whitened 5-shot top-1", "62.50 %", "62.50 %"] in cells(console)
+    assert ["negative log-likelihood", "2.0000", "1.5000"] in cells(console)
+
+
 def test_metrics_stand_by_protocol_and_number_whatever_order_they_are_stored_in():
     names = ["top1", "top1_strokes_2", "top1_strokes_10+", "top1_points_11-20", "chance"]
     shots = [f"{method}_{k}shot_top1" for method in ("whitened", "prototype", "knn") for k in (1, 5, 20)]
