@@ -10,13 +10,16 @@ from typing import Any
 from numpy.typing import NDArray
 
 QUANTIZED = ["Conv", "MatMul", "Gemm"]  # where the weights are; what draws the lines has none of these
+HEAD = "model.head: "  # in the namespace of what the head of a Classifier computes
 Feed = dict[str, NDArray[Any]]  # what a model takes, by name
 
 
 def write_int8(model: Any, place: Path, feeds: Iterator[Feed]) -> None:
-    """Write a model of ONNX to `place` with its weights in 8 bits, a scale for each channel.
+    """Write a model of ONNX to `place` with the weights of its backbone in 8 bits, a scale for each channel.
 
-    feeds: inputs of the model, by whose activations their scales are chosen.
+    The head stays in fp32: its few weights decide between names whose logits are close to each other, and those of a
+    linear probe are so large that 8 bits lose most of what it learned. feeds: inputs of the model, by whose activations
+    the scales are chosen.
     """
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
@@ -33,9 +36,19 @@ def write_int8(model: Any, place: Path, feeds: Iterator[Feed]) -> None:
             Reader(),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=QUANTIZED,
+            nodes_to_exclude=_of_head(model),
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
     finally:
         logging.root.setLevel(level)
+
+
+def _of_head(model: Any) -> list[str]:
+    """The names of the nodes of the head."""
+    return [
+        node.name
+        for node in model.graph.node
+        if any(entry.key == "namespace" and HEAD in entry.value for entry in node.metadata_props)
+    ]

@@ -15,6 +15,7 @@ from deepdraw.export import padded
 from deepdraw.export.__main__ import main
 from tests.refusals import refusal
 
+onnx = pytest.importorskip("onnx", reason="the extra export is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra export is not installed")
 
 
@@ -135,3 +136,7 @@ def test_lower_precisions_are_smaller_and_held_to_their_tolerance(
     (expected,) = onnxruntime.InferenceSession(strokes_file).run(None, {"points": points, "strokes": numbers})
     np.testing.assert_allclose(found, expected, atol=0.3)
     assert file.stat().st_size < strokes_file.stat().st_size
+    graph = onnx.load(file).graph
+    (head,) = [node for node in graph.node if node.op_type == "Gemm"]
+    kept = {one.name for one in graph.initializer if one.data_type == onnx.TensorProto.FLOAT}
+    assert (head.input[1] in kept) == (precision == "int8")  # whose backbone alone has 8 bits
