@@ -137,12 +137,12 @@ def test_shards_that_are_not_there_are_refused_with_the_command_that_writes_them
 
 @pytest.fixture
 def untouched(monkeypatch):
-    """Fails where data are opened or weights are read."""
+    """Fails where drawings are opened, whose index alone says that they are there, or weights are read."""
 
     def touch(*arguments, **options):
         pytest.fail("read before it was refused")
 
-    monkeypatch.setattr("deepdraw.data.shards.Shards.__init__", touch)
+    monkeypatch.setattr("deepdraw.data.shards.Shards.split", touch)
     monkeypatch.setattr("deepdraw.models.backbones.timm.TimmBackbone.load_pretrained", touch)
     monkeypatch.setattr("deepdraw.models.backbones.timm.read_weights", touch)
 

@@ -105,7 +105,7 @@ def test_a_process_that_is_killed_is_one_line():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["thawing"], "there is no benchmark thawing: choose ablation, data, evaluation, folder, freezing"),
+        (["thawing"], "there is no benchmark thawing: choose ablation, data, early, evaluation, folder"),
         (
             ["freezing", "step=1"],
             "unknown option 'step': did you mean steps=...? The options are out, backbone",

@@ -54,7 +54,7 @@ NETWORKS = {
     ),
     "distilled": (
         *("backbone=timm", "backbone.name=deit_tiny_distilled_patch16_224", "backbone.pretrained=false"),
-        *("backbone.image_size=32", "backbone.options={depth:1,embed_dim:32,num_heads:2}"),
+        *("backbone.image_size=32", "+backbone.options={depth:1,embed_dim:32,num_heads:2}"),
     ),
 }
 

@@ -49,13 +49,16 @@ def watch(event: str, arguments: tuple[Any, ...]) -> None:
         happened.append((event, repr(arguments)[:200]))
 
 
+HINTS = ("__main__", "deepdraw.train", "deepdraw.evaluate")  # for those who type them as commands: no modules to import
+
+
 def callables() -> tuple[set[str], set[str]]:
     """The names of all callables in the modules of deepdraw, torch.optim and timm.optim, and of their methods."""
     names: set[str] = set()
     methods: set[str] = set()
     for package in (deepdraw, torch.optim, timm.optim):
         found = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
-        for module in [package.__name__, *(one.name for one in found if not one.name.endswith("__main__"))]:
+        for module in [package.__name__, *(one.name for one in found if not one.name.endswith(HINTS))]:
             offered = importlib.import_module(module)
             for key in {*vars(offered), *dir(offered)}:  # a face tells what it offers by dir()
                 value = getattr(offered, key)
