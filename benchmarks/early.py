@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +13,9 @@ from rich.progress import Progress
 from rich.table import Column, Table
 
 import benchmarks as bench
-from benchmarks.images import BATCH, first_drawings
-from deepdraw.drawings import Drawings, View
+from benchmarks.images import BATCH
+from deepdraw.data import Shards, Split, Subset
+from deepdraw.drawings import View
 from deepdraw.inference import Trained, rebuild
 from deepdraw.runtime import keep_freed_memory
 
@@ -38,43 +40,37 @@ def run(options: Options) -> dict[str, Any]:
     """Of each network: `recognized`, the share of whole drawings whose name comes first, and of those the mean share of
     the line after which it comes first at last (`first`) and stays first from then on (`stays`), all in 0..1."""
     keep_freed_memory()
-    drawings = first_drawings(options.root, options.num_drawings)
+    test = Shards(options.root).split("test")
+    drawings = Subset(test, np.arange(min(options.num_drawings, len(test.labels))))
     networks = {}
     with Progress() as progress:
         for ckpt in progress.track(options.ckpts.split(","), description="networks"):
             networks[ckpt] = measured(rebuild(ckpt), drawings, options.steps)
-    return {"num_drawings": len(drawings), "networks": networks}
+    return {"num_drawings": len(drawings.labels), "networks": networks}
 
 
-def measured(trained: Trained, drawings: Drawings, steps: int) -> dict[str, float]:
+def measured(trained: Trained, drawings: Split, steps: int) -> dict[str, float]:
     """The figures of one network; see `run`."""
     shares = np.arange(1, steps + 1) / steps
-    parts = [View(drawn=float(share))(drawings, "")[0] for share in shares]
-    right = np.stack([guesses(trained, part) == drawings.labels for part in parts])
+    right = np.stack([guesses(trained, drawings, float(share)) == drawings.labels for share in shares])
     right = right[:, right[-1]]
     wrong_last = steps - 1 - (~right)[::-1].argmax(axis=0)  # the last step at which the name is not first
     stays = np.where(right.all(axis=0), 0, wrong_last + 1)
     return {
-        "recognized": right.shape[1] / len(drawings),
+        "recognized": right.shape[1] / len(drawings.labels),
         "first": float(shares[right.argmax(axis=0)].mean()),
         "stays": float(shares[stays].mean()),
     }
 
 
 @torch.inference_mode()
-def guesses(trained: Trained, drawings: Drawings) -> NDArray[np.int64]:
-    """The likeliest class of each drawing."""
+def guesses(trained: Trained, drawings: Split, share: float) -> NDArray[np.int64]:
+    """The likeliest class of each drawing, of whose line this share is drawn."""
     found = []
-    for start in range(0, len(drawings), BATCH):
-        batch = drawings.slice(start, start + BATCH)
-        seen = []
-        if "pixels" in trained.sees:
-            seen.append(torch.from_numpy(trained.rasterizer(batch)).to(trained.precision.device))
-        if trained.points is not None:
-            seen.append(torch.from_numpy(trained.points(batch)).to(trained.precision.device))
-        with trained.precision.autocast():
-            logits = trained.model(seen[0] if len(seen) == 1 else (seen[0], seen[1]))
-        found.append(logits.argmax(dim=1).cpu().numpy())
+    with closing(trained.load(drawings, batch_size=BATCH, num_workers=0, views=[View(drawn=share)])) as loader:
+        for batch in loader.epoch():
+            with trained.precision.autocast():
+                found.append(trained.model(batch.inputs).argmax(dim=1).cpu().numpy())
     return np.concatenate(found)
 
 

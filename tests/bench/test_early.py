@@ -2,12 +2,11 @@
 
 import json
 
-import numpy as np
 import pytest
 
 from benchmarks import early
 from benchmarks.__main__ import main
-from benchmarks.images import first_drawings
+from deepdraw.data import Shards
 
 
 def test_the_share_of_the_line_is_told_of_each_network(trained, polygon_root, tmp_path, capsys):
@@ -34,9 +33,9 @@ def test_the_share_of_the_line_is_told_of_each_network(trained, polygon_root, tm
     [([0, 0, 0, 1], 1.0, 1.0), ([1, 1, 1, 1], 0.25, 0.25), ([0, 1, 0, 1], 0.5, 1.0), ([0, 1, 1, 1], 0.5, 0.5)],
 )
 def test_the_name_may_come_first_and_be_lost_again(monkeypatch, polygon_root, answers, first, stays):
-    drawings = first_drawings(str(polygon_root), 3)
+    drawings = Shards(str(polygon_root)).split("test")
     right = iter(answers)
-    monkeypatch.setattr(early, "guesses", lambda trained, part: drawings.labels + np.uint16(not next(right)))
+    monkeypatch.setattr(early, "guesses", lambda trained, part, share: drawings.labels + (not next(right)))
     assert early.measured(None, drawings, steps=4) == {"recognized": 1.0, "first": first, "stays": stays}
 
 

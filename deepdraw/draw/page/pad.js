@@ -43,18 +43,24 @@ export class Pad {
 
   /** Takes the last stroke back. */
   undo() {
-    const stroke = this.isEnabled && this.pointer === null ? this.drawing.pop() : undefined;
-    if (!stroke) return;
-    this.undone.push(stroke);
-    this.paint();
-    this.changed(true);
+    this.moveStroke(this.drawing, this.undone);
   }
 
   /** Draws the stroke again that was taken back last. */
   redo() {
-    const stroke = this.isEnabled && this.pointer === null ? this.undone.pop() : undefined;
+    this.moveStroke(this.undone, this.drawing);
+  }
+
+  /**
+   * Moves the last of some strokes behind others.
+   * @private
+   * @param {Drawing} from
+   * @param {Drawing} to
+   */
+  moveStroke(from, to) {
+    const stroke = this.isEnabled && this.pointer === null ? from.pop() : undefined;
     if (!stroke) return;
-    this.drawing.push(stroke);
+    to.push(stroke);
     this.paint();
     this.changed(true);
   }
