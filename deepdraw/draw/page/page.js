@@ -18,7 +18,11 @@ import { Teach } from "./teach.js";
 export async function start(engines) {
   const descriptions = await Promise.all(engines.map((engine) => engine.describe()));
   const status = element("status");
-  const speak = (/** @type {string} */ sentence) => (status.textContent = sentence);
+  let isAnswered = false; // whether something was said since the drawing changed, which no guess may cover
+  const speak = (/** @type {string} */ sentence) => {
+    isAnswered = true;
+    status.textContent = sentence;
+  };
   const voices = engines.map((engine, index) => {
     const shown = new Answers(element("answers"), descriptions[index]);
     return new Voice(engine, shown, (guess) => answered(index, guess), speak);
@@ -26,6 +30,7 @@ export async function start(engines) {
   const buttons = ["undo", "redo", "clear"].map((id) => /** @type {HTMLButtonElement} */ (element(id)));
   const pad = new Pad(/** @type {HTMLCanvasElement} */ (element("pad")), () => {
     const isEmpty = !pad.drawing.length;
+    isAnswered = false;
     document.body.classList.toggle("blank", isEmpty);
     buttons.forEach((button) => (button.disabled = button.id === "redo" ? !pad.undone.length : isEmpty));
     for (const voice of voices) isEmpty ? voice.clear() : voice.ask(pad.drawing);
@@ -35,7 +40,8 @@ export async function start(engines) {
   /** @param {number} index @param {Guess} guess */
   function answered(index, guess) {
     if (index === 0) play.answered(guess);
-    if (pad.pointer === null && play.place.hidden) speak(voices.map((voice) => voice.best()).filter(Boolean).join("; "));
+    if (pad.pointer !== null || !play.place.hidden || isAnswered) return;
+    status.textContent = voices.map((voice) => voice.best()).filter(Boolean).join("; ");
   }
   buttons[0].addEventListener("click", () => pad.undo());
   buttons[1].addEventListener("click", () => pad.redo());
