@@ -71,6 +71,7 @@ from .run import (
     resume_command,
     run_directory_for_rank0_only,
     sweep_command,
+    sweep_end,
     write_config,
 )
 from .run_directory import (
@@ -202,6 +203,7 @@ __all__ = [
     "suffix_among",
     "suggest_path",
     "sweep_command",
+    "sweep_end",
     "typed",
     "usage",
     "visible",

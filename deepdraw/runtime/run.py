@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,6 +22,7 @@ from deepdraw.runtime.code import git_commit, library_versions
 from deepdraw.runtime.display import typed
 from deepdraw.runtime.failures import drop_stdout_that_fails, failure_line, keeps_tracebacks
 from deepdraw.runtime.files import write_text
+from deepdraw.runtime.options import one_line_end
 from deepdraw.runtime.paths import expand_home
 from deepdraw.runtime.rank import find_rank
 from deepdraw.runtime.signals import interruptible
@@ -243,6 +244,12 @@ def resume_command(directory: Path, *more: str) -> str:
 def sweep_command(name: str, directory: str | Path) -> str:
     """The command `name` (status, collect, resume or cancel) of the sweep in a directory, quoted for the shell."""
     return typed("python", "-m", "deepdraw.sweep", name, directory)
+
+
+def sweep_end(directory: str | Path) -> AbstractContextManager[None]:
+    """`one_line_end` for what looks after a sweep: Ctrl-C ends it with the commands that come back to the jobs."""
+    back = f"`{sweep_command('status', directory)}` shows where the jobs are, `collect` reads them, `cancel` ends them"
+    return one_line_end(f"interrupted: {back}")
 
 
 def command(script: str) -> str:

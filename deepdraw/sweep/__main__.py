@@ -17,11 +17,11 @@ from deepdraw.runtime import (
     as_called,
     did_you_mean,
     failure_line,
-    one_line_end,
     read_yaml,
     run_main,
     shown,
     sweep_command,
+    sweep_end,
 )
 from deepdraw.sweep.backends import BACKENDS, states
 from deepdraw.sweep.job_state import JobState
@@ -167,7 +167,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run(chosen: argparse.Namespace) -> int:
     """Run the chosen command. Returns its exit status; for bad input 1, after one line."""
-    with one_line_end(f"interrupted: `{sweep_command('status', chosen.directory)}` shows where the jobs are"):
+    with sweep_end(chosen.directory):
         try:
             return COMMANDS[chosen.command](_find_sweep(chosen.directory), chosen)
         except (ValueError, OSError) as error:

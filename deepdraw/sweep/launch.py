@@ -11,7 +11,7 @@ from typing import Any
 
 from hydra.core.utils import JobReturn
 
-from deepdraw.runtime import failure_line, sweep_command
+from deepdraw.runtime import sweep_command, sweep_end
 from deepdraw.sweep.backends import BACKENDS, states
 from deepdraw.sweep.record import Sweep, read_sweep
 from deepdraw.sweep.submission import job_returns, write_jobs
@@ -26,43 +26,34 @@ def launch_jobs(batch: tuple[Any, ...], options: Mapping[str, Any], parameters: 
     """Submit a batch of jobs and return their results when all have ended; nothing with `wait: false`.
 
     batch: the positional arguments of `write_jobs`; options: its keywords; parameters: the rest of `hydra.launcher`.
-    Leaves with one line where the jobs cannot be submitted, and after Ctrl-C.
+    Leaves with one line where the jobs cannot be submitted, and after Ctrl-C, which leaves those of SLURM alone.
     """
+    with sweep_end(batch[0].hydra.sweep.dir):
+        return _launch(batch, options, parameters)
+
+
+def _launch(batch: tuple[Any, ...], options: Mapping[str, Any], parameters: Mapping[str, Any]) -> list[JobReturn]:
     config, first = batch[0], batch[-1]
     directory, backend = Path(config.hydra.sweep.dir), BACKENDS[options["launcher"]]
     is_basic, waits = BASIC in config.hydra.sweeper._target_, parameters.get("wait", True)
     if not waits and not is_basic:
-        sys.exit("error: this sweeper chooses jobs by the results of others: set hydra.launcher.wait=true")
-    try:
-        backend.check(directory, parameters)
-        sweep, jobs = write_jobs(*batch, **options)
-        progress = backend.submit(sweep, jobs, parameters)
-        if progress == "submitted" and not waits:
-            print(f"their results, when they have ended: {sweep_command('collect', directory)}")
-            return []
-        if progress == "submitted":
-            follow_or_leave(directory, [job.number for job in jobs])
-        sweep = read_sweep(directory)
-        ended = states(sweep)
-        report_results(sweep, ended)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {failure_line(error)}")
+        raise ValueError("this sweeper chooses jobs by the results of others: set hydra.launcher.wait=true")
+    backend.check(directory, parameters)
+    sweep, jobs = write_jobs(*batch, **options)
+    progress = backend.submit(sweep, jobs, parameters)
+    if progress == "submitted" and not waits:
+        print(f"their results, when they have ended: {sweep_command('collect', directory)}")
+        return []
+    if progress == "submitted":
+        follow(read_sweep(directory), [job.number for job in jobs])
+    sweep = read_sweep(directory)
+    ended = states(sweep)
+    report_results(sweep, ended)
     if progress == "stopped":
         sys.exit(130)
     if is_basic and not all(job.is_good for job in ended):
         sys.exit(1)
     return job_returns(ended[first:])
-
-
-def follow_or_leave(directory: Path, numbers: Sequence[int]) -> None:
-    """Wait for the jobs with these numbers; Ctrl-C ends the waiting alone, with the commands that come back to them."""
-    try:
-        follow(read_sweep(directory), numbers)
-    except KeyboardInterrupt:
-        print("\nthe jobs go on without this process. To come back to them:")
-        for command in ("status", "collect", "cancel"):
-            print(f"    {sweep_command(command, directory)}")
-        sys.exit(130)
 
 
 def follow(sweep: Sweep, numbers: Sequence[int]) -> None:

@@ -45,10 +45,7 @@ class LocalLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run a batch of jobs; those of a sweeper that asks for several batches share one directory."""
-        from deepdraw.runtime import one_line_end, sweep_command
         from deepdraw.sweep import launch_jobs
 
         batch = (self.config, self.hydra_context, self.task_function, job_overrides, initial_job_idx)
-        directory = self.config.hydra.sweep.dir
-        with one_line_end(f"interrupted: `{sweep_command('status', directory)}` shows where the jobs are"):
-            return launch_jobs(batch, self.options, self.parameters)
+        return launch_jobs(batch, self.options, self.parameters)

@@ -77,6 +77,7 @@ def submitting(tmp_path: Path, *overrides: str) -> Iterator[tuple[Submitted, sub
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
     ) as launcher:
         assert launcher.stdout is not None
@@ -105,7 +106,7 @@ def test_what_is_collected_when_the_launcher_was_killed_is_what_it_would_have_to
 def test_ctrl_c_says_how_to_come_back_and_ends_no_job(cluster, tmp_path):
     with submitting(tmp_path, "lr=0.1", "steps=30") as (sweep, launcher):
         launcher.send_signal(signal.SIGINT)
-        said, _ = launcher.communicate(timeout=60)
+        _, said = launcher.communicate(timeout=60)
     assert launcher.returncode == 130
     assert f"python -m deepdraw.sweep status {sweep.directory}" in said
     assert run("squeue", "-h", "-j", sweep.ids[0], "-o", "%T").stdout.strip() in ("PENDING", "RUNNING")
