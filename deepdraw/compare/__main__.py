@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deepdraw.config import EVALUATED, check_split
-from deepdraw.runtime import fold_name, run_command, shown, suggest_path
+from deepdraw.runtime import fold_name, is_on_hub, run_command, shown, suggest_path, typed
 
 USAGE = "python -m deepdraw.compare RUN RUN ... | SWEEP | ls [DIR] | best [DIR] | leaderboard DIR [key=value ...]"
 UNCHANGED = "interrupted; nothing was written that is not whole"
@@ -73,6 +73,9 @@ def run(directories: Sequence[Path], options: Options) -> None:
 def _check(directories: Sequence[Path], split: str) -> None:
     """Refuse in one line, before torch is imported, paths that are no directories and a misspelt split."""
     for directory in directories:
+        if is_on_hub(directory):
+            again = typed("python", "evaluate.py", f"ckpt={directory}", f"split={split}", "out=DIR")
+            raise ValueError(shown(f"{directory} is a checkpoint without results: run `{again}`, and compare DIR"))
         if not directory.is_dir():
             fix = suggest_path(directory) or "give a directory with a config.yaml, or one above"
             raise ValueError(shown(f"{directory} is neither a run nor a sweep: {fix}"))

@@ -73,16 +73,25 @@ def downloading(what: str, fix: str) -> Iterator[None]:
         ValueError: it is not in the hub's cache and cannot be downloaded.
     """
     from huggingface_hub import constants
-    from huggingface_hub.errors import HfHubHTTPError
 
     offline = constants.HF_HUB_OFFLINE
     constants.HF_HUB_OFFLINE = offline or not _answers(constants.ENDPOINT)
     try:
         yield
-    except (OSError, HfHubHTTPError) as error:
+    except hub_errors() as error:
         raise ValueError(f"cannot download {what} ({type(error).__name__}): {fix}") from error
     finally:
         constants.HF_HUB_OFFLINE = offline
+
+
+def hub_errors() -> tuple[type[BaseException], ...]:
+    """What the hub's client raises where a request fails: errors of the system, of the hub, and of the connection.
+
+    By which library it connects, and so what that raises, depends on its version.
+    """
+    from huggingface_hub.errors import HfHubHTTPError
+
+    return OSError, *HfHubHTTPError.__bases__
 
 
 def _answers(url: str, timeout: float = 5.0) -> bool:

@@ -187,14 +187,15 @@ def find_below(root: Path, is_run: Callable[[Sequence[str], Sequence[str]], bool
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in beside)
 
 
-def best_checkpoint(run_or_checkpoint: str | os.PathLike[str]) -> Path:
+def best_checkpoint(run_or_checkpoint: str | os.PathLike[str], key: str = "ckpt=") -> Path:
     """The checkpoint that is meant: the `best.pt` of a run where its directory is given, else the file itself.
 
-    Of a repository, hf-hub:OWNER/NAME, it is the copy on this machine, which is fetched where there is none.
+    Of a repository, hf-hub:OWNER/NAME, it is the copy on this machine, which is fetched where there is none. key: of
+    the option that named it, for messages.
     """
     if is_on_hub(run_or_checkpoint):
-        return fetch_checkpoint(os.fspath(run_or_checkpoint), "ckpt=")
-    check_local(run_or_checkpoint, "ckpt=")
+        return fetch_checkpoint(os.fspath(run_or_checkpoint), key)
+    check_local(run_or_checkpoint, key)
     path = Path(expand_home(os.fspath(run_or_checkpoint)))
     return path / "checkpoints" / "best.pt" if path.is_dir() else path
 

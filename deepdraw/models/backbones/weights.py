@@ -33,8 +33,8 @@ UNREADABLE = (
 def read_weights(file: str, half: str = "pixels") -> dict[str, Tensor]:
     """The state dict in a .pth, .pt or .safetensors file, as timm, open_clip or torch saved it.
 
-    Of a checkpoint of train.py, or of the best one of the run directory `file`, it is that of the backbone, and of a
-    fused one that of the `half`, adapters merged.
+    Of a checkpoint of train.py, of the best one of the run directory `file`, or of that of hf-hub:OWNER/NAME, it is
+    that of the backbone, and of a fused one that of the `half`, adapters merged.
 
     It may lie under one of `ENTRIES`, and its keys may have prefixes, which `without_prefixes` removes. The file is
     checked against the SHA-256 in its name (in the hub's cache: the name of the file that it links to) and the
@@ -43,14 +43,14 @@ def read_weights(file: str, half: str = "pixels") -> dict[str, Tensor]:
     Raises:
         ValueError: the file is missing, cut short, damaged, or holds anything but tensors; no code in it is run.
     """
-    path = best_checkpoint(file)
+    path = best_checkpoint(file, "backbone.pretrained=")
     if not path.exists():
         check_is_file(Path(expand_home(file)))
         raise ValueError(f"no weights file {file}: correct the path in backbone.pretrained")
     with open_regular(path, fix="give backbone.pretrained a file of weights") as opened:
         check_hash(path, opened)
         try:
-            if file.endswith(".safetensors"):
+            if path.suffix == ".safetensors":
                 loaded: Any = load_file(path)
             elif opened.read(2) == b"PK" and not check_seal(opened):
                 raise ValueError(f"{file} does not match its checksums")
