@@ -1,177 +1,21 @@
-"""The command from official files to shards: what is kept, what is counted, what is refused."""
+"""Official files that are broken, misnamed or interrupted: what is counted, what is refused."""
 
 import gzip
 import json
-import random
 import signal
-import struct
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import nullcontext
 from multiprocessing import get_context
-from pathlib import Path
 
-import numpy as np
 import pytest
 
-from deepdraw.data.quickdraw import __main__ as quickdraw
 from deepdraw.data.quickdraw.__main__ import Options, convert, main
 from deepdraw.data.quickdraw.packing import find_files, pack_file
-from deepdraw.data.recognition import recognition_of_index
 from deepdraw.data.shard_index import index_bytes
-from deepdraw.data.shards import Shards
-from deepdraw.drawings.packed import Drawings
 from deepdraw.runtime.options import parse
 from deepdraw.runtime.workers import prepare_worker
-
-CATEGORIES = ("zebra", "yoga", "airplane", "ambulance")  # the last two are unseen
-NUM_EACH = 120
-
-
-def line(key_id: int, word: str, **keys: object) -> dict[str, object]:
-    return {
-        "word": word,
-        "key_id": str(key_id),
-        "recognized": True,
-        "drawing": [[[key_id % 256, 9], [0, 1]]],
-        **keys,
-    }
-
-
-def write(path: Path, lines: list[object]) -> Path:
-    path.write_text("".join(text if isinstance(text, str) else json.dumps(text) + "\n" for text in lines))
-    return path
-
-
-@pytest.fixture
-def in_this_process(monkeypatch):
-    """Read without a pool: starting processes would take most of the time of these tests."""
-    monkeypatch.setattr(quickdraw, "process_pool", lambda most: nullcontext(map))
-
-
-@pytest.fixture
-def source(tmp_path, in_this_process) -> Path:
-    folder = tmp_path / "source"
-    folder.mkdir()
-    for number, word in enumerate(CATEGORIES):
-        first = 1000 * number
-        write(folder / f"{word}.ndjson", [line(first + k, word) for k in range(NUM_EACH)])
-    return folder
-
-
-def run(*arguments: object) -> dict[str, Drawings]:
-    """Split -> all its drawings."""
-    index = convert(parse(Options, [str(argument) for argument in arguments]))
-    root = next(str(argument)[5:] for argument in arguments if str(argument).startswith("root="))
-    shards = Shards(root)
-    assert list(index["splits"]) == shards.splits
-    return {split: Drawings.concatenate(list(shards.split(split))) for split in shards.splits}
-
-
-def key_ids(splits: dict[str, Drawings]) -> dict[str, set[int]]:
-    return {split: set(drawings.key_ids.tolist()) for split, drawings in splits.items()}
-
-
-def test_every_drawing_lands_in_one_split_under_its_own_label(source, tmp_path):
-    splits = run(f"source={source}", f"root={tmp_path / 'shards'}")
-    assert list(splits) == ["train", "val", "test", "zeroshot"]
-    classes = {split: Shards(str(tmp_path / "shards")).split(split).classes for split in splits}
-    for split, drawings in splits.items():
-        assert classes[split] == (["airplane", "ambulance"] if split == "zeroshot" else ["yoga", "zebra"])
-        words = [CATEGORIES[key_id // 1000] for key_id in drawings.key_ids.tolist()]
-        assert [classes[split][label] for label in drawings.labels] == words
-        assert all(drawings.strokes(i)[0][0, 0] == drawings.key_ids[i] % 256 for i in range(len(drawings)))
-    assert sum(map(len, splits.values())) == len(set.union(*key_ids(splits).values())) == 4 * NUM_EACH
-
-
-def test_neither_the_order_of_lines_nor_per_class_moves_a_drawing(source, tmp_path):
-    everything = key_ids(run(f"source={source}", f"root={tmp_path / 'all'}"))
-    some = key_ids(run(f"source={source}", f"root={tmp_path / 'some'}", "per_class=40"))
-    for path in source.iterdir():
-        lines = path.read_text().splitlines(keepends=True)
-        random.Random(0).shuffle(lines)
-        write(path, lines)
-    shuffled = key_ids(run(f"source={source}", f"root={tmp_path / 'shuffled'}", "per_class=40"))
-    assert shuffled == some
-    assert sum(map(len, some.values())) == 4 * 40
-    assert all(some[split] <= everything[split] for split in some)
-
-
-def test_quickdraw414k_takes_all_categories_into_train_val_and_test(source, tmp_path):
-    splits = run(f"source={source}", f"root={tmp_path / 'shards'}", "split_rule=quickdraw414k")
-    assert list(splits) == ["train", "val", "test"]
-    assert all(set(drawings.labels.tolist()) == {0, 1, 2, 3} for drawings in splits.values())
-
-
-def test_kaggle340_reads_no_file_of_a_category_that_the_challenge_did_not_have(source, tmp_path):
-    (source / "rifle.ndjson").write_text("no drawing")
-    splits = run(f"source={source}", f"root={tmp_path / 'shards'}", "split_rule=kaggle340")
-    assert list(splits) == ["train", "val", "test"]
-    assert Shards(str(tmp_path / "shards")).split("test").classes == sorted(CATEGORIES)
-    alone = tmp_path / "alone"
-    alone.mkdir()
-    write(alone / "knife.ndjson", [line(1, "knife")])
-    with pytest.raises(ValueError, match=r"kaggle340 takes none of these categories: knife$"):
-        run(f"source={alone}", f"root={tmp_path / 'none'}", "split_rule=kaggle340")
-
-
-def test_sketchrnn_refuses_a_source_of_another_form_before_any_file_is_read(source, tmp_path):
-    with pytest.raises(ValueError, match=r"airplane\.ndjson does not say the splits"):
-        run(f"source={source}", f"root={tmp_path / 'shards'}", "split_rule=sketchrnn")
-    assert not (tmp_path / "shards" / "index.json").exists()
-
-
-@pytest.mark.parametrize(("rule", "number", "suffix"), [("kaggle340", 340, ".bin"), ("sketchrnn", 345, ".npz")])
-def test_only_the_files_that_a_rule_takes_are_downloaded(tmp_path, monkeypatch, rule, number, suffix):
-    asked = {}
-
-    def download(names, directory, base_url="", suffix=".bin"):
-        asked.update(number=len(names), suffix=suffix)
-        raise ValueError("stopped here")
-
-    monkeypatch.setattr(quickdraw, "download", download)
-    with pytest.raises(ValueError, match="stopped here"):
-        run(f"root={tmp_path / 'shards'}", f"split_rule={rule}")
-    assert asked == {"number": number, "suffix": suffix}
-
-
-@pytest.mark.parametrize(
-    ("said", "option", "recognition"),
-    [(True, "true", "recognized"), (True, "any", "all"), (None, "true", "unknown"), (None, "any", "unknown")],
-)
-def test_shards_say_whether_they_hold_recognized_drawings_or_all(source, tmp_path, capsys, said, option, recognition):
-    for number, word in enumerate(CATEGORIES):
-        write(source / f"{word}.ndjson", [line(1000 * number + k, word, recognized=said) for k in range(40)])
-    main([f"source={source}", f"root={tmp_path / 'shards'}", f"recognized={option}"])
-    assert Shards(str(tmp_path / "shards")).recognition == recognition
-    assert f"{recognition})" in capsys.readouterr().out
-
-
-def test_a_few_drawings_that_do_not_say_it_leave_shards_recognized(source, tmp_path):
-    write(source / "yoga.ndjson", [line(9000 + k, "yoga", recognized=True if k else None) for k in range(NUM_EACH)])
-    run(f"source={source}", f"root={tmp_path / 'shards'}")
-    assert Shards(str(tmp_path / "shards")).recognition == "recognized"
-
-
-@pytest.mark.parametrize("index", [{}, {"recognized": ["any"]}, {"recognized": "true", "counts": {"kept": "many"}}])
-def test_an_index_of_anyone_else_leaves_it_unknown(index):
-    assert recognition_of_index(index) == "unknown"
-
-
-def test_the_same_drawings_as_bin_and_as_ndjson_give_the_same_shards(source, tmp_path):
-    run(f"source={source}", f"root={tmp_path / 'ndjson'}")
-    binary = tmp_path / "binary"
-    binary.mkdir()
-    for path in source.iterdir():
-        records = b""
-        for text in path.open():
-            (x, y), key_id = json.loads(text)["drawing"][0], int(json.loads(text)["key_id"])
-            records += struct.pack("<Q2sbIHH4B", key_id, b"DE", 1, 0, 1, 2, *x, *y)
-        (binary / f"{path.stem}.bin").write_bytes(records)
-    run(f"source={binary}", f"root={tmp_path / 'bin'}")
-    for shard in (tmp_path / "ndjson").glob("*.tar"):
-        assert shard.read_bytes() == (tmp_path / "bin" / shard.name).read_bytes()
+from tests.data.quickdraw_command.conftest import NUM_EACH, key_ids, line, run, write
 
 
 def test_what_is_dropped_or_odd_is_counted_by_kind(tmp_path):
@@ -318,37 +162,6 @@ def test_an_interrupted_run_leaves_no_index(source, tmp_path, monkeypatch, capsy
         main([f"source={source}", f"root={tmp_path / 'shards'}"])
     assert capsys.readouterr().err.rpartition("interrupted")[2].startswith(" before index.json was written")
     assert not (tmp_path / "shards" / "index.json").exists()
-
-
-def test_without_source_the_files_are_downloaded_first(source, tmp_path, monkeypatch):
-    asked = {}
-
-    def download(names, directory):
-        asked[directory] = len(names)
-        source.rename(directory)
-
-    monkeypatch.setattr(quickdraw, "download", download)
-    (tmp_path / "shards").mkdir()
-    assert run(f"root={tmp_path / 'shards'}")
-    assert asked == {tmp_path / "shards" / "official": 345}
-
-
-def test_help_names_every_option(capsys):
-    main(["--help"])
-    printed = capsys.readouterr().out
-    assert all(f"{key}=" in printed for key in ("root", "source", "download", "per_class", "recognized", "split_rule"))
-
-
-def test_real_drawings_raw_and_simplified_become_shards(shared, tmp_path, capsys):
-    for form in ("raw", "simplified_official"):
-        main([f"source={shared / 'data/quickdraw' / form}", f"root={tmp_path / form}", "per_class=20"])
-        index = Shards(str(tmp_path / form)).index
-        counts = index["counts"]
-        assert counts["kept"] == sum(split["num_drawings"] for split in index["splits"].values())
-        assert counts["read"] == counts["kept"] + counts["not_recognized"] + counts["beyond_limit"]
-        assert counts["not_recognized"] > 0
-    assert "drawings read" in capsys.readouterr().out
-    assert np.all(Shards(str(tmp_path / "raw")).split("zeroshot").drawings([0]).stroke_lengths > 0)
 
 
 def test_processes_that_read_leave_ctrl_c_and_slurms_warning_to_the_main_one():
