@@ -34,6 +34,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(skip)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show the figures that tests noted by record_property("figure", ...): those of this machine, held to no limit."""
+    for report in terminalreporter.getreports("passed"):
+        for name, figure in report.user_properties:
+            if name == "figure" and report.when == "call":
+                terminalreporter.write_line(figure)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def config_home(tmp_path_factory) -> None:
     """Where the key is kept that sweeps are signed with: not in the home of whoever runs the tests."""

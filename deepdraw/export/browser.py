@@ -25,7 +25,7 @@ class OfflinePage:
         self._playwright = _library().sync_playwright().start()
         try:
             own = self._playwright.chromium.executable_path
-            browser = self._playwright.chromium.launch(executable_path=_found(own), args=["--no-sandbox"])
+            browser = self._playwright.chromium.launch(executable_path=find_browser(own), args=["--no-sandbox"])
             context = browser.new_context(viewport={"width": width, "height": height}, offline=True)
             self.page = context.new_page()
             self.page.on("console", lambda message: self.complaints.append(message.text))
@@ -48,7 +48,7 @@ class OfflinePage:
 def check_browser() -> None:
     """Raise ValueError, in one line, where there is no playwright or no Chromium."""
     with _library().sync_playwright() as playwright:
-        _found(playwright.chromium.executable_path)
+        find_browser(playwright.chromium.executable_path)
 
 
 def _library() -> Any:
@@ -58,7 +58,7 @@ def _library() -> Any:
         raise ValueError(f"playwright, which opens the page to prove it, is not installed: {INSTALL}") from error
 
 
-def _found(own: str) -> str:
+def find_browser(own: str) -> str:
     """The path of a Chromium: that of playwright, or one that is installed on this machine."""
     found = own if os.path.exists(own) else next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:

@@ -4,111 +4,24 @@ from __future__ import annotations
 
 import json
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-import deepdraw
-from deepdraw.data.shards import Shards
 from deepdraw.draw import PAGE
 from deepdraw.drawings import simplify
 from deepdraw.export.__main__ import main
-from deepdraw.export.browser import OfflinePage, check_browser
+from deepdraw.export.browser import OfflinePage
 from deepdraw.export.html_format import ONNXRUNTIME_WEB
 from deepdraw.export.single_file import SCRIPTS, single_file
 from tests.refusals import refusal
 
 pytest.importorskip("onnxruntime", reason="the extra export is not installed")
-DRAWN = 8  # held-out drawings that are drawn by the mouse
-
-
-@pytest.fixture(scope="session")
-def browser() -> None:
-    try:
-        check_browser()
-    except ValueError as error:
-        pytest.skip(str(error))
-
-
-@pytest.fixture(scope="session")
-def library() -> None:
-    """ONNX Runtime Web is fetched by .ci/run, not by tests."""
-    if not ONNXRUNTIME_WEB.path.exists():
-        pytest.skip(f"{ONNXRUNTIME_WEB.path} is not there: any export with format=html fetches it")
-
-
-@pytest.fixture(scope="session")
-def file(trained_once, tmp_path_factory, browser, library) -> Path:
-    """The classifier of `trained` in one file, alone in its folder but for the proof."""
-    path = tmp_path_factory.mktemp("html") / "polygons.html"
-    main([f"ckpt={trained_once}", f"out={path}", "format=html", "drawings=20"])
-    return path
-
-
-@pytest.fixture(params=[1280, 390])
-def opened(request, file):
-    """The file in a browser that is cut off from the network; what it complains of fails the test."""
-    page = OfflinePage(file, width=request.param)
-    yield page
-    page.close()
-    assert page.complaints == []
-
-
-def draw(page, strokes) -> list:
-    """Draw strokes [n, 2] in 0..255 by the mouse, and wait for the guess; the strokes as the page has them."""
-    box = page.locator("#pad").bounding_box()
-    for stroke in strokes:
-        places = (stroke * 0.8 + 25) / 255 * [box["width"], box["height"]] + [box["x"], box["y"]]
-        page.mouse.move(*places[0])
-        page.mouse.down()
-        for place in places[1:]:
-            page.mouse.move(*place, steps=2)
-        page.mouse.up()
-    for _ in range(3000):
-        if page.evaluate("globalThis.done === globalThis.asked && globalThis.last?.length") == len(strokes):
-            return page.evaluate("last")
-        page.wait_for_timeout(20)
-    raise AssertionError("no guess of the whole drawing came")
-
-
-def note_drawings(page) -> None:
-    """Keep the last drawing that the page asks about in `last`, and the numbers of guesses asked for and done."""
-    page.evaluate(
-        """() => {
-            Object.assign(globalThis, { asked: 0, done: 0 });
-            const guess = deepdrawEngine.guess.bind(deepdrawEngine);
-            deepdrawEngine.guess = async (drawing) => {
-                asked += 1;
-                globalThis.last = drawing;
-                const found = await guess(drawing);
-                requestAnimationFrame(() => (done += 1)); // when the page has shown it
-                return found;
-            };
-        }"""
-    )
-
-
-@pytest.mark.slow
-def test_drawings_by_the_mouse_get_the_names_that_python_gives_them(opened, trained_once, polygon_root):
-    recognizer = deepdraw.load(trained_once, device="cpu", precision="fp32")
-    split = Shards(str(polygon_root)).split("test")
-    drawings = split.read_strokes(np.arange(len(split.block_sizes)), np.arange(DRAWN))
-    page = opened.page
-    note_drawings(page)
-    for index in range(len(drawings)):
-        drawn = draw(page, drawings.strokes(index))
-        (expected,) = recognizer.predict([drawn], top=3)
-        assert page.locator(".guesses .name").all_text_contents() == [guess.name for guess in expected]
-        shown = f"{100 * expected[0].probability:.1f}"
-        assert float(shown) == pytest.approx(float(page.locator(".percent").first.text_content()[:-2]), abs=0.11)
-        page.keyboard.press("Escape")
-    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
 
 
 @pytest.mark.slow
 def test_the_proof_lies_beside_it(file):
-    proof = json.loads(file.with_name("polygons.html.proof.json").read_text())
+    proof = json.loads(file.with_name("doodles.html.proof.json").read_text())
     assert proof["drawings"] == 20
     assert proof["equal_top1"] == 1
     assert 0 <= proof["largest_difference"] <= proof["allowed"]["difference"]
