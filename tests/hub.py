@@ -1,7 +1,9 @@
 """A stand-in for the Hugging Face hub on 127.0.0.1: repositories are made, filled, described and read.
 
 Routes: api/repos/create, api/validate-yaml, api/models/NAME (with /revision/R, /preupload/R and /commit/R), and
-NAME/resolve/R/FILE. All need a token to write, none to read.
+NAME/resolve/R/FILE. All need a token to write, none to read. Large files go by Git LFS, as at the real one:
+NAME.git/info/lfs/objects/batch says where to put them (lfs/OID, in one part or in several), objects/verify whether they
+are there, a commit names them by their SHA-256, and who reads them is sent there.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -24,6 +26,7 @@ from huggingface_hub import close_session
 
 Files = dict[str, bytes]
 TOKEN = "hf_token"
+LARGE = (".pt", ".safetensors")  # ends of the names of files that go by Git LFS
 
 
 class Repositories:
@@ -33,7 +36,12 @@ class Repositories:
         self.files: dict[str, dict[str, Files]] = {}
         self.asked: list[str] = []
         self.sizes: dict[str, int] = {}  # of files, where the hub is to tell another size than theirs
-        self.address = ""
+        self.address = self.storage = ""  # storage: of large files, another host
+        self.large: dict[str, bytes] = {}  # files of Git LFS by their SHA-256
+        self.parts: dict[str, dict[int, bytes]] = {}  # of those that are sent in parts
+        self.part_size: int | None = None  # bytes of a part; None: a file is sent whole
+        self.refused: dict[str, int] = {}  # status of the answer to requests whose path matches
+        self.reached: dict[str, Event] = {}  # set when such a request comes, which is never answered
 
     def commit(self, name: str, files: Files, *, tag: str = "main") -> str:
         """Add files to a branch, or under a new tag, of a repository. Returns the commit."""
@@ -55,8 +63,9 @@ def hub(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[Repositories]:
         **{"HF_HUB_CACHE": str(cache), "HF_HUB_DISABLE_XET": True, "HF_HUB_OFFLINE": False},
     }.items():
         monkeypatch.setattr(f"huggingface_hub.constants.{name}", value)
+    repositories.storage = f"http://localhost:{server.server_port}"
     for name in ("NO_PROXY", "no_proxy"):
-        monkeypatch.setenv(name, "127.0.0.1")
+        monkeypatch.setenv(name, "127.0.0.1,localhost")
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     close_session()  # which may have been made for another hub
     Thread(target=server.serve_forever, daemon=True).start()
@@ -78,20 +87,39 @@ class _Hub(BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_GET(self) -> None:
-        path = self.path.partition("?")[0]
-        self.repositories.asked.append(f"{self.command} {path}")
+        path, _ = self._take()
+        if path is None:
+            return
         if found := re.fullmatch(r"/([\w.-]+/[\w.-]+)/resolve/([^/]+)/(.+)", path):
             self._send_file(*found.groups())
+        elif path.startswith("/lfs/"):
+            self._send(self.repositories.large[path.removeprefix("/lfs/")])
         elif found := re.fullmatch(r"/api/models/([\w.-]+/[\w.-]+?)(?:/revision/([^/]+))?", path):
             self._describe(found[1], found[2] or "main")
         else:
             self._answer(404 if path != "/" else 200, {})
 
+    def do_PUT(self) -> None:
+        path, body = self._take()
+        if path is None:
+            return
+        assert "Authorization" not in self.headers, "the token is not for the host of large files"
+        oid, _, part = path.removeprefix("/lfs/").partition("/")
+        if part:
+            self.repositories.parts.setdefault(oid, {})[int(part)] = body
+        else:
+            self._keep(oid, body)
+        self._answer(200, {}, ETag=f'"{part or oid}"')
+
     def do_POST(self) -> None:
-        path = self.path.partition("?")[0]
-        self.repositories.asked.append(f"POST {path}")
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+        path, body = self._take()
+        if path is None:
+            return
+        if path.startswith("/lfs/"):  # all parts are there
+            oid, parts = path.removeprefix("/lfs/"), json.loads(body)["parts"]
+            self._keep(oid, b"".join(self.repositories.parts[oid][part["partNumber"]] for part in parts))
+            self._answer(200, {})
+        elif self.headers.get("Authorization") != f"Bearer {TOKEN}":
             self._answer(401, {"error": "Invalid username or password."})
         elif path == "/api/validate-yaml":  # the head of a model card
             yaml.safe_load(json.loads(body)["content"].split("---")[1])
@@ -103,17 +131,65 @@ class _Hub(BaseHTTPRequestHandler):
             self.repositories.files.setdefault(name, {"main": {}})
             self._answer(409 if known else 200, {"url": f"{self.repositories.address}/{name}", "name": name})
         elif found := re.fullmatch(r"/api/models/([\w.-]+/[\w.-]+)/preupload/[^/]+", path):
-            modes = {"uploadMode": "regular", "shouldIgnore": False, "oid": None}
-            self._answer(200, {"files": [{"path": file["path"], **modes} for file in json.loads(body)["files"]]})
+            names = [file["path"] for file in json.loads(body)["files"]]
+            modes = [{"uploadMode": "lfs" if name.endswith(LARGE) else "regular", "path": name} for name in names]
+            self._answer(200, {"files": [{**mode, "shouldIgnore": False, "oid": None} for mode in modes]})
+        elif path.endswith(".git/info/lfs/objects/batch"):
+            self._answer(200, {"transfer": "basic", "objects": list(map(self._place, json.loads(body)["objects"]))})
+        elif path.endswith(".git/info/lfs/objects/verify"):
+            asked = json.loads(body)
+            is_there = len(self.repositories.large.get(asked["oid"], b"")) == asked["size"]
+            self._answer(200 if is_there else 404, {})
         elif found := re.fullmatch(r"/api/models/([\w.-]+/[\w.-]+)/commit/[^/]+", path):
-            lines = [json.loads(line) for line in body.splitlines()]
-            added = [line["value"] for line in lines if line["key"] == "file"]
-            files = {file["path"]: base64.b64decode(file["content"]) for file in added}
-            commit = self.repositories.commit(found[1], files)
-            url = f"{self.repositories.address}/{found[1]}/commit/{commit}"
-            self._answer(200, {"success": True, "commitUrl": url, "commitOid": commit})
+            self._commit(found[1], [json.loads(line) for line in body.splitlines()])
         else:
             self._answer(404, {})
+
+    def _take(self) -> tuple[str | None, bytes]:
+        """The path and the body of a request; None for the path where it is answered already, or never will be."""
+        path = self.path.partition("?")[0]
+        self.repositories.asked.append(f"{self.command} {path}")
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        for pattern, event in self.repositories.reached.items():
+            if re.search(pattern, f"{self.command} {path}"):
+                event.set()
+                self.rfile.read(1)  # until whoever asked has gone
+                return None, body
+        for pattern, status in self.repositories.refused.items():
+            if re.search(pattern, f"{self.command} {path}"):
+                code = "RepoNotFound" if status == 404 else None
+                self._answer(status, {"error": f"refused with {status}"}, code)
+                return None, body
+        return path, body
+
+    def _keep(self, oid: str, content: bytes) -> None:
+        assert hashlib.sha256(content).hexdigest() == oid
+        self.repositories.large[oid] = content
+
+    def _place(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Where a large file is to be put; nowhere if it is there already."""
+        oid, size, part = asked["oid"], asked["size"], self.repositories.part_size
+        if oid in self.repositories.large:
+            return {"oid": oid, "size": size}
+        place, header = f"{self.repositories.storage}/lfs/{oid}", {}
+        if part is not None:
+            numbers = range(1, -(-size // part) + 1)
+            header = {"chunk_size": str(part), **{str(number): f"{place}/{number}" for number in numbers}}
+        verify = f"{self.repositories.address}{self.path.replace('batch', 'verify')}"
+        actions = {"upload": {"href": place, "header": header}, "verify": {"href": verify}}
+        return {"oid": oid, "size": size, "actions": actions}
+
+    def _commit(self, name: str, lines: list[dict[str, Any]]) -> None:
+        files = {}
+        for line in lines:
+            value = line["value"]
+            if line["key"] == "file":
+                files[value["path"]] = base64.b64decode(value["content"])
+            elif line["key"] == "lfsFile":
+                files[value["path"]] = self.repositories.large[value["oid"]]
+        commit = self.repositories.commit(name, files)
+        url = f"{self.repositories.address}/{name}/commit/{commit}"
+        self._answer(200, {"success": True, "commitUrl": url, "commitOid": commit})
 
     def _send_file(self, name: str, revision: str, file: str) -> None:
         revisions = self.repositories.files.get(name)
@@ -122,13 +198,21 @@ class _Hub(BaseHTTPRequestHandler):
             self._answer(404, {}, missing if revision not in (revisions or {}) else "EntryNotFound")
             return
         content = revisions[revision][file]
-        self.send_response(200)
+        oid, commit = hashlib.sha256(content).hexdigest(), self._revision(revisions, revision)
         told = self.repositories.sizes.get(file, len(content))
-        self.send_header("Content-Length", str(told if self.command == "HEAD" else len(content)))
-        self.send_header("X-Repo-Commit", self._commit(revisions, revision))
-        self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+        if oid in self.repositories.large:
+            headers = {"Location": f"{self.repositories.storage}/lfs/{oid}", "X-Repo-Commit": commit}
+            self._answer(302, {}, **headers, X_Linked_ETag=f'"{oid}"', X_Linked_Size=str(told))
+            return
+        self._send(content, told if self.command == "HEAD" else None, X_Repo_Commit=commit, ETag=f'"{oid}"')
+
+    def _send(self, content: bytes, told: int | None = None, **headers: str) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content) if told is None else told))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
         self.end_headers()
-        if self.command == "GET":
+        if self.command != "HEAD":
             self.wfile.write(content)
 
     def _describe(self, name: str, revision: str) -> None:
@@ -137,20 +221,20 @@ class _Hub(BaseHTTPRequestHandler):
             self._answer(404, {}, "RepoNotFound" if revisions is None else "RevisionNotFound")
             return
         siblings = [{"rfilename": file} for file in revisions[revision]]
-        self._answer(200, {"id": name, "sha": self._commit(revisions, revision), "siblings": siblings, "tags": []})
+        self._answer(200, {"id": name, "sha": self._revision(revisions, revision), "siblings": siblings, "tags": []})
 
     @staticmethod
-    def _commit(revisions: dict[str, Files], revision: str) -> str:
+    def _revision(revisions: dict[str, Files], revision: str) -> str:
         same = [one for one in revisions if len(one) == 40 and revisions[one] == revisions[revision]]
         return revision if len(revision) == 40 else (same or ["0" * 40])[0]
 
-    def _answer(self, status: int, content: dict[str, Any], code: str | None = None) -> None:
+    def _answer(self, status: int, content: dict[str, Any], code: str | None = None, **headers: str) -> None:
         body = json.dumps(content).encode()
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        if code is not None:
-            self.send_header("X-Error-Code", code)
+        named = {"Content-Type": "application/json", "Content-Length": str(len(body)), "X-Error-Code": code, **headers}
+        for name, value in named.items():
+            if value is not None:
+                self.send_header(name.replace("_", "-"), value)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)

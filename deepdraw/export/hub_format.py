@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,14 @@ from deepdraw.export.proof import Proof, probabilities
 from deepdraw.export.sample import Examples, Sample
 from deepdraw.export.timm_format import Timm, one_line, timm_classifier, timm_runner, timm_usage
 from deepdraw.inference import Trained, rebuild
-from deepdraw.runtime import HUB_CHECKPOINT, ON_HUB
+from deepdraw.runtime import HUB_CHECKPOINT, ON_HUB, hub_errors
 from deepdraw.training import load_checkpoint, save_checkpoint
 
+FIXES = {  # by what the hub answers
+    401: "log in by `hf auth login`",
+    403: "your token may not write there: choose an OWNER that is you, or log in by a token that may write",
+    404: "it is private and another's, or gone: choose another NAME",
+}
 SAME = 1e-4  # of a probability, between the two forms of the network in a repository
 KEPT = ("classes", "best", "frozen")  # of a checkpoint, beside config and weights; not what training goes on with
 
@@ -86,18 +92,33 @@ class Hub(Format):
         return lines if self._timm is None else f"{lines}\n\n{timm_usage(ON_HUB + self.repository)}"
 
     def finish(self, trained: Trained, place: Path, proof: Proof) -> None:
-        from huggingface_hub import HfApi
-        from huggingface_hub.errors import HfHubHTTPError
+        from huggingface_hub import CommitOperationAdd, HfApi
 
-        api = HfApi()
+        expected: tuple[type[Exception], ...] = (*hub_errors(), RuntimeError, ValueError)  # around those of large files
+        api, files = HfApi(), [CommitOperationAdd(path.name, str(path)) for path in sorted(place.iterdir())]
         try:
             api.create_repo(self.repository, private=self.private or None, exist_ok=True)
-            done = api.upload_folder(
-                repo_id=self.repository, folder_path=place, commit_message="Export a network of deepdraw"
-            )
-        except (OSError, HfHubHTTPError) as error:
-            reason = f"{type(error).__name__}: {one_line(error)}"
-            raise ValueError(
-                f"hub={self.repository} was not uploaded ({reason}): correct the name, or log in by `hf auth login`"
-            ) from error
+            for file in files:  # one by one, in this thread: Ctrl-C does not wait for the end of others
+                api.preupload_lfs_files(self.repository, [file], free_memory=False)
+            done = api.create_commit(self.repository, files, commit_message="Export a network of deepdraw")
+        except expected as error:
+            raise _not_uploaded(self.repository, error) from error
         print(f"uploaded: {done.commit_url}")
+
+
+def _not_uploaded(repository: str, error: Exception) -> ValueError:
+    """The line that says why, with the fix."""
+    causes: list[BaseException] = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
+        causes.append(cause)
+    status = next(filter(None, map(_status, causes)), 0)
+    fix = FIXES.get(status, "try again later" if status else "try again when the hub can be reached")
+    reason = next((one for one in causes if str(one) and not isinstance(one, RuntimeError)), error)
+    return ValueError(f"hub={repository} was not uploaded ({type(reason).__name__}: {one_line(reason)}): {fix}")
+
+
+def _status(error: BaseException) -> int:
+    """The status of the answer of the hub that an error is about; 0 where there was none."""
+    answer = getattr(getattr(error, "response", None), "status_code", None)
+    of_xet = re.search(r"\((\d{3}) [A-Z]", str(error))  # whose errors have no answer
+    return int(answer or (of_xet[1] if of_xet else 0))

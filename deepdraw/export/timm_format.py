@@ -163,6 +163,6 @@ def _description(trained: Trained, network: Any, arguments: dict[str, Any]) -> d
     }
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """What an error says, in one short line."""
     return " ".join(str(error).split())[:200] or type(error).__name__

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -84,14 +85,15 @@ def downloading(what: str, fix: str) -> Iterator[None]:
         constants.HF_HUB_OFFLINE = offline
 
 
-def hub_errors() -> tuple[type[BaseException], ...]:
+def hub_errors() -> tuple[type[Exception], ...]:
     """What the hub's client raises where a request fails: errors of the system, of the hub, and of the connection.
 
     By which library it connects, and so what that raises, depends on its version.
     """
     from huggingface_hub.errors import HfHubHTTPError
 
-    return OSError, *HfHubHTTPError.__bases__
+    bases: tuple[Any, ...] = HfHubHTTPError.__bases__
+    return OSError, *bases
 
 
 def _answers(url: str, timeout: float = 5.0) -> bool:
