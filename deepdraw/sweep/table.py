@@ -46,7 +46,8 @@ def print_table(sweep: Sweep, jobs: Sequence[JobState], console: Console | None 
     table = Table("job")
     for heading in (*keys, "state"):
         table.add_column(cell(heading))
-    for heading in ("epoch", sweep.objective, "images/s"):
+    has_speed = any(job.images_per_second is not None for job in jobs)  # not of cached features
+    for heading in ("epoch", sweep.objective, *["images/s"] * has_speed):
         table.add_column(cell(heading), justify="right")
     table.add_column("log", overflow="fold")
     for job in ranked(sweep, jobs):
@@ -56,7 +57,7 @@ def print_table(sweep: Sweep, jobs: Sequence[JobState], console: Console | None 
             cell(_state(job), STYLES.get(job.state, "")),
             _text(job.epoch, "d"),
             _text(job.metric, ".4f"),
-            _text(job.images_per_second, ",.0f"),
+            *[_text(job.images_per_second, ",.0f")] * has_speed,
             cell(os.path.relpath(job.log, sweep.directory)),
         )
     console.print(cell(sweep.directory), style="bold", soft_wrap=True)

@@ -31,6 +31,18 @@ def test_the_table_is_best_first_and_says_what_failed(mixed):
     assert "job 1: RuntimeError: it broke" in printed
 
 
+def test_the_table_has_images_per_second_where_jobs_measured_them(mixed):
+    def printed() -> str:
+        console = Console(width=160, file=io.StringIO())
+        print_table(mixed, states(mixed), console)
+        return console.file.getvalue()
+
+    assert "images/s" not in printed()  # as in a sweep of frozen encoders, whose features are cached
+    (mixed.jobs[2].directory / "metrics.csv").write_text("epoch,val/top1,train/images_per_second\n1,0.9,1234.5\n")
+    assert "images/s" in printed()
+    assert "1,23" in printed()
+
+
 def test_the_results_are_best_first_with_the_swept_keys_and_the_summaries_metrics(mixed):
     with write_results(mixed, states(mixed)).open(newline="") as file:
         rows = list(csv.DictReader(file))
