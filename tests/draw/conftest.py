@@ -121,3 +121,21 @@ def hand_drawn(corners: int, seed: int = 0) -> list[list[list[float]]]:
 @pytest.fixture
 def drawn() -> Callable[..., Any]:
     return hand_drawn
+
+
+@pytest.fixture
+def open_page(chromium):
+    """Open the page in the browser; what it complains of fails the test."""
+    complaints: list[str] = []
+
+    def opened(address: str, width: int = 1280, **options):
+        page = chromium.new_page(viewport={"width": width, "height": 860}, **options)
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
+        page.goto(address)
+        page.wait_for_selector("body:not(.loading)")
+        return page
+
+    yield opened
+    assert complaints == []

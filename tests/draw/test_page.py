@@ -4,81 +4,32 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
 import deepdraw
 from deepdraw.draw import Collection
 from deepdraw.drawings import read_sketches
-
-
-@pytest.fixture
-def open_page(chromium):
-    """Open the page in the browser; what it complains of fails the test."""
-    complaints: list[str] = []
-
-    def opened(address: str, width: int = 1280, **options):
-        page = chromium.new_page(viewport={"width": width, "height": 860}, **options)
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
-        page.goto(address)
-        page.wait_for_selector("body:not(.loading)")
-        return page
-
-    yield opened
-    assert complaints == []
-
-
-def draw_strokes(page, drawing) -> None:
-    """Draw by the mouse what `hand_drawn` gives."""
-    box = page.locator("#pad").bounding_box()
-    for x, y, _ in drawing:
-        places = [
-            (box["x"] + a * box["width"] / 1000, box["y"] + b * box["height"] / 1000) for a, b in zip(x, y, strict=True)
-        ]
-        page.mouse.move(*places[0])
-        page.mouse.down()
-        for place in places[1:]:
-            page.mouse.move(*place)
-        page.mouse.up()
-
-
-class Asked:
-    """The drawings that a page has asked its server about."""
-
-    def __init__(self, page) -> None:
-        self._page = page
-        self.drawings: list[list] = []
-        page.on("request", self._note)
-
-    def _note(self, request) -> None:
-        if request.method == "POST":
-            self.drawings.append(json.loads(request.post_data)["drawing"])
-
-    def wait_for(self, strokes: int, points: int = 0) -> list:
-        """The last drawing, once it has so many strokes, and more than so many points in its last one."""
-        for _ in range(3000):
-            drawing = self.drawings[-1] if self.drawings else []
-            if len(drawing) == strokes and len(drawing[-1][0]) > points:
-                self._page.locator("#status", has_text="per cent").wait_for()
-                return drawing
-            self._page.wait_for_timeout(20)
-        raise AssertionError(f"{len(self.drawings[-1])} strokes, not {strokes}")
+from tests.draw.pages import Asked, draw_strokes
 
 
 def test_what_is_drawn_with_the_mouse_is_guessed_as_predict_does(serve, runs, drawn, open_page, tmp_path):
     page = open_page(serve(runs("fused")).address)
     asked = Asked(page)
     draw_strokes(page, drawn(4))
-    sent = asked.wait_for(strokes=2, points=8)
-    page.wait_for_load_state("networkidle")
+    sent = asked.wait_for(*lines(drawn(4)))
     assert len(asked.drawings) > 3, "it guesses while one draws"
     file = tmp_path / "drawn.ndjson"
     file.write_text(json.dumps({"drawing": sent}))
     (expected,) = deepdraw.load(runs("fused")).predict(file, top=3)
     page.locator(".guesses li:first-child .percent", has_text=percent(expected[0])).wait_for()
     assert page.locator(".guesses .name").all_text_contents() == [guess.name for guess in expected]
+
+
+def lines(drawing) -> list[np.ndarray]:
+    """The strokes of a drawing as points [n, 2]."""
+    return [np.transpose([x, y]) for x, y, _ in drawing]
 
 
 def percent(guess) -> str:
@@ -89,16 +40,17 @@ def test_undo_redo_and_clear_by_buttons_and_by_keys(serve, runs, drawn, open_pag
     page = open_page(serve(runs("pixels")).address)
     asked = Asked(page)
     draw_strokes(page, drawn(4))
-    asked.wait_for(strokes=2, points=8)
+    first, second = lines(drawn(4))
+    asked.wait_for(first, second)
     for act, strokes in (
-        (lambda: page.click("#undo"), 1),
-        (lambda: page.click("#redo"), 2),
-        (lambda: page.keyboard.press("Control+z"), 1),
-        (lambda: page.keyboard.press("Control+y"), 2),
-        (lambda: page.keyboard.press("Backspace"), 1),
+        (lambda: page.click("#undo"), [first]),
+        (lambda: page.click("#redo"), [first, second]),
+        (lambda: page.keyboard.press("Control+z"), [first]),
+        (lambda: page.keyboard.press("Control+y"), [first, second]),
+        (lambda: page.keyboard.press("Backspace"), [first]),
     ):
         act()
-        asked.wait_for(strokes)
+        asked.wait_for(*strokes)
     page.keyboard.press("Escape")
     assert page.locator("body.blank").count() == 1
     assert set(page.locator(".guesses .name").all_text_contents()) == {""}

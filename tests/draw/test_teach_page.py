@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import deepdraw
-from tests.draw.test_page import draw_strokes, open_page  # noqa: F401  # a fixture
+from tests.draw.pages import draw_strokes
 
 
 def teach(page, name, drawing):
@@ -16,7 +16,7 @@ def teach(page, name, drawing):
 
 
 @pytest.fixture
-def page(serve, runs, open_page):  # noqa: F811
+def page(serve, runs, open_page):
     return open_page(serve(runs("fused")).address)
 
 

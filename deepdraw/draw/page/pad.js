@@ -9,7 +9,10 @@ export const SIDE = 1000;
 const LINE_WIDTH = 9;
 const APART = 1; // a point that is nearer to the one before is left out
 
-/** A square canvas that one draws on with mouse, pen or finger. */
+/** A place on the canvas. @typedef {[x: number, y: number]} Place */
+/** Which pointer draws: its number, or the keyboard. @typedef {number | "keyboard"} Pointer */
+
+/** A square canvas that one draws on with mouse, pen or finger, or by the keyboard (keyboard.js). */
 export class Pad {
   /**
    * @param {HTMLCanvasElement} canvas
@@ -23,7 +26,7 @@ export class Pad {
     /** @type {Drawing} */
     this.undone = [];
     this.isEnabled = true;
-    /** @type {number | null} the pointer that draws */
+    /** @type {Pointer | null} the pointer that draws; others do not, so that a second finger breaks no stroke */
     this.pointer = null;
     this.startedAt = 0;
     canvas.addEventListener("pointerdown", (event) => this.begin(event));
@@ -33,7 +36,10 @@ export class Pad {
     }
     canvas.addEventListener("contextmenu", (event) => event.preventDefault());
     new ResizeObserver(() => this.fit()).observe(canvas);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.paint());
+    addEventListener("resize", () => this.fit()); // a zoom that leaves the canvas as large
+    for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) {
+      matchMedia(query).addEventListener("change", () => this.paint());
+    }
   }
 
   /** Ends the stroke that is being drawn. */
@@ -58,6 +64,7 @@ export class Pad {
    * @param {Drawing} to
    */
   moveStroke(from, to) {
+    if (this.pointer === "keyboard") this.finish();
     const stroke = this.isEnabled && this.pointer === null ? from.pop() : undefined;
     if (!stroke) return;
     to.push(stroke);
@@ -76,50 +83,78 @@ export class Pad {
 
   /** @private @param {PointerEvent} event */
   begin(event) {
-    if (!this.isEnabled || this.pointer !== null || event.button !== 0) return;
+    if (!this.isEnabled || event.button !== 0) return;
     event.preventDefault();
     if (document.activeElement instanceof HTMLElement) document.activeElement.blur(); // keys are for the drawing again
+    if (this.pointer !== null) return;
     this.canvas.setPointerCapture(event.pointerId);
-    this.pointer = event.pointerId;
-    this.undone = [];
-    if (!this.drawing.length) this.startedAt = event.timeStamp;
-    this.drawing.push([[], [], []]);
-    this.add(event);
-    this.changed(false);
+    this.start(event.pointerId, this.place(event), event.timeStamp);
   }
 
   /** @private @param {PointerEvent} event */
   move(event) {
     if (event.pointerId !== this.pointer) return;
     const events = event.getCoalescedEvents ? event.getCoalescedEvents() : [];
-    let isNew = false;
-    for (const each of events.length ? events : [event]) isNew = this.add(each) || isNew;
-    if (isNew) this.changed(false);
+    this.extend((events.length ? events : [event]).map((each) => ({ place: this.place(each), time: each.timeStamp })));
   }
 
   /** @private @param {PointerEvent} event */
   end(event) {
     if (event.pointerId !== this.pointer) return;
-    this.pointer = null;
+    this.finish();
+    const canceled = event.type === "pointercancel" && this.drawing.pop(); // a palm, or a switch to another application
+    if (canceled) {
+      this.undone = [canceled];
+      this.paint();
+    }
     this.changed(true);
+  }
+
+  /** @private @param {PointerEvent} event @returns {Place} */
+  place(event) {
+    const box = this.canvas.getBoundingClientRect();
+    return [inside((event.clientX - box.left) / box.width), inside((event.clientY - box.top) / box.height)];
+  }
+
+  /**
+   * Starts a stroke.
+   * @param {Pointer} pointer
+   * @param {Place} place
+   * @param {number} time  in milliseconds, as of events
+   */
+  start(pointer, place, time) {
+    this.pointer = pointer;
+    this.undone = [];
+    if (!this.drawing.length) this.startedAt = time;
+    this.drawing.push([[], [], []]);
+    this.add(place, time);
+    this.changed(false);
+  }
+
+  /**
+   * Leads the stroke on through some places.
+   * @param {{place: Place, time: number}[]} points
+   */
+  extend(points) {
+    let isNew = false;
+    for (const { place, time } of points) isNew = this.add(place, time) || isNew;
+    if (isNew) this.changed(false);
   }
 
   /**
    * Adds a point to the last stroke; false if it is where the one before is.
    * @private
-   * @param {PointerEvent} event
+   * @param {Place} place
+   * @param {number} time
    */
-  add(event) {
-    const box = this.canvas.getBoundingClientRect();
+  add([x, y], time) {
     const [xs, ys, ts] = this.drawing[this.drawing.length - 1];
-    const x = inside((event.clientX - box.left) / box.width);
-    const y = inside((event.clientY - box.top) / box.height);
     const last = xs.length - 1;
     if (last >= 0 && Math.hypot(x - xs[last], y - ys[last]) < APART) return false;
     const before = last < 0 ? 0 : ts[last];
     xs.push(x);
     ys.push(y);
-    ts.push(Math.max(before, Math.round(event.timeStamp - this.startedAt)));
+    ts.push(Math.max(before, Math.round(time - this.startedAt)));
     this.line(this.drawing[this.drawing.length - 1], Math.max(last, 0));
     return true;
   }

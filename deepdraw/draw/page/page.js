@@ -2,6 +2,7 @@
 import { Answers } from "./answers.js";
 import { Collect } from "./collect.js";
 import { Asker } from "./engine.js";
+import { Keyboard } from "./keyboard.js";
 import { Pad } from "./pad.js";
 import { Play } from "./play.js";
 import { Teach } from "./teach.js";
@@ -32,15 +33,20 @@ export async function start(engines) {
     const isEmpty = !pad.drawing.length;
     isAnswered = false;
     document.body.classList.toggle("blank", isEmpty);
-    buttons.forEach((button) => (button.disabled = button.id === "redo" ? !pad.undone.length : isEmpty));
+    keyboard.show();
+    for (const button of buttons) {
+      button.disabled = button.id === "redo" ? !pad.undone.length : isEmpty;
+      if (button.disabled && button === document.activeElement) pad.canvas.focus({ preventScroll: true }); // not lost
+    }
     for (const voice of voices) isEmpty ? voice.clear() : voice.ask(pad.drawing);
     if (isEmpty && play.place.hidden) speak("");
   });
+  const keyboard = new Keyboard(pad, (sentence) => (element("pen-place").textContent = sentence));
   const play = new Play(element("game"), engines[0], descriptions[0].names, pad, speak);
   /** @param {number} index @param {Guess} guess */
   function answered(index, guess) {
     if (index === 0) play.answered(guess);
-    if (pad.pointer !== null || !play.place.hidden || isAnswered) return;
+    if (pad.pointer !== null || !play.place.hidden || isAnswered || voices.some((voice) => voice.asker.next)) return;
     status.textContent = voices.map((voice) => voice.best()).filter(Boolean).join("; ");
   }
   buttons[0].addEventListener("click", () => pad.undo());
