@@ -17,7 +17,8 @@ from deepdraw.drawings import Drawings
 from deepdraw.export.format import Format, Runner
 from deepdraw.export.graphs import FromImages, FromStrokes
 from deepdraw.export.metadata import facts, texts
-from deepdraw.export.quantization import Feed, write_int8
+from deepdraw.export.onnx_run import Feed
+from deepdraw.export.quantization import write_int8
 from deepdraw.export.sample import Examples, Sample
 from deepdraw.inference import Trained
 from deepdraw.runtime import write_bytes
