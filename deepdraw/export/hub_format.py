@@ -6,16 +6,19 @@ import re
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
+from rich.console import Console
+from torch import Tensor
 
 from deepdraw.export.background import without_folders
 from deepdraw.export.format import Format, Runner
 from deepdraw.export.proof import Proof, probabilities
 from deepdraw.export.sample import Examples, Sample
 from deepdraw.export.timm_format import Timm, one_line, timm_classifier, timm_runner, timm_usage
-from deepdraw.inference import Trained, rebuild
-from deepdraw.runtime import HUB_CHECKPOINT, ON_HUB, hub_errors
+from deepdraw.inference import Trained, known_columns, learn_known, rebuild
+from deepdraw.runtime import HUB_CHECKPOINT, ON_HUB, hub_errors, print_line
 from deepdraw.training import load_checkpoint, save_checkpoint
 
 FIXES = {  # by what the hub answers
@@ -33,11 +36,12 @@ class Hub(Format):
     It holds deepdraw.pt, a checkpoint that `deepdraw.load("hf-hub:OWNER/NAME")` reads, README.md, and, where timm has
     this network, what format=timm writes. The checkpoint names no folder of this machine.
 
-    repository: OWNER/NAME; a new one is made. private: whether a new one is. Raises ValueError where it is no such
-    name, or this machine has no token of the hub.
+    repository: OWNER/NAME; a new one is made. private: whether a new one is. teach: whether the checkpoint holds what
+    its classes lend to new ones, for which the export reads drawings of the training. Raises ValueError where it is no
+    such name, or this machine has no token of the hub.
     """
 
-    def __init__(self, repository: str, private: bool = False) -> None:
+    def __init__(self, repository: str, private: bool = False, *, teach: bool = True) -> None:
         from huggingface_hub import get_token
         from huggingface_hub.utils import HFValidationError, validate_repo_id
 
@@ -51,8 +55,9 @@ class Hub(Format):
             raise ValueError(f"hub={repository} has no owner: write hub=OWNER/NAME")
         if get_token() is None:
             raise ValueError(f"hub={repository} needs a token: log in by `hf auth login`, or set HF_TOKEN")
-        self.repository, self.private = repository, private
+        self.repository, self.private, self.teach = repository, private, teach
         self._timm: Timm | None = None
+        self._teaches = False
 
     def check(self, trained: Trained, sample: Sample) -> None:
         try:
@@ -67,6 +72,9 @@ class Hub(Format):
         if trained.temperature is None:  # of a last.pt, whose best metrics are those of other weights
             kept.pop("best", None)
         config = without_folders(OmegaConf.to_container(trained.config))
+        if self.teach:
+            kept |= _known(trained)
+        self._teaches = "known" in kept
         save_checkpoint(place / HUB_CHECKPOINT, {**kept, "config": config, "model": trained.model.state_dict()})
         if self._timm is not None:
             self._timm.write(trained, place, calibration)
@@ -89,6 +97,8 @@ class Hub(Format):
             f'recognizer = deepdraw.load("{ON_HUB}{self.repository}")\n'
             'print(recognizer.predict("drawing.png", top=5))'
         )
+        if self._teaches:
+            lines += '\ntaught = recognizer.teach({"a new class": ["one.png", "two.png"]})  # guessed beside the others'
         return lines if self._timm is None else f"{lines}\n\n{timm_usage(ON_HUB + self.repository)}"
 
     def finish(self, trained: Trained, place: Path, proof: Proof) -> None:
@@ -104,6 +114,16 @@ class Hub(Format):
         except expected as error:
             raise _not_uploaded(self.repository, error) from error
         print(f"uploaded: {done.commit_url}")
+
+
+def _known(trained: Trained) -> dict[str, dict[str, Tensor]]:
+    """What the classes lend to new ones, as a checkpoint holds it; nothing where it cannot be, and a line says why."""
+    try:
+        columns = known_columns(learn_known(trained))
+    except ValueError as error:
+        print_line(Console(), f"new classes can be taught to it only beside its data: {error}")
+        return {}
+    return {"known": {name: torch.from_numpy(column) for name, column in columns.items()}}
 
 
 def _not_uploaded(repository: str, error: Exception) -> ValueError:

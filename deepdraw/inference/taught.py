@@ -16,7 +16,8 @@ from torch import Tensor
 
 from deepdraw.data import seen_drawings
 from deepdraw.features import Encoder, gather_features
-from deepdraw.fewshot import MOST_SHOTS, KnownClasses, Whitening
+from deepdraw.fewshot import KnownClasses
+from deepdraw.inference.known import COLUMNS, known_columns, known_fault, known_from
 from deepdraw.inference.trained import Trained
 from deepdraw.models import classifier_of_names, reads_names
 from deepdraw.runtime import MB, archive_hash, existing_file, fold_name, normal_name, read_npz, shown, write_sealed
@@ -29,13 +30,6 @@ OF_NAMES: dict[str, tuple[Any, int]] = {
     "names": (str, 1),
     "features": (np.float32, 2),
     "labels": (np.uint16, 1),
-}
-OF_WHITENING = {"mean": (np.float32, 1), "matrix": (np.float32, 2), "axes": (np.float32, 2), "between": (np.float32, 1)}
-OF_KNOWN = {
-    "means": (np.float32, 2),
-    "counts": (np.int64, 1),
-    "offsets": (np.float64, 1),
-    "temperature": (np.float64, 1),
 }
 WHAT, FIX = "file of taught classes", "give one that Recognizer.teach or python -m deepdraw.draw has saved"
 
@@ -117,8 +111,7 @@ class Taught:
             "labels": self.labels.cpu().numpy().astype(np.uint16),
         }
         if self.known is not None:
-            tensors = {**vars(self.known.whitening), **{name: getattr(self.known, name) for name in OF_KNOWN}}
-            columns |= {name: np.ascontiguousarray(tensor.cpu().numpy()) for name, tensor in tensors.items()}
+            columns |= known_columns(self.known)
         np.savez(file, **columns)
 
     @classmethod
@@ -127,8 +120,7 @@ class Taught:
         path = existing_file(path, "classes=")
         if path.stat().st_size > LARGEST_FILE:
             raise ValueError(f"{shown(path)} has more than the {LARGEST_FILE:,} bytes that it may have: {FIX}")
-        optional = frozenset({*OF_WHITENING, *OF_KNOWN})
-        columns = read_npz(path, {**OF_NAMES, **OF_WHITENING, **OF_KNOWN}, what=WHAT, fix=FIX, optional=optional)
+        columns = read_npz(path, {**OF_NAMES, **COLUMNS}, what=WHAT, fix=FIX, optional=frozenset(COLUMNS))
         own, other = archive_hash(trained.path), "".join(columns["checkpoint"].tolist())
         if own != other:
             raise ValueError(
@@ -141,13 +133,9 @@ class Taught:
         for number, name in enumerate(names):
             check_name(name, [*trained.classes, *names[:number]], f"{shown(path)}: ")
         device = trained.precision.device
-        tensors = {name: torch.from_numpy(column) for name, column in columns.items() if column.dtype.kind != "U"}
-        known = None
-        if "means" in columns:
-            whitening = Whitening(**{name: tensors[name] for name in OF_WHITENING})
-            known = KnownClasses(whitening, *(tensors[name] for name in OF_KNOWN)).to(device)
+        known = known_from(columns).to(device) if "means" in columns else None
         labels = torch.from_numpy(columns["labels"].astype(np.int64)).to(device)
-        return cls(names, tensors["features"].to(device), labels, known)
+        return cls(names, torch.from_numpy(columns["features"]).to(device), labels, known)
 
     def _names_with(self, name: str, classes: Sequence[str]) -> tuple[str, ...]:
         if len(self.names) >= MOST_NAMES:
@@ -178,11 +166,19 @@ def learn_known(
 ) -> KnownClasses:
     """What the classes trained on lend to new ones, from the first drawings of each in split train.
 
-    per_class: how many of each class; num_workers: processes that draw them, 0 for this one. Computes their features;
-    evaluate.py does the same on split=generalized. Raises ValueError, in one line, where the drawings are gone, or too
-    few.
+    A checkpoint of the hub holds it, and needs no drawings. Else computes their features, as evaluate.py does on
+    split=generalized. per_class: how many of each class; num_workers: processes that draw them, 0 for this one. Raises
+    ValueError, in one line, where the drawings are gone, or too few.
     """
-    seen = seen_drawings(trained.source(), trained.classes, per_class)
+    if trained.known is not None:
+        return trained.known
+    try:
+        seen = seen_drawings(trained.source(), trained.classes, per_class)
+    except ValueError as error:
+        raise ValueError(
+            f"new classes are taught beside drawings of the training, which are not there ({error}): give root=..., "
+            "where they are"
+        ) from error
     if seen is None:
         raise ValueError(
             f"the data of {shown(trained.path)} have no split train of its classes, beside which new ones are taught: "
@@ -203,26 +199,13 @@ def _fault(columns: dict[str, NDArray[Any]], trained: Trained) -> str | None:
         return f"it has more than {MOST_NAMES:,} classes"
     if features.shape[1] != width:
         return f"its features are {features.shape[1]} wide, and those of {trained.model.backbone.name} {width}"
-    if not all(np.isfinite(column).all() for column in columns.values() if column.dtype.kind == "f"):
+    if not np.isfinite(features).all():
         return "a number in it is not finite"
-    given = [name in columns for name in (*OF_WHITENING, *OF_KNOWN)]
+    given = [name in columns for name in COLUMNS]
     if not any(given):
         return None if reads_names(trained.model) and not len(features) else "it lacks what the classes trained on lend"
     if not all(given):
         return "it lacks a part of what the classes trained on lend"
     if len(labels) != len(features) or not np.array_equal(np.unique(labels), np.arange(len(names))):
         return "its drawings are not of its names"
-    directions = columns["between"].shape[0]
-    expected = {
-        "mean": (width,),
-        "matrix": (width, width),
-        "axes": (width, directions),
-        "means": (num_classes, directions),
-        "counts": (num_classes,),
-        "offsets": (MOST_SHOTS,),
-        "temperature": (1,),
-    }
-    if wrong := [name for name, shape in expected.items() if columns[name].shape != shape]:
-        return f"{wrong[0]} has another shape than {list(expected[wrong[0]])}"
-    above = ("counts", "between", "temperature")
-    return next((f"{name} is not above 0" for name in above if not (columns[name] > 0).all()), None)
+    return known_fault(columns, width, num_classes)

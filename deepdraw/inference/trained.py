@@ -15,6 +15,8 @@ from deepdraw.config import add_later_options, check_arguments, check_config, ma
 from deepdraw.data import Loader, Split
 from deepdraw.data.tars import is_remote
 from deepdraw.drawings import Augmentation, PointSampler, Rasterizer
+from deepdraw.fewshot import KnownClasses
+from deepdraw.inference.known import known_of_checkpoint
 from deepdraw.models import Classifier, ModelPlan
 from deepdraw.models.backbones import Backbone
 from deepdraw.models.freezing import keeps_all
@@ -33,7 +35,8 @@ class Trained:
     config: that of the run that trained it, resolved; classes: column k of the logits means `classes[k]`; rasterizer:
     draws as in training; temperature: fitted on val, divides the logits before the softmax; None if it is not known for
     these weights; frozen: whether training left all weights of the backbone as it found them; root_given: whether the
-    command itself named the place of the data; epoch: whose weights they are, from 1; None if it is not known.
+    command itself named the place of the data; epoch: whose weights they are, from 1; None if it is not known; known:
+    what the classes lend to new ones that are taught, where the checkpoint holds it.
     """
 
     path: Path
@@ -47,6 +50,7 @@ class Trained:
     frozen: bool
     root_given: bool = False
     epoch: int | None = None
+    known: KnownClasses | None = None
 
     @property
     def sees(self) -> tuple[str, ...]:
@@ -144,7 +148,22 @@ def rebuild(
         frozen=frozen,
         root_given=root is not None,
         epoch=_epoch(checkpoint),
+        known=_known(checkpoint, model, path),
     )
+
+
+def _known(checkpoint: Mapping[str, Any], model: Classifier, path: Path) -> KnownClasses | None:
+    """What the classes lend to new ones, on the device of the model. Raises ValueError where it is of others."""
+    if "known" not in checkpoint:
+        return None
+    try:
+        known = known_of_checkpoint(checkpoint["known"], model.backbone.num_features, len(checkpoint["classes"]))
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: what it holds to teach new classes with is not of its network ({error}): use one that "
+            "deepdraw.export wrote"
+        ) from error
+    return known.to(next(model.parameters()).device)
 
 
 def _epoch(checkpoint: Mapping[str, Any]) -> int | None:
