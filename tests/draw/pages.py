@@ -8,14 +8,35 @@ from typing import Any
 
 import numpy as np
 
+from deepdraw.export.npm import Package
+
 SIDE = 1000  # of the pad, in units of a drawing
+AXE = Package(  # finds what keeps people from using a page; .ci/run fetches it
+    "axe-core",
+    "4.14.1",
+    "sha512-FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==",
+)
 
 
 def on_screen(page, places) -> list[list[float]]:
     """Where places [n, 2] of the pad are on the screen."""
+    page.locator("#pad").scroll_into_view_if_needed()
     box = page.locator("#pad").bounding_box()
     corner, size = np.array([box["x"], box["y"]]), np.array([box["width"], box["height"]])
     return (corner + np.asarray(places) * size / SIDE).tolist()
+
+
+def wait_until(page, condition: str) -> None:
+    """Wait until JavaScript holds on the page. `page.wait_for_function` may not, by the page's policy."""
+    page.evaluate(
+        f"""async () => {{
+            const start = performance.now();
+            while (!({condition})) {{
+                if (performance.now() - start > 30_000) throw new Error("it does not hold: " + {condition!r});
+                await new Promise(requestAnimationFrame);
+            }}
+        }}"""
+    )
 
 
 def draw_strokes(page, drawing) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.draw.pages import SIDE, Asked, on_screen
+from tests.draw.pages import SIDE, Asked, on_screen, wait_until
 
 LINE = [[200, 300], [400, 350], [600, 500], [650, 800]]
 OTHER = [[800, 200], [700, 400]]
@@ -51,7 +51,7 @@ def test_a_finger_beside_the_pad_scrolls_the_page(opened):
     for step in range(1, 11):
         touch(protocol, "Move", (0, (x, y - 20 * step)))
     touch(protocol, "End")
-    page.wait_for_function("scrollY > 50")
+    wait_until(page, "scrollY > 50")
     assert asked.drawings == []
 
 

@@ -36,7 +36,7 @@ export class Pad {
     }
     canvas.addEventListener("contextmenu", (event) => event.preventDefault());
     new ResizeObserver(() => this.fit()).observe(canvas);
-    addEventListener("resize", () => this.fit()); // a zoom that leaves the canvas as large
+    this.watchResolution();
     for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) {
       matchMedia(query).addEventListener("change", () => this.paint());
     }
@@ -166,6 +166,15 @@ export class Pad {
       this.canvas.width = this.canvas.height = side;
     }
     this.paint();
+  }
+
+  /** Fits the pixels anew when the page is zoomed or moves to another screen, also where that leaves its size. @private */
+  watchResolution() {
+    const changed = () => {
+      this.fit();
+      this.watchResolution();
+    };
+    matchMedia(`(resolution: ${window.devicePixelRatio}dppx)`).addEventListener("change", changed, { once: true });
   }
 
   /** Paints the whole drawing anew. */

@@ -76,6 +76,7 @@ export class Play {
     this.place.hidden = false;
     this.pad.isEnabled = true;
     this.pad.clear();
+    this.pad.canvas.focus({ preventScroll: true }); // the button is gone that had it
     this.say(`Draw: ${wanted}. You have ${SECONDS} seconds.`);
     this.endsAt = performance.now() + 1000 * SECONDS;
     this.isRunning = true;
