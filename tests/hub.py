@@ -22,7 +22,11 @@ from typing import Any
 
 import pytest
 import yaml
-from huggingface_hub import close_session
+
+try:
+    from huggingface_hub import close_session
+except ImportError:  # before 1.0
+    from huggingface_hub.utils import reset_sessions as close_session
 
 Files = dict[str, bytes]
 TOKEN = "hf_token"
@@ -62,7 +66,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[Repositories]:
         **{"ENDPOINT": address, "HUGGINGFACE_CO_URL_TEMPLATE": address + "/{repo_id}/resolve/{revision}/{filename}"},
         **{"HF_HUB_CACHE": str(cache), "HF_HUB_DISABLE_XET": True, "HF_HUB_OFFLINE": False},
     }.items():
-        monkeypatch.setattr(f"huggingface_hub.constants.{name}", value)
+        monkeypatch.setattr(f"huggingface_hub.constants.{name}", value, raising=False)  # old ones know no Xet
     repositories.storage = f"http://localhost:{server.server_port}"
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "127.0.0.1,localhost")

@@ -16,6 +16,13 @@ from deepdraw.report import SplitResults, facts, read_results
 from deepdraw.runtime import archive_hash, is_run_directory
 
 PRIVATE = {"data", "command"}  # facts that are places of the machine that trained
+SOURCES = {  # what the options of conf/data read
+    "deepdraw.data.Shards": "Quick, Draw! (data=quickdraw)",
+    "deepdraw.data.doodles.open_doodles": "doodles drawn by program (data=doodles)",
+    "deepdraw.data.files.Folder": "a folder of drawings by class (data=folder)",
+    "deepdraw.data.files.LabeledFiles": "files of drawings in a table (data=csv)",
+    "deepdraw.data.tars.ImageTars": "tars of images (data=tars)",
+}
 FOLDERS = re.compile(r"(?:(?<![\w./:~-])(?:~[^\s/]*)?/|\b[A-Za-z]:[\\/])(?:[^\s,;'\"\[\]{}()]*[\\/])?")
 
 
@@ -69,7 +76,7 @@ def read_background(trained: Trained) -> Background:
     path = trained.path.absolute()
     run, is_best = path.parent.parent, path.name == "best.pt"
     if path.parent.name != "checkpoints" or not is_run_directory(run):
-        return Background(config, _public(facts({}, config)))
+        return Background(config, _public(facts({}, config), config))
     summary = read_summary(run)
     own = archive_hash(path)
     results = [
@@ -77,7 +84,7 @@ def read_background(trained: Trained) -> Background:
         for found in read_results(run, summary if is_best else {})
         if (is_best if found.checkpoint is None else found.checkpoint.sha256 == own)
     ]
-    return Background(config, _public(facts(summary, config)), results, _predictions(run, results, trained))
+    return Background(config, _public(facts(summary, config), config), results, _predictions(run, results, trained))
 
 
 def without_folders(value: Any) -> Any:
@@ -89,8 +96,11 @@ def without_folders(value: Any) -> Any:
     return FOLDERS.sub("", value) if isinstance(value, str) else value
 
 
-def _public(found: dict[str, str]) -> dict[str, str]:
-    return {title: text for title, text in found.items() if title not in PRIVATE}
+def _public(found: dict[str, str], config: dict[str, Any]) -> dict[str, str]:
+    """Facts without places of the machine; of the data, the kind stands for the place."""
+    public = {title: text for title, text in found.items() if title not in PRIVATE}
+    source = config.get("data", {}).get("source", {}).get("_target_", "")
+    return {"data": SOURCES.get(source, source.rpartition(".")[2]), **public} if source else public
 
 
 def _predictions(run: Path, results: list[SplitResults], trained: Trained) -> Predictions | None:

@@ -9,7 +9,7 @@ from deepdraw.data import in_brackets
 from deepdraw.export.background import Background
 from deepdraw.export.markdown import code, escaped, table
 from deepdraw.inference import Trained
-from deepdraw.report import SplitResults, metric_text
+from deepdraw.report import Line, SplitResults, metric_text, title
 from deepdraw.runtime import shown
 
 NUM_WORST = 10  # mistakes and names that are listed
@@ -95,10 +95,13 @@ def _preprocessing(trained: Trained) -> str:
 
 
 def _results(results: Sequence[SplitResults]) -> Iterator[str]:
-    if not results:
+    shown_lines = [(found, [line for line in found.lines if _is_result(line)]) for found in results]
+    if not any(those for _, those in shown_lines):
         yield from ("None is known: the run that measured this checkpoint is not beside it.", "")
-    for found in results:
-        rows = [(line.title, line.value, line.interval) for line in found.lines if line.group in GROUPS]
+    for found, those in shown_lines:
+        if not those:  # such as an evaluation of unfinished drawings alone
+            continue
+        rows = [(line.title, line.value, line.interval) for line in those]
         of = f", {found.checkpoint}" if found.checkpoint else ""
         yield from (escaped(f"Split {found.split} {in_brackets(found.recognition)}{of}") + ":", "")
         if any(interval for _, _, interval in rows):
@@ -106,7 +109,17 @@ def _results(results: Sequence[SplitResults]) -> Iterator[str]:
         else:
             yield from table(("metric", "value"), [row[:2] for row in rows])
             yield from ("", "Without intervals, which `evaluate.py` computes.")
+        if any(line.title == title("ece") for line in those):
+            yield from (
+                "",
+                "Log-likelihood and calibration error are without the temperature, but for those called scaled.",
+            )
         yield ""
+
+
+def _is_result(line: Line) -> bool:
+    """Whether a card shows it. The temperature that would suit these drawings best is not that of the checkpoint."""
+    return line.group in GROUPS and line.title != title("temperature")
 
 
 def _mistakes(background: Background) -> Iterator[str]:

@@ -91,10 +91,11 @@ class Onnx(Format):
         )
         feed = '"images": images' if self.input == "image" else '"points": points, "strokes": strokes'
         return (
-            "import numpy as np, onnxruntime\n"
+            "import json, numpy as np, onnxruntime\n"
             f"session = onnxruntime.InferenceSession({name!r})\n"
             f"{image if self.input == 'image' else strokes}\n"
-            f'(probabilities,) = session.run(["probabilities"], {{{feed}}})'
+            f'(probabilities,) = session.run(["probabilities"], {{{feed}}})\n'
+            'print(json.loads(session.get_modelmeta().custom_metadata_map["classes"])[probabilities[0].argmax()])'
         )
 
     def runner(self, trained: Trained, place: Path) -> Runner:

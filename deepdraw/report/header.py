@@ -41,13 +41,15 @@ def facts(summary: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, st
 
 
 def _model(config: Mapping[str, Any]) -> dict[str, Any]:
-    backbone = _group(config, "backbone")
+    whole = _group(config, "backbone")
+    backbone = _group(whole, "pixels") or whole  # of a fused one, whose other half sees strokes
+    name = backbone.get("name") or _words(backbone)
     pretrained, tag = backbone.get("pretrained"), backbone.get("tag")
     if pretrained is True:
         pretrained = f"pretrained, tag {tag}" if tag else "pretrained"
     size = backbone.get("image_size")
     return {
-        "encoder": backbone.get("name") or _words(backbone),
+        "encoder": name if backbone is whole else f"{name} and strokes",
         "weights": "random" if pretrained is False else pretrained,
         "image size": None if size is None else f"{size} px",
         "frozen": _words(_group(config, "freeze")),
