@@ -15,7 +15,8 @@ from deepdraw.inference import Trained
 class FromInputs(nn.Module):
     """What the network sees, images uint8 [N, ...] or points float32 [N, K, 8] or both, to probabilities [N, C].
 
-    half: whether the network computes in fp16; temperature and softmax are in fp32.
+    half: whether the network computes in fp16; temperature and softmax are in fp32. `with_features` gives the features
+    float32 [N, D] of the backbone, too.
     """
 
     def __init__(self, trained: Trained, half: bool = False) -> None:
@@ -24,10 +25,13 @@ class FromInputs(nn.Module):
         self.model = copy.deepcopy(trained.model).half() if half else trained.model
 
     def forward(self, *inputs: Tensor) -> Tensor:
+        return self.with_features(*inputs)[0]
+
+    def with_features(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         if self.half_precision:
             inputs = tuple(one.half() if one.is_floating_point() else one for one in inputs)
-        logits = self.model((inputs[0], inputs[1]) if len(inputs) == 2 else inputs[0]).float()
-        return torch.softmax(logits / self.temperature, dim=1)
+        features = self.model.features((inputs[0], inputs[1]) if len(inputs) == 2 else inputs[0])
+        return torch.softmax(self.model(features).float() / self.temperature, dim=1), features.float()
 
 
 class FromImages(nn.Module):
@@ -44,16 +48,20 @@ class FromImages(nn.Module):
 class FromStrokes(nn.Module):
     """Strokes, points float32 [N, P, 2] and strokes int32 [N, P] (see `deepdraw.export.drawing`), to probabilities.
 
-    with_seen: whether it also gives what the network sees: images, points or both.
+    with_seen: whether it also gives what the network sees: images, points or both; with_features: whether it gives,
+    last, the features [N, D] of the backbone.
     """
 
-    def __init__(self, trained: Trained, half: bool = False, *, with_seen: bool = False) -> None:
+    def __init__(
+        self, trained: Trained, half: bool = False, *, with_seen: bool = False, with_features: bool = False
+    ) -> None:
         super().__init__()
         self.lines = Lines(trained.rasterizer) if "pixels" in trained.sees else None
         self.samples = None if trained.points is None else Points(trained.points)
-        self.inputs, self.with_seen = FromInputs(trained, half), with_seen
+        self.inputs, self.with_seen, self.with_features = FromInputs(trained, half), with_seen, with_features
 
     def forward(self, points: Tensor, strokes: Tensor) -> tuple[Tensor, ...]:
         drawn = segments(points, strokes)
         seen = [part(drawn) for part in (self.lines, self.samples) if part is not None]
-        return self.inputs(*seen), *(seen if self.with_seen else ())
+        probabilities, features = self.inputs.with_features(*seen)
+        return probabilities, *(seen if self.with_seen else ()), *((features,) if self.with_features else ())

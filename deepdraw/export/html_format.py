@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 
 from deepdraw.draw import PAGE, describe
 from deepdraw.export.browser import OfflinePage, check_browser
@@ -15,8 +17,8 @@ from deepdraw.export.npm import Package
 from deepdraw.export.onnx_format import Onnx
 from deepdraw.export.sample import Examples, Sample
 from deepdraw.export.single_file import single_file
-from deepdraw.inference import Recognizer, Trained
-from deepdraw.runtime import write_text
+from deepdraw.inference import Recognizer, Taught, Trained, learn_known
+from deepdraw.runtime import print_line, write_text
 
 ONNXRUNTIME_WEB = Package(
     "onnxruntime-web",
@@ -30,15 +32,16 @@ NOTICE = Path(__file__).parent / "html" / "notice.txt"  # the terms of ONNX Runt
 class Html(Format):
     """One file of HTML with the page of `deepdraw.draw`, the network and ONNX Runtime Web, which needs no network.
 
-    precision: of the weights, as of `Onnx`. The proof runs the page in Chromium. Raises ValueError, in one line, where
-    the packages of the extra `export`, playwright or Chromium are missing.
+    precision: of the weights, as of `Onnx`; teach: whether new classes can be taught on the page, for which the export
+    reads drawings of the training. The proof runs the page in Chromium. Raises ValueError, in one line, where the
+    packages of the extra `export`, playwright or Chromium are missing.
     """
 
     suffix = ".html"
 
-    def __init__(self, precision: Literal["fp32", "int8"] = "fp32") -> None:
-        self.precision = precision
-        self._onnx = Onnx("strokes", precision, with_seen=True)
+    def __init__(self, precision: Literal["fp32", "int8"] = "fp32", *, teach: bool = True) -> None:
+        self.precision, self.teach = precision, teach
+        self._onnx = Onnx("strokes", precision, with_seen=True, with_features=teach)
         check_browser()
         self._page: OfflinePage | None = None
 
@@ -48,16 +51,19 @@ class Html(Format):
 
     def write(self, trained: Trained, place: Path, calibration: Sample) -> None:
         library, wasm = ONNXRUNTIME_WEB.read(LIBRARY, WASM)
+        taught = _nothing_taught(trained) if self.teach else None
+        description = describe(Recognizer(trained)) | {"source": "the network in this file"}
         network = place.with_suffix(".onnx")
         self._onnx.license = self.license
         self._onnx.write(trained, network, calibration)
         text = single_file(
             PAGE,
-            describe(Recognizer(trained)) | {"source": "the network in this file"},
+            description | ({} if taught is None else {"taught": []}),
+            notice=NOTICE.read_text("utf-8"),
             library=library,
             wasm=wasm,
             network=network.read_bytes(),
-            notice=NOTICE.read_text("utf-8"),
+            **({} if taught is None else {"taught": taught}),
         )
         write_text(place, text)
 
@@ -76,6 +82,21 @@ class Html(Format):
         if self._page:
             self._page.close()
             self._page = None
+
+
+def _nothing_taught(trained: Trained) -> bytes | None:
+    """The file of taught classes without any, which has what those trained on lend to new ones.
+
+    None where they lend nothing, or their drawings are gone, which is said in one line.
+    """
+    try:
+        known = learn_known(trained)
+    except ValueError as error:
+        print_line(Console(), f"no class can be taught on the page: {error}")
+        return None
+    buffer = BytesIO()
+    Taught.by_drawings(known).write(buffer, trained)
+    return buffer.getvalue()
 
 
 def _lines(examples: Examples, index: int) -> list[list[list[int]]]:

@@ -36,7 +36,8 @@ class Onnx(Format):
     [N, P], the number of the stroke of each point, ascending, -1 behind the last point of a drawing that has fewer than
     P. "image": `images`, uint8 [N, size, size] or [N, 3, size, size], as the rasterizer of the checkpoint draws them.
     precision: of the weights; the lines are always drawn in fp32. "int8" quantizes them with drawings of val.
-    with_seen: whether a file that takes strokes also gives what the network sees, `seen_images`, `seen_points` or both.
+    with_seen: whether a file that takes strokes also gives what the network sees, `seen_images`, `seen_points` or both;
+    with_features: whether it gives `features`, float32 [N, D], of the backbone.
     Raises ValueError where the packages of the extra `export` are not installed.
     """
 
@@ -49,13 +50,15 @@ class Onnx(Format):
         precision: Literal["fp32", "fp16", "int8"] = "fp32",
         *,
         with_seen: bool = False,
+        with_features: bool = False,
     ) -> None:
         for library in LIBRARIES:
             try:
                 importlib.import_module(library)
             except ImportError as error:
                 raise ValueError(f"{library} is not installed: pip install 'deepdraw[export]'") from error
-        self.input, self.precision, self.with_seen = input, precision, with_seen
+        self.input, self.precision = input, precision
+        self.with_seen, self.with_features = with_seen, with_features
 
     def check(self, trained: Trained, sample: Sample) -> None:
         if self.input == "image" and trained.points is not None:
@@ -67,10 +70,14 @@ class Onnx(Format):
 
     def write(self, trained: Trained, place: Path, calibration: Sample) -> None:
         strokes_in, half = self.input == "strokes", self.precision == "fp16"
-        graph = FromStrokes(trained, half, with_seen=self.with_seen) if strokes_in else FromImages(trained, half)
-        seen = [SEEN[kind] for kind in trained.sees] if self.with_seen and strokes_in else []
+        graph: nn.Module = FromImages(trained, half)
+        outputs = ["probabilities"]
+        if strokes_in:
+            graph = FromStrokes(trained, half, with_seen=self.with_seen, with_features=self.with_features)
+            outputs += [SEEN[kind] for kind in trained.sees] if self.with_seen else []
+            outputs += ["features"] if self.with_features else []
         feed = next(self._feeds(next(iter(calibration)), trained))
-        model = _traced(graph.eval(), feed, ["probabilities", *seen])
+        model = _traced(graph.eval(), feed, outputs)
         own = {"input": self.input, "precision": self.precision, "license": self.license}
         for key, value in texts(facts(trained) | own).items():
             model.metadata_props.add(key=key, value=value)

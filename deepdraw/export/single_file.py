@@ -18,13 +18,12 @@ STYLE, SCRIPT = '<link rel="stylesheet" href="style.css">', '<script type="modul
 CHARSET = '<meta charset="utf-8">'
 
 
-def single_file(
-    page: Path, description: Mapping[str, Any], *, library: bytes, wasm: bytes, network: bytes, notice: str
-) -> str:
+def single_file(page: Path, description: Mapping[str, Any], *, notice: str, **packed: bytes) -> str:
     """The text of the file.
 
     page: the folder of index.html, style.css and the modules of the page; description: `Description` of its engine.js;
-    library, wasm: ONNX Runtime Web; network: ONNX that takes strokes; notice: the terms of what others wrote.
+    notice: the terms of what others wrote; packed: what `start` of html/worker.js gets, by its names there: `library`
+    and `wasm`, which are ONNX Runtime Web, `network`, ONNX that takes strokes, and what else the page offers.
     """
     style, boot = (path.read_text("utf-8") for path in (page / "style.css", SCRIPTS / "boot.js"))
     folders = (SCRIPTS, page)
@@ -33,7 +32,7 @@ def single_file(
         _json("description", description),
         _json("page-modules", modules("single_file.js", folders)),
         _json("worker-modules", modules("worker.js", folders)),
-        *(_packed(name, data) for name, data in (("library", library), ("wasm", wasm), ("network", network))),
+        *(_packed(name, data) for name, data in packed.items()),
         f"<script>{boot}</script>",
     ]
     policy = (

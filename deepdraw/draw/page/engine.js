@@ -27,7 +27,8 @@
  * @property {string[]} names  all classes
  * @property {("pixels" | "strokes")[]} sees
  * @property {number | null} imageSize  pixels on a side of what it sees; null where it sees no pixels
- * @property {{name: string, drawings: number}[]} [taught]  those of the names that were taught, and by how many drawings
+ * @property {{name: string, drawings: number}[]} [taught]  those of the names that were taught, and by how many drawings;
+ *     absent where none can be taught
  * @property {boolean} [readsNames]  whether a name alone can be taught, because the network has a text tower
  * @property {boolean} [collects]  whether drawings can be kept with their names
  */
@@ -65,6 +66,7 @@
  *     without drawings by its name alone
  * @property {(name: string) => Promise<void>} [forget]  removes a class that was taught
  * @property {() => string} [taughtFile]  the address of a file of what was taught, to be saved
+ * @property {(file: File) => Promise<void>} [loadTaught]  takes what such a file has in the place of what was taught
  * @property {(drawing: Drawing) => Promise<Look[]>} [alike]  the drawings it was trained on that look most alike to it
  * @property {(name: string, drawing: Drawing) => Promise<number>} [collect]  keeps a drawing, and says how many it kept
  */

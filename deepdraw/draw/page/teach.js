@@ -113,6 +113,28 @@ export class Teach {
       const suffix = this.engines.length > 1 ? ` of ${(await engine.describe()).title}` : "";
       Object.assign(link, { href: engine.taughtFile(), download: "taught.npz", textContent: `Save taught.npz${suffix}` });
     }
+    if (this.engines[0].loadTaught) this.addLoading();
+  }
+
+  /** Offers to read a file of what was taught. @private */
+  addLoading() {
+    const label = added(this.files, "label", "load");
+    label.textContent = "Load taught.npz";
+    const input = /** @type {HTMLInputElement} */ (added(label, "input"));
+    Object.assign(input, { id: "teach-load", type: "file", accept: ".npz" });
+    input.addEventListener("change", () => {
+      const file = input.files?.[0];
+      if (file) void this.run(() => this.load(file));
+    });
+  }
+
+  /** @private @param {File} file */
+  async load(file) {
+    for (const engine of this.engines) await engine.loadTaught?.(file);
+    this.drawings.clear();
+    await this.show();
+    this.say(`${file.name} is loaded.`);
+    this.changed();
   }
 }
 

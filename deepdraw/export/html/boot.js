@@ -21,11 +21,10 @@ function parsed(id) {
 }
 
 /**
- * The bytes that an element holds as gzip in base64. The element is emptied.
- * @param {string} id
+ * The bytes that an element holds as gzip in base64. The element is removed.
+ * @param {Element} element
  */
-async function unpacked(id) {
-  const element = /** @type {HTMLElement} */ (document.getElementById(id));
+async function unpacked(element) {
   const letters = atob(element.textContent ?? "");
   element.remove();
   const bytes = new Uint8Array(letters.length);
@@ -33,9 +32,11 @@ async function unpacked(id) {
   return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
 }
 
-/** A worker that has the module worker.js, with the library that runs networks and the network. */
+/** A worker that has the module worker.js, with all that is packed in this file: the network, and what runs it. */
 async function startWorker() {
-  const [library, wasm, network] = await Promise.all(["library", "wasm", "network"].map(unpacked));
+  const elements = [...document.querySelectorAll('script[type="application/octet-stream"]')];
+  const packed = await Promise.all(elements.map(unpacked));
+  const named = Object.fromEntries(elements.map(({ id }, index) => [id, packed[index]]));
   const start = `${link}
     onmessage = async ({ data }) => {
       onmessage = null;
@@ -44,7 +45,7 @@ async function startWorker() {
     };`;
   const worker = new Worker(URL.createObjectURL(new Blob([start], { type: "text/javascript" })));
   const description = parsed("description");
-  worker.postMessage({ modules: parsed("worker-modules"), library, wasm, network, description }, [wasm, network]);
+  worker.postMessage({ modules: parsed("worker-modules"), description, ...named }, packed);
   return { worker, description };
 }
 

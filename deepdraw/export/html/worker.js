@@ -7,17 +7,22 @@
  * @typedef {import("../../draw/page/engine.js").Guess} Guess
  * @typedef {import("./simplify.js").Line} Line
  * @typedef {Record<string, {data: any, dims: readonly number[]}>} Arrays
+ *
+ * What the page asks: a guess of a drawing; all probabilities of one that is simplified already; what is taught to be
+ * changed, which answers with a `Change`.
+ * @typedef {{drawing: Drawing} | {lines: Line[]} | {teach: string, drawings: Drawing[]} | {forget: string} | {load: Blob}} Question
+ * @typedef {{description: Description, file: Blob}} Change  file: what is to be saved as taught.npz
  */
 import { simplify } from "./simplify.js";
+import { Taught } from "./taught.js";
 
 const TOP = 10; // names of a guess
 
 /**
- * Loads the network and answers messages: {id, drawing} with a guess, {id, lines} with all
- * probabilities.
- * @param {{library: ArrayBuffer, wasm: ArrayBuffer, network: ArrayBuffer, description: Description}} given
+ * Loads the network and answers messages, {id} and a `Question` each.
+ * @param {{library: ArrayBuffer, wasm: ArrayBuffer, network: ArrayBuffer, taught?: ArrayBuffer, description: Description}} given
  */
-export async function start({ library, wasm, network, description }) {
+export async function start({ library, wasm, network, taught, description }) {
   const ort = await import(URL.createObjectURL(new Blob([library], { type: "text/javascript" })));
   Object.assign(ort.env.wasm, { wasmBinary: wasm, numThreads: 1, proxy: false });
   ort.env.logLevel = "error";
@@ -25,44 +30,91 @@ export async function start({ library, wasm, network, description }) {
   /** @type {(lines: Line[]) => Promise<Arrays>} */
   const run = (lines) => session.run(inputs(ort, lines));
   await run([[[0, 255], [0, 255]]]); // the first time takes longer
+  const recognizer = new Recognizer(run, description, taught && new Taught(taught, description.names));
   let last = Promise.resolve();
   onmessage = ({ data }) => {
-    last = last.then(() => reply(run, description.names, data));
+    last = last.then(() => reply(recognizer, data));
   };
   postMessage({ id: 0 });
 }
 
 /**
- * @param {(lines: Line[]) => Promise<Arrays>} run
- * @param {string[]} names
- * @param {{id: number, drawing?: Drawing, lines?: Line[]}} question
+ * @param {Recognizer} recognizer
+ * @param {{id: number} & Question} question
  */
-async function reply(run, names, { id, drawing, lines }) {
+async function reply(recognizer, { id, ...question }) {
   try {
-    const found = await run(drawing ? simplify(drawing) : lines ?? []);
-    postMessage({ id, answer: drawing ? await guess(found, names) : Array.from(found.probabilities.data) });
+    postMessage({ id, answer: await recognizer.answer(/** @type {Question} */ (question)) });
   } catch (error) {
     postMessage({ id, error: error instanceof Error ? error.message : String(error) });
   }
 }
 
-/**
- * @param {Arrays} found
- * @param {string[]} names
- * @returns {Promise<Guess>}
- */
-async function guess({ probabilities, seen_images, seen_points }, names) {
-  /** @type {number[]} */
-  const all = Array.from(probabilities.data);
-  const order = all.map((_, index) => index).sort((a, b) => all[b] - all[a] || a - b).slice(0, TOP);
-  return {
-    names: order.map((index) => names[index]),
-    probabilities: order.map((index) => all[index]),
-    seen: {
-      picture: seen_images ? await picture(seen_images) : null,
-      points: seen_points ? present(seen_points) : null,
-    },
-  };
+/** The network, and what was taught to it. */
+class Recognizer {
+  /**
+   * @param {(lines: Line[]) => Promise<Arrays>} run
+   * @param {Description} description
+   * @param {Taught} [taught]  absent where no class can be taught
+   */
+  constructor(run, description, taught) {
+    this.run = run;
+    this.description = description;
+    this.taught = taught;
+  }
+
+  /** @param {Question} question */
+  async answer(question) {
+    if ("drawing" in question) return this.guess(await this.run(simplify(question.drawing)));
+    if ("lines" in question) return this.probabilities(await this.run(question.lines));
+    return this.change(question);
+  }
+
+  /**
+   * @private
+   * @param {Arrays} found
+   * @returns {Promise<Guess>}
+   */
+  async guess(found) {
+    const all = this.probabilities(found);
+    const names = [...this.description.names, ...(this.taught?.names ?? [])];
+    const order = all.map((_, index) => index).sort((a, b) => all[b] - all[a] || a - b).slice(0, TOP);
+    return {
+      names: order.map((index) => names[index]),
+      probabilities: order.map((index) => all[index]),
+      seen: {
+        picture: found.seen_images ? await picture(found.seen_images) : null,
+        points: found.seen_points ? present(found.seen_points) : null,
+      },
+    };
+  }
+
+  /**
+   * Those of the trained head, until something is taught.
+   * @private
+   * @param {Arrays} found
+   * @returns {number[]}
+   */
+  probabilities({ probabilities, features }) {
+    return this.taught?.names.length ? this.taught.probabilities(features.data) : Array.from(probabilities.data);
+  }
+
+  /**
+   * @private
+   * @param {{teach: string, drawings: Drawing[]} | {forget: string} | {load: Blob}} question
+   * @returns {Promise<Change>}
+   */
+  async change(question) {
+    const taught = /** @type {Taught} */ (this.taught);
+    if ("teach" in question) {
+      const features = [];
+      for (const drawing of question.drawings) features.push((await this.run(simplify(drawing))).features.data);
+      taught.teach(question.teach, features);
+    } else if ("forget" in question) taught.forget(question.forget);
+    else await taught.load(question.load);
+    const names = [...this.description.names, ...taught.names];
+    return { description: { ...this.description, names, taught: taught.describe() }, file: taught.file() };
+  }
 }
 
 /**

@@ -5,6 +5,7 @@
  * @typedef {import("../../draw/page/engine.js").Engine} Engine
  * @typedef {import("../../draw/page/engine.js").Guess} Guess
  * @typedef {import("./simplify.js").Line} Line
+ * @typedef {import("./worker.js").Question} Question
  */
 
 /**
@@ -24,6 +25,17 @@ export class WorkerEngine {
     this.asked = 0;
     /** Resolves when the worker has the network. @type {Promise<void>} */
     this.ready = this.answer(0);
+    this.file = ""; // the address of what was taught
+    if (description.taught) {
+      /** @type {Engine["teach"]} */
+      this.teach = (name, drawings) => this.change({ teach: name, drawings });
+      /** @type {Engine["forget"]} */
+      this.forget = (name) => this.change({ forget: name });
+      /** @type {Engine["loadTaught"]} */
+      this.loadTaught = (file) => this.change({ load: file });
+      /** @type {Engine["taughtFile"]} */
+      this.taughtFile = () => this.file;
+    }
     worker.onmessage = ({ data }) => this.answered(data);
     worker.onerror = () => this.answered({ id: 0, error: "The network of this file could not be started." });
   }
@@ -49,7 +61,15 @@ export class WorkerEngine {
     return Promise.all(drawings.map((lines) => this.ask({ lines })));
   }
 
-  /** @private @param {{drawing: Drawing} | {lines: Line[]}} question */
+  /** @private @param {Question} question */
+  async change(question) {
+    const { description, file } = await this.ask(question);
+    URL.revokeObjectURL(this.file);
+    this.file = URL.createObjectURL(file); // not in the worker, whose addresses are not for a page from disk
+    this.description = description;
+  }
+
+  /** @private @param {Question} question */
   ask(question) {
     this.asked += 1;
     this.worker.postMessage({ id: this.asked, ...question });
