@@ -80,7 +80,7 @@ class Hub(Format):
             self._timm.write(trained, place, calibration)
 
     def runner(self, trained: Trained, place: Path) -> Runner:
-        written = rebuild(place / HUB_CHECKPOINT, device="cpu", precision="fp32")
+        written = rebuild(place / HUB_CHECKPOINT, device="cpu", precision="fp32", trust=trained.trust)
         by_timm = None if self._timm is None else timm_runner(place, written.classes)
 
         def run(examples: Examples) -> NDArray[np.float32]:
@@ -92,9 +92,10 @@ class Hub(Format):
         return run
 
     def usage(self, trained: Trained, name: str) -> str:
+        trust = f", trust={list(trained.trust)}" if trained.trust else ""
         lines = (
             "import deepdraw\n"
-            f'recognizer = deepdraw.load("{ON_HUB}{self.repository}")\n'
+            f'recognizer = deepdraw.load("{ON_HUB}{self.repository}"{trust})\n'
             'print(recognizer.predict("drawing.png", top=5))'
         )
         if self._teaches:

@@ -36,7 +36,8 @@ class Trained:
     draws as in training; temperature: fitted on val, divides the logits before the softmax; None if it is not known for
     these weights; frozen: whether training left all weights of the backbone as it found them; root_given: whether the
     command itself named the place of the data; epoch: whose weights they are, from 1; None if it is not known; known:
-    what the classes lend to new ones that are taught, where the checkpoint holds it.
+    what the classes lend to new ones that are taught, where the checkpoint holds it; trust: packages, beside deepdraw's
+    own libraries, whose classes it may name.
     """
 
     path: Path
@@ -51,6 +52,7 @@ class Trained:
     root_given: bool = False
     epoch: int | None = None
     known: KnownClasses | None = None
+    trust: tuple[str, ...] = ()
 
     @property
     def sees(self) -> tuple[str, ...]:
@@ -149,6 +151,7 @@ def rebuild(
         root_given=root is not None,
         epoch=_epoch(checkpoint),
         known=_known(checkpoint, model, path),
+        trust=tuple(trust),
     )
 
 

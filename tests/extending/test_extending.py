@@ -15,8 +15,12 @@ import pytest
 import yaml
 from torch.optim.lr_scheduler import LambdaLR
 
+from deepdraw.export.__main__ import main as export
 from deepdraw.inference import rebuild
+from deepdraw.inference.predict import main as predict
 from tests.extending.conftest import PAGE, PARTS, ROOT, SMALL, files, importable, write_project
+from tests.hub import hub
+from tests.refusals import refusal
 
 KINDS = (
     "Backbone",
@@ -136,6 +140,29 @@ def test_a_checkpoint_is_loaded_where_the_package_is_trusted(trained_once, proje
     assert trained.model.backbone.name == "strided"
     with pytest.raises(ValueError, match=r"add trust=\[ours\]"):
         rebuild(trained_once / "checkpoints/best.pt", device="cpu")
+
+
+def test_a_checkpoint_goes_to_the_hub_and_back_where_the_package_is_trusted(
+    trained_once, project, monkeypatch, tmp_path, capsys
+):
+    words = [f"ckpt={trained_once}", "format=hub", "hub=someone/ours", f"out={tmp_path / 'out'}", "drawings=4"]
+    drawing = tmp_path / "drawing.svg"
+    drawing.write_text(
+        '<svg xmlns="http://www.w3.org/2000/svg"><path d="M0 0H90V90H0Z" fill="none" stroke="#000"/></svg>'
+    )
+    with hub(monkeypatch, tmp_path / "cache") as server:
+        assert refusal(export, words).endswith("if you trust it, add trust=[ours]")
+        assert server.files == {}
+        export([*words, "trust=[ours]"])
+        assert "deepdraw.load(\"hf-hub:someone/ours\", trust=['ours'])" in (tmp_path / "out/README.md").read_text()
+        capsys.readouterr()
+        asked = ["ckpt=hf-hub:someone/ours", f"input={drawing}"]
+        assert refusal(predict, asked).endswith("if you trust it, add trust=[ours]")
+        for trust in ("trust=ours", "trust=[ours]"):
+            predict([*asked, trust])
+            of_the_hub = capsys.readouterr().out
+            predict([f"ckpt={trained_once}", f"input={drawing}", trust])
+            assert of_the_hub == capsys.readouterr().out
 
 
 def command(project: Path, cwd: Path, *words: str) -> str:
