@@ -60,4 +60,6 @@ def why_foreign(headers: Headers) -> str | None:
         return "another page may not ask this server: open its own page"
     if headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and "origin" in headers:
         return "another page may not ask this server: open its own page"
+    if headers.get("upgrade", "").lower() == "websocket":
+        return "only HTTP is answered"
     return None

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import webbrowser
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HOST = "127.0.0.1"
+MOST_SECONDS = 20  # until the head of a request is there
 
 
 def listen(port: int) -> socket.socket:
@@ -24,6 +27,26 @@ def listen(port: int) -> socket.socket:
     return listening
 
 
+class ImpatientProtocol(H11Protocol):
+    """Closes a connection on which no request begins: uvicorn would keep it for as long as the other side likes."""
+
+    _former: Any = None  # the request that was answered when the connection was last looked at
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.loop.call_later(MOST_SECONDS, self._look)
+
+    def _look(self) -> None:
+        if self.transport.is_closing():
+            return
+        is_waiting = self.cycle is None or self.cycle.response_complete
+        if is_waiting and self.cycle is self._former:
+            self.transport.close()
+        else:
+            self._former = self.cycle
+            self.loop.call_later(MOST_SECONDS, self._look)
+
+
 class PageServer(uvicorn.Server):
     """Serves an ASGI app on a socket of `listen`, and says where the page is once it can be opened.
 
@@ -34,10 +57,10 @@ class PageServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="h11",
+                http=ImpatientProtocol,
                 ws="none",
                 lifespan="on",
-                log_level="warning",
+                log_level="error",  # whatever strangers send fills no terminal
                 access_log=False,
                 server_header=False,
                 timeout_graceful_shutdown=2,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 EPSILON = 2.0
+TINY = 1e-300  # a length below it counts as none: 255 divided by it is not finite
 MOST_STEPS = (10**8, 50)  # limit of the search for the farthest points: in all, or for each point if that is more
 
 
@@ -37,12 +38,13 @@ def simplify(strokes: Sequence[ArrayLike]) -> list[np.ndarray]:
     if not lengths.size or not lengths.all():
         raise ValueError("a drawing to simplify needs at least one stroke, and every stroke at least one point")
     xy = np.concatenate(arrays)
+    with np.errstate(over="ignore", invalid="ignore"):
+        xy = xy - xy.min(axis=0)
     if not np.isfinite(xy).all():
-        raise ValueError("a drawing to simplify has a coordinate that is not finite; drop that drawing")
-    xy = xy - xy.min(axis=0)
+        raise ValueError("a drawing to simplify has a coordinate that is too large, or not finite; drop that drawing")
     # Points are complex numbers from here on: length is abs, turning a chord onto the x axis is a product.
     extent = xy.max()
-    points = (xy[:, 0] + 1j * xy[:, 1]) * (255 / extent if extent > 1e-300 else 1)  # below, 255 / extent overflows
+    points = (xy[:, 0] + 1j * xy[:, 1]) * (255 / extent if extent > TINY else 0)
     points, lengths = _resample(points, lengths)
     keep = _rdp(points, lengths)
     xy = np.rint(points[keep].view(np.float64)).astype(np.uint8).reshape(-1, 2)
@@ -99,11 +101,12 @@ def _rdp(points: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         index = np.arange(len(chord_of)) + np.repeat(firsts + 1 - offsets, inside)
         chords = points[lasts] - points[firsts]
         spans = np.abs(chords)
-        turns = np.divide(chords.conj(), spans, out=np.zeros_like(chords), where=spans > 0)
+        has_length = spans > TINY
+        turns = np.divide(chords.conj(), spans, out=np.zeros_like(chords), where=has_length)
         away = points[index] - points[firsts][chord_of]
         distances = np.abs((away * turns[chord_of]).imag)
-        if not spans.all():  # a closed stroke: its chord is a point
-            distances = np.where(spans[chord_of] > 0, distances, np.abs(away))
+        if not has_length.all():  # a closed stroke: its chord is a point
+            distances = np.where(has_length[chord_of], distances, np.abs(away))
         farthest = np.maximum.reduceat(distances, offsets)
         peaks = np.flatnonzero(distances == farthest[chord_of])[::-1]
         middles = np.empty_like(firsts)

@@ -71,7 +71,7 @@ def test_a_dot_stays_a_dot():
     assert simplify([dot])[0].tolist() == [[0, 0]]
 
 
-@pytest.mark.parametrize("strokes", [[], [np.empty((0, 2))], [[[0, 1], [np.nan, 2]]]])
+@pytest.mark.parametrize("strokes", [[], [np.empty((0, 2))], [[[0, 1], [np.nan, 2]]], [[[-1e308, 0], [1e308, 0]]]])
 def test_what_cannot_be_simplified_is_refused(strokes):
     with pytest.raises(ValueError, match="a drawing to simplify"):
         simplify(strokes)
@@ -97,5 +97,12 @@ def test_drawings_of_one_scale_simplify_together_as_they_do_alone():
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_drawing_too_small_for_floats_to_scale_keeps_its_strokes():
-    assert len(simplify([[[1.1e-308, 0], [0, 0]], [[0, 0]]])) == 2
+@pytest.mark.parametrize("tiny", [1.1e-308, 5e-324])
+def test_a_drawing_too_small_for_floats_to_scale_keeps_its_strokes(tiny):
+    stroke, line, dot = [[0, 0], [tiny, 0], [tiny, tiny], [0, 0]], [[0, 0], [9, 9]], [[0, 0]]
+    with np.errstate(all="raise", under="ignore"):
+        assert [found.tolist() for found in simplify([stroke, dot])] == [[[0, 0]] * 2, dot]
+        assert [found.tolist() for found in simplify([stroke, [[0, 0], [9, 9]]])] == [
+            [[0, 0]] * 2,
+            [[0, 0], [255, 255]],
+        ]

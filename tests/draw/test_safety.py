@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from deepdraw.draw import Collection
+
 GOOD = [[[0.0, 10.0, 20.0], [0.0, 10.0, 0.0], [0, 8, 16]]]
 JSON = {"Content_Type": "application/json"}
 
@@ -33,7 +35,8 @@ def refused(answer, status: int) -> str:
 
 
 HOSTS = ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "localhost.evil.example", "127.0.0.2", "0.0.0.0"]
-HOSTS += ["user@127.0.0.1", "127.0.0.1:80:80", "[::1]evil", ""]
+HOSTS += ["user@127.0.0.1", "127.0.0.1:80:80", "[::1]evil", "", "127.0.0.1:", "127.0.0.1:x", "localhost.", "127.1"]
+HOSTS += ["0x7f.0.0.1", "2130706433", "[::ffff:127.0.0.1]", "[::1%25lo]", "127.0.0.1, evil.example", "[::1]:80@evil"]
 
 
 @pytest.mark.parametrize("host", HOSTS)
@@ -55,6 +58,50 @@ def test_another_origin_is_refused_and_its_own_is_not(page):
         refused(page.ask("POST", "/networks/0/guess", body, Origin=origin, **JSON), 403)
         refused(page.ask("GET", "/networks", Origin=origin), 403)
     assert page.ask("POST", "/networks/0/guess", body, Origin=own, **JSON).status == 200
+
+
+def exchange(page, request: bytes) -> bytes:
+    """All that is answered to these bytes until the server closes the connection."""
+    with socket.create_connection(("127.0.0.1", page.port), timeout=60) as connection:
+        connection.sendall(request)
+        with connection.makefile("rb") as answers:
+            return answers.read()
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET /networks HTTP/1.0\r\n\r\n", 403),
+        (b"GET /networks HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: evil.example\r\n\r\n", 400),
+        (b"GET http://evil.example/networks HTTP/1.1\r\nHost: evil.example\r\n\r\n", 403),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01" * 50, 400),
+    ],
+    ids=["no host", "two hosts", "another address", "no HTTP"],
+)
+def test_what_no_browser_sends_is_refused(page, request_, status, capfd):
+    assert exchange(page, request_).startswith(b"HTTP/1.1 %d " % status)
+    assert "WARNING" not in "".join(capfd.readouterr()), "strangers fill no terminal"
+
+
+def test_a_websocket_is_refused_also_to_the_page_itself(page, capfd):
+    key = {"Sec_WebSocket_Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec_WebSocket_Version": "13"}
+    for origin in ("http://evil.example", page.address):
+        answer = page.ask("GET", "/networks", Upgrade="websocket", Connection="Upgrade", Origin=origin, **key)
+        refused(answer, 403)
+    assert "WARNING" not in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST /networks/0/guess HTTP/1.1\r\nHo"], ids=["nothing", "half a head"])
+@pytest.mark.parametrize("before", [b"", b"GET /networks HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"], ids=["first", "second"])
+def test_a_connection_on_which_no_request_begins_is_closed(page, monkeypatch, before, sent):
+    monkeypatch.setattr("deepdraw.draw.server.MOST_SECONDS", 0.2)
+    exchange(page, before + sent)
+
+
+def test_a_body_that_does_not_go_on_is_refused(page, monkeypatch):
+    monkeypatch.setattr("deepdraw.draw.bodies.MOST_SECONDS", 0.2)
+    head = b"POST /networks/0/guess HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    assert exchange(page, head + b'Content-Length: 100\r\n\r\n{"drawing"').startswith(b"HTTP/1.1 408 ")
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
@@ -135,6 +182,22 @@ def test_the_other_routes_refuse_the_same(page):
     refused(page.ask("POST", "/networks/0/alike", b'{"drawing": [[[NaN], [0], [0]]]}', **JSON), 400)
 
 
+@pytest.mark.parametrize(
+    "name", ["x" * 10_000, "a\x1b[2Jb", "a\u202eb", "a\u2066b", "\u200f", "a\nb", "a\0b", "\ufeff", " "], ids=ascii
+)
+def test_what_is_no_name_is_neither_taught_nor_kept(serve, runs, name, tmp_path):
+    page = serve(runs("pixels"), collection=Collection(tmp_path / "mine"))
+    for path, content in (
+        ("/networks/0/teach", {"name": name, "drawings": [GOOD]}),
+        ("/collect", {"name": name, "drawing": GOOD}),
+    ):
+        line = refused(page.ask("POST", path, json.dumps(content).encode(), **JSON), 400 if len(name) > 200 else 422)
+        assert len(line) < 300
+        assert line.isprintable()
+    assert not list((tmp_path / "mine").glob("*"))
+    assert page.ask("GET", "/networks").json[0]["taught"] == []
+
+
 def test_every_answer_lets_the_page_load_its_own_files_alone(page):
     for answer in (
         page.ask("GET", "/"),
@@ -161,3 +224,19 @@ def test_two_hundred_guesses_at_once_are_all_answered_right(page, drawn):
         expected = alone[index % 4]
         assert answer.json["names"] == expected["names"]
         assert answer.json["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-5)
+
+
+def test_two_hundred_guesses_are_answered_while_classes_are_taught(page, drawn):
+    def teach(corners: int):
+        content = json.dumps({"name": f"{corners} corners", "drawings": [drawn(corners)]}).encode()
+        return page.ask("POST", "/networks/0/teach", content, **JSON)
+
+    with ThreadPoolExecutor(204) as threads:
+        taught = [threads.submit(teach, corners) for corners in (5, 6, 7, 9)]
+        answers = list(threads.map(page.guess, [drawn(3)] * 200))
+        assert {future.result().status for future in taught} == {204}
+    assert {answer.status for answer in answers} == {200}
+    names = page.ask("GET", "/networks").json[0]["names"]
+    assert set(names[3:]) == {"5 corners", "6 corners", "7 corners", "9 corners"}
+    assert all(set(answer.json["names"]) <= set(names) for answer in answers)
+    assert set(page.guess(drawn(3)).json["names"]) == set(names)

@@ -56,6 +56,8 @@ def test_drawings_are_simplified_as_in_python(chromium):
     rng = np.random.default_rng(0)
     drawings = [hand_drawn(rng) for _ in range(150)]
     drawings += [[np.array([[5.0, 5.0]])], [np.full((4, 2), 7.5)], [np.array([[0.0, 0.0], [1e-3, 2e-3]])]]
+    drawings += [[np.array([[0, 0], [1e-310, 0], [2e-310, 1e-310], [0, 0]]), np.array([[0.0, 0.0], [500.0, 500.0]])]]
+    drawings += [[np.array([[0, 0], [5e-324, 0]])]]
     found = chromium.new_page().evaluate(
         """async ([source, drawings]) => {
             const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));

@@ -9,6 +9,7 @@
  */
 
 const EPSILON = 2;
+const TINY = 1e-300; // a length below it counts as none
 const MOST_STEPS = 1e8; // of the search for the farthest points
 
 /**
@@ -40,7 +41,7 @@ function scaled(strokes) {
     extreme(strokes, 0, Math.max, -Infinity) - left,
     extreme(strokes, 1, Math.max, -Infinity) - top,
   );
-  const scale = extent > 1e-300 ? 255 / extent : 1;
+  const scale = extent > TINY ? 255 / extent : 0;
   return strokes.map(([x, y]) => [x.map((value) => (value - left) * scale), y.map((value) => (value - top) * scale)]);
 }
 
@@ -130,11 +131,11 @@ function keep([x, y], budget) {
 function farthest(x, y, first, last) {
   const [dx, dy] = [x[last] - x[first], y[last] - y[first]];
   const span = Math.hypot(dx, dy);
-  const [cos, sin] = span > 0 ? [dx * (1 / span), -dy * (1 / span)] : [0, 0];
+  const [cos, sin] = span > TINY ? [dx * (1 / span), -dy * (1 / span)] : [0, 0];
   let [middle, distance] = [first, 0];
   for (let i = first + 1; i < last; i++) {
     const [ax, ay] = [x[i] - x[first], y[i] - y[first]];
-    const away = span > 0 ? Math.abs(ax * sin + ay * cos) : Math.hypot(ax, ay); // a closed stroke: its chord is a point
+    const away = span > TINY ? Math.abs(ax * sin + ay * cos) : Math.hypot(ax, ay); // a closed stroke: its chord is a point
     if (away > distance) [middle, distance] = [i, away];
   }
   return { middle, distance };
