@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 import yaml
+from huggingface_hub import file_download
 
 try:
     from huggingface_hub import close_session
@@ -67,6 +68,8 @@ def hub(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[Repositories]:
         **{"HF_HUB_CACHE": str(cache), "HF_HUB_DISABLE_XET": True, "HF_HUB_OFFLINE": False},
     }.items():
         monkeypatch.setattr(f"huggingface_hub.constants.{name}", value, raising=False)  # old ones know no Xet
+        if hasattr(file_download, name):  # of versions before 1.0
+            monkeypatch.setattr(file_download, name, value)
     repositories.storage = f"http://localhost:{server.server_port}"
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "127.0.0.1,localhost")

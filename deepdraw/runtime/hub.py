@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from urllib.request import Request, urlopen
 ON_HUB = "hf-hub:"
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")  # with a revision
 HUB_CHECKPOINT = "deepdraw.pt"  # the checkpoint in a repository that `deepdraw.export format=hub` wrote
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
 LARGEST_CHECKPOINT = 64 << 30  # bytes; a last.pt of a network of three billion parameters has 48
 
 
@@ -80,9 +82,18 @@ def downloading(what: str, fix: str) -> Iterator[None]:
     try:
         yield
     except hub_errors() as error:
-        raise ValueError(f"cannot download {what} ({type(error).__name__}): {fix}") from error
+        if isinstance(error, OSError) and error.errno in OF_THE_DISK:
+            fix = f"free {constants.HF_HUB_CACHE}, or set HF_HOME to another folder"
+        elif not isinstance(error, OSError) or _status(error) >= 500:  # of the connection, or of the hub itself
+            fix = f"try again later, or {fix}"
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise ValueError(f"cannot download {what} ({reason}): {fix}") from error
     finally:
         constants.HF_HUB_OFFLINE = offline
+
+
+def _status(error: Exception) -> int:
+    return int(getattr(getattr(error, "response", None), "status_code", 0))
 
 
 def hub_errors() -> tuple[type[Exception], ...]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from huggingface_hub import file_download
 
 import deepdraw
 from deepdraw.inference.predict import main as predict
@@ -100,3 +101,16 @@ def test_a_file_larger_than_any_checkpoint_is_not_fetched(server):
     with pytest.raises(ValueError, match="more than the 68,719,476,736 that it may have"):
         deepdraw.load("hf-hub:someone/network")
     assert not [line for line in server.asked if line.startswith("GET") and "/resolve/" in line]
+
+
+def test_a_cache_that_cannot_be_written_and_a_hub_that_fails_are_told_apart(server, trained, tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"")
+    with monkeypatch.context() as full:
+        full.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "file/cache"))
+        if hasattr(file_download, "HF_HUB_CACHE"):
+            full.setattr("huggingface_hub.file_download.HF_HUB_CACHE", str(tmp_path / "file/cache"))
+        with pytest.raises(ValueError, match="free .*file/cache, or set HF_HOME to another folder"):
+            deepdraw.load("hf-hub:someone/network")
+    server.refused["GET /someone/network/resolve"] = 500
+    with pytest.raises(ValueError, match="try again later, or correct ckpt=hf-hub:someone/network"):
+        deepdraw.load("hf-hub:someone/network")
