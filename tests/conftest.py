@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import runpy
 import shutil
@@ -20,6 +21,11 @@ from tests.polygons import write_polygons
 
 ROOT = Path(__file__).parents[1]
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+SMALL_CLIP = {
+    "embed_dim": 16,
+    "vision_cfg": {"image_size": 32, "layers": 6, "width": 32, "head_width": 16, "patch_size": 8},
+    "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 8, "heads": 1, "layers": 1},
+}
 
 torch.set_num_threads(1)
 torch.cpu._is_amx_tile_supported = lambda: False  # precision=auto is fp32 on any CPU: the same numbers everywhere
@@ -61,6 +67,17 @@ def shared() -> Path:
 def polygon_root(tmp_path_factory) -> Path:
     """Shards of three classes seen and two unseen."""
     return write_polygons(tmp_path_factory.mktemp("polygons"))
+
+
+@pytest.fixture(scope="session")
+def small_clip(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of a model of open_clip with two small towers."""
+    import open_clip  # takes seconds, and few tests need it
+
+    file = tmp_path_factory.mktemp("model_configs") / "small-clip.json"
+    file.write_text(json.dumps(SMALL_CLIP))
+    open_clip.add_model_config(file)
+    return file.stem
 
 
 Run = Callable[..., Path]

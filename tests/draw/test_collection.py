@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+import deepdraw
 from deepdraw.data.files import Folder
 from deepdraw.draw import Collection
 from deepdraw.drawings import parse_strokes, read_sketches
@@ -79,3 +80,15 @@ def test_a_place_that_cannot_be_written_is_refused_in_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="cannot be written"):
         Collection(tmp_path / "file" / "mine")
+
+
+@pytest.mark.slow
+def test_a_network_is_trained_on_what_was_kept(tmp_path, drawn, train):
+    collection = Collection(tmp_path / "mine")
+    for seed in range(30):
+        collection.keep("triangle", drawn(3, seed))
+        collection.keep("a/b", drawn(4, seed))
+    recognizer = deepdraw.load(train("data=folder", f"data.root={tmp_path / 'mine'}", "train.epochs=1"))
+    assert recognizer.classes == ["a/b", "triangle"]
+    (guesses,) = recognizer.predict(drawn(3, 99))
+    assert {guess.name for guess in guesses} == {"a/b", "triangle"}

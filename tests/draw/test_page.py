@@ -66,33 +66,54 @@ def test_it_fits_a_desktop_and_a_phone(serve, runs, drawn, open_page, width):
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_a_game_is_won_by_drawing_what_it_asks_for(serve, runs, open_page):
+def test_a_game_goes_on_to_its_end(serve, runs, open_page):
+    """Three rounds: one is won, one is lost with a drawing, one without; time passes when the test says so."""
     page = open_page(serve(runs("pixels")).address)
     names = page.request.get(f"{page.url}networks").json()[0]["names"]
     assert names == ["triangle", "square", "octagon"]
+    page.evaluate("window.time = 0; performance.now = () => window.time")
+    guessed = []
+    page.route("**/guess", lambda route: route.fulfill(json=answer(guessed[-1])))
+
+    def answer(name):
+        return {"names": [name], "probabilities": [1.0], "seen": {"picture": None, "points": None}}
+
+    def asked() -> str:
+        return page.locator(".task", has_text="Draw: ").text_content().removeprefix("Draw: ")
+
+    def line(x) -> None:
+        draw_strokes(page, [[[x, x + 100], [50, 90], [0, 0]]])
+
     page.click("#play")
-    wanted = page.locator(".task").text_content().removeprefix("Draw: ")
-    assert wanted in names
-    best = {}
-
-    def answer(route) -> None:
-        name = wanted if best else names[names.index(wanted) - 1]  # wrong at first, then right
-        best[name] = 1
-        seen = {"picture": None, "points": None}
-        route.fulfill(json={"names": [name], "probabilities": [1.0], "seen": seen})
-
-    page.route("**/guess", answer)
-    box = page.locator("#pad").bounding_box()
-    page.mouse.move(box["x"] + 50, box["y"] + 50)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 150, box["y"] + 90, steps=4)
-    page.mouse.up()
-    page.locator("#game .score", has_text="Recognized:").wait_for()
+    wanted = [asked()]
+    other = names[names.index(wanted[0]) - 1]
+    guessed.append(other)
+    line(50)
+    page.locator(".guesses .name", has_text=other).wait_for()
+    guessed.append(wanted[0])
+    line(300)
+    page.locator("#game .score", has_text=f"Recognized: {wanted[0]}, after 0.0 s.").wait_for()
     page.locator(".look").nth(5).wait_for()
     assert set(page.locator(".look span").all_text_contents()) <= set(names)
-    page.click("#game button")
+    page.keyboard.press("Enter")  # the button has the focus
     page.locator("#game .score", has_text="Round 2 of 3, 1 recognized").wait_for()
     assert page.locator("body.blank").count() == 1
+    wanted.append(asked())
+    guessed.append(wanted[0])
+    line(50)
+    page.locator(".guesses .name", has_text=wanted[0]).wait_for()
+    page.evaluate("window.time += 20_000")
+    page.locator("#game .score", has_text=f"Time is up. It took this for: {wanted[0]}.").wait_for()
+    page.keyboard.press("Enter")
+    page.locator("#game .score", has_text="Round 3 of 3, 1 recognized").wait_for()
+    assert {*wanted, asked()} == set(names), "no name comes twice"
+    page.evaluate("window.time += 20_000")
+    page.locator("#game .score", has_text="Time is up. Nothing was drawn.").wait_for()
+    assert page.locator(".looks").count() == 0
+    page.get_by_role("button", name="Show the score").click()
+    page.locator(".task", has_text="1 of 3 drawings were recognized.").wait_for()
+    page.get_by_role("button", name="Play again").click()
+    page.locator("#game .score", has_text="Round 1 of 3, 0 recognized").wait_for()
     page.click("#play")
     assert page.locator("#game").is_hidden()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 import deepdraw
 from tests.draw.pages import draw_strokes
@@ -63,3 +64,32 @@ def test_what_cannot_be_taught_is_said_on_the_page(page, drawn):
     page.click("#teach-add")
     page.locator("#status", has_text="Draw hexagon first").wait_for()
     assert names(page) == []
+
+
+@pytest.mark.slow
+def test_a_network_with_a_text_tower_is_taught_by_names_alone(serve, train, small_clip, drawn, open_page, tmp_path):
+    import open_clip
+
+    weights = tmp_path / "clip.pt"
+    torch.save(open_clip.create_model(small_clip).state_dict(), weights)
+    options = [f"backbone.name={small_clip}", f"backbone.pretrained={weights}", "backbone.image_size=32"]
+    run = train("backbone=open_clip", *options, "freeze=all", "train.epochs=1", "train.limit_steps=2")
+    page = open_page(serve(run).address)
+    for name in ("hexagon", "line"):
+        page.fill("#teach-name", name)
+        page.click("#teach-add")
+        page.locator("#status", has_text=f"{name} is taught by its name").wait_for()
+    assert page.locator(".taught .count").all_text_contents() == ["its name", "its name"]
+    draw_strokes(page, drawn(6))
+    page.locator("#status", has_text="per cent").wait_for()
+    assert {"hexagon", "line"} < set(page.locator(".guesses .name").all_text_contents())
+
+
+def test_two_networks_are_taught_the_same(serve, runs, drawn, open_page):
+    page = open_page(serve(runs("pixels"), runs("strokes")).address)
+    teach(page, "hexagon", drawn(6, 1))
+    assert page.locator(".taught-files a").count() == 2
+    draw_strokes(page, drawn(6, 2))
+    page.locator("#status", has_text=";").wait_for()
+    for network in page.locator(".guesses").all():
+        assert "hexagon" in network.locator(".name").all_text_contents()

@@ -1,11 +1,9 @@
 """A small vision transformer, a small CLIP and a small convolutional network, frozen as an option says."""
 
 import copy
-import json
 from collections.abc import Callable
 from pathlib import Path
 
-import open_clip
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
@@ -20,11 +18,6 @@ from deepdraw.models.freezing.policies import freeze
 from deepdraw.models.heads import Linear
 
 CONF = Path(__file__).parents[2] / "conf"
-SMALL_CLIP = {
-    "embed_dim": 16,
-    "vision_cfg": {"image_size": 32, "layers": 6, "width": 32, "head_width": 16, "patch_size": 8},
-    "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 8, "heads": 1, "layers": 1},
-}
 NETWORKS: dict[str, Callable[[], Backbone]] = {
     "vit": lambda: TimmBackbone(
         "test_vit", False, image_size=32, options={"drop_path_rate": 0.5, "pos_drop_rate": 0.5}
@@ -32,15 +25,6 @@ NETWORKS: dict[str, Callable[[], Backbone]] = {
     "clip": lambda: OpenClipBackbone("small-clip", False),
     "convolutional": lambda: TimmBackbone("test_efficientnet", False, image_size=32, options={"drop_path_rate": 0.5}),
 }
-
-
-@pytest.fixture(scope="session")
-def small_clip(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The name of a model of open_clip with two small towers."""
-    file = tmp_path_factory.mktemp("model_configs") / "small-clip.json"
-    file.write_text(json.dumps(SMALL_CLIP))
-    open_clip.add_model_config(file)
-    return file.stem
 
 
 @pytest.fixture
