@@ -82,7 +82,6 @@ def test_a_place_that_cannot_be_written_is_refused_in_one_line(tmp_path):
         Collection(tmp_path / "file" / "mine")
 
 
-@pytest.mark.slow
 def test_a_network_is_trained_on_what_was_kept(tmp_path, drawn, train):
     collection = Collection(tmp_path / "mine")
     for seed in range(30):
