@@ -1,3 +1,4 @@
+from .alike import Looks, learn_looks
 from .collection import Collection
 from .description import PAGE, describe
 from .network import Answer, Busy, Network
@@ -8,7 +9,9 @@ __all__ = [
     "Answer",
     "Busy",
     "Collection",
+    "Looks",
     "Network",
     "describe",
+    "learn_looks",
     "make_app",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from deepdraw.data import seen_drawings
 from deepdraw.draw.network import Network, strokes_of
 from deepdraw.drawings import Drawings
+
+if TYPE_CHECKING:
+    from deepdraw.inference import Recognizer
 
 MOST = 1000  # drawings that are compared
 SHOWN = 6
@@ -23,6 +26,13 @@ class Look(NamedTuple):
     strokes: list[NDArray[Any]]
 
 
+class Looks(NamedTuple):
+    """Drawings of the training set, and what a network makes of them: features float32 [N, D] of unit length."""
+
+    drawings: Drawings
+    features: NDArray[np.float32]
+
+
 class Alike:
     """Finds drawings that look alike among up to `MOST` of split train, the first ones of each class.
 
@@ -31,7 +41,7 @@ class Alike:
 
     def __init__(self, network: Network) -> None:
         self._network, self._lock = network, Lock()
-        self._kept: tuple[list[str], Drawings, NDArray[np.float32]] | None = None
+        self._kept: Looks | None = None
 
     def find(self, drawing: Any) -> list[Look]:
         """The drawings whose features have the greatest cosine with those of `drawing`, the nearest first.
@@ -39,24 +49,29 @@ class Alike:
         Raises ValueError, in one line, for what is no drawing, and where the drawings of the training are gone or are
         images.
         """
-        strokes = strokes_of(drawing)
+        strokes, recognizer = strokes_of(drawing), self._network.recognizer
         with self._lock:
             if self._kept is None:
-                self._kept = self._learn()
-            names, drawings, features = self._kept
-        (own,) = _normalized(self._network.recognizer.features([strokes]))
+                self._kept = learn_looks(recognizer)
+            drawings, features = self._kept
+        (own,) = _normalized(recognizer.features([strokes]))
         nearest = np.argsort(-(features @ own), kind="stable")[:SHOWN]
+        names = recognizer.trained.classes
         return [Look(names[drawings.labels[index]], drawings.strokes(int(index))) for index in nearest]
 
-    def _learn(self) -> tuple[list[str], Drawings, NDArray[np.float32]]:
-        trained = self._network.recognizer.trained
-        split = seen_drawings(trained.source(), trained.classes, max(1, MOST // len(trained.classes)))
-        if split is None or not split.has_strokes:
-            raise ValueError("the drawings that it was trained on are no strokes, so none can be shown")
-        number = int(split.block_sizes.sum())
-        drawings = split.read_strokes(np.arange(len(split.block_sizes)), np.arange(number))
-        features = self._network.recognizer.features([drawings.strokes(index) for index in range(number)])
-        return list(trained.classes), drawings, _normalized(features)
+
+def learn_looks(recognizer: Recognizer) -> Looks:
+    """Up to `MOST` drawings of split train, the first ones of each class, with their features.
+
+    Raises ValueError, in one line, where they are gone or are images.
+    """
+    trained = recognizer.trained
+    split = seen_drawings(trained.source(), trained.classes, max(1, MOST // len(trained.classes)))
+    if split is None or not split.has_strokes:
+        raise ValueError("the drawings that it was trained on are no strokes, so none can be shown")
+    number = int(split.block_sizes.sum())
+    drawings = split.read_strokes(np.arange(len(split.block_sizes)), np.arange(number))
+    return Looks(drawings, _normalized(recognizer.features([drawings.strokes(index) for index in range(number)])))
 
 
 def _normalized(features: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 
 from deepdraw.draw import PAGE, describe
 from deepdraw.export.browser import OfflinePage, check_browser
 from deepdraw.export.format import Format, Runner
 from deepdraw.export.npm import Package
 from deepdraw.export.onnx_format import Onnx
+from deepdraw.export.page_data import of_training
 from deepdraw.export.sample import Examples, Sample
 from deepdraw.export.single_file import single_file
-from deepdraw.inference import Recognizer, Taught, Trained, learn_known
-from deepdraw.runtime import print_line, write_text
+from deepdraw.inference import Recognizer, Trained
+from deepdraw.runtime import write_text
 
 ONNXRUNTIME_WEB = Package(
     "onnxruntime-web",
@@ -33,15 +32,16 @@ class Html(Format):
     """One file of HTML with the page of `deepdraw.draw`, the network and ONNX Runtime Web, which needs no network.
 
     precision: of the weights, as of `Onnx`; teach: whether new classes can be taught on the page, for which the export
-    reads drawings of the training. The proof runs the page in Chromium. Raises ValueError, in one line, where the
+    reads drawings of the training; alike: whether the file has some of these drawings, to show after a round of play
+    which of them look most alike. The proof runs the page in Chromium. Raises ValueError, in one line, where the
     packages of the extra `export`, playwright or Chromium are missing.
     """
 
     suffix = ".html"
 
-    def __init__(self, precision: Literal["fp32", "int8"] = "fp32", *, teach: bool = True) -> None:
-        self.precision, self.teach = precision, teach
-        self._onnx = Onnx("strokes", precision, with_seen=True, with_features=teach)
+    def __init__(self, precision: Literal["fp32", "int8"] = "fp32", *, teach: bool = True, alike: bool = True) -> None:
+        self.precision, self.teach, self.alike = precision, teach, alike
+        self._onnx = Onnx("strokes", precision, with_seen=True, with_features=teach or alike)
         check_browser()
         self._page: OfflinePage | None = None
 
@@ -51,19 +51,20 @@ class Html(Format):
 
     def write(self, trained: Trained, place: Path, calibration: Sample) -> None:
         library, wasm = ONNXRUNTIME_WEB.read(LIBRARY, WASM)
-        taught = _nothing_taught(trained) if self.teach else None
+        data = of_training(trained, teach=self.teach, alike=self.alike)
         description = describe(Recognizer(trained)) | {"source": "the network in this file"}
+        description |= {"findsAlike": "looks" in data} | ({"taught": []} if "taught" in data else {})
         network = place.with_suffix(".onnx")
         self._onnx.license = self.license
         self._onnx.write(trained, network, calibration)
         text = single_file(
             PAGE,
-            description | ({} if taught is None else {"taught": []}),
+            description,
             notice=NOTICE.read_text("utf-8"),
             library=library,
             wasm=wasm,
             network=network.read_bytes(),
-            **({} if taught is None else {"taught": taught}),
+            **data,
         )
         write_text(place, text)
 
@@ -82,21 +83,6 @@ class Html(Format):
         if self._page:
             self._page.close()
             self._page = None
-
-
-def _nothing_taught(trained: Trained) -> bytes | None:
-    """The file of taught classes without any, which has what those trained on lend to new ones.
-
-    None where they lend nothing, or their drawings are gone, which is said in one line.
-    """
-    try:
-        known = learn_known(trained)
-    except ValueError as error:
-        print_line(Console(), f"no class can be taught on the page: {error}")
-        return None
-    buffer = BytesIO()
-    Taught.by_drawings(known).write(buffer, trained)
-    return buffer.getvalue()
 
 
 def _lines(examples: Examples, index: int) -> list[list[list[int]]]:

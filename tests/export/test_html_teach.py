@@ -12,10 +12,8 @@ import torch
 from torch.nn import functional as F
 
 import deepdraw
-from deepdraw.draw import PAGE
 from deepdraw.drawings import simplify
 from deepdraw.export.browser import OfflinePage
-from deepdraw.export.single_file import SCRIPTS
 from deepdraw.fewshot import KnownClasses
 from deepdraw.inference import Taught, learn_known, rebuild
 from deepdraw.inference.taught import check_name
@@ -80,6 +78,8 @@ def test_classes_taught_by_the_mouse_are_guessed_and_saved_as_python_has_them(op
     assert opened.locator(".taught .name").all_text_contents() == [*new]
     assert opened.locator(".taught .count").all_text_contents() == ["3 drawings", "1 drawing"]
     further = [drawn(opened, corners, 7) for corners in (7, 2, 3, 4)]
+    alike = opened.evaluate("drawing => deepdrawEngine.alike(drawing)", further[0])
+    assert len(alike) == 6 and {look["name"] for look in alike} <= {*recognizer.classes}
     known = learn_known(recognizer.trained, num_workers=0)  # a process more would hold on to the browser
     taught = recognizer.teach(new, known)
     assert probabilities(opened, further) == expected(taught, further)
@@ -116,23 +116,6 @@ def test_what_cannot_be_taught_is_said_on_the_page(opened, doodle_run):
     opened.click("#teach-add")
     opened.locator("#status", has_text=f"There is a class {name} already").wait_for()
     assert opened.locator(".taught li").count() == 0
-
-
-@pytest.fixture
-def script(chromium) -> Callable[..., Any]:
-    """Run JavaScript, in which the modules of the page are imported as ./NAME.js, on an argument."""
-    page = chromium.new_page()
-    page.route("**/*", lambda route: route.fulfill(**source(route.request.url.rpartition("/")[2])))
-    page.goto("http://deepdraw.test/")
-    return page.evaluate
-
-
-def source(name: str) -> dict[str, str]:
-    """What a web server would answer for a module of the page."""
-    if not name:
-        return {"body": "", "content_type": "text/html"}
-    (path,) = (folder / name for folder in (SCRIPTS, PAGE) if (folder / name).exists())
-    return {"body": path.read_text("utf-8"), "content_type": "text/javascript"}
 
 
 def savez(**columns) -> list[int]:

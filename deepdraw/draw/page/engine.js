@@ -30,6 +30,7 @@
  * @property {{name: string, drawings: number}[]} [taught]  those of the names that were taught, and by how many drawings;
  *     absent where none can be taught
  * @property {boolean} [readsNames]  whether a name alone can be taught, because the network has a text tower
+ * @property {boolean} [findsAlike]  whether a single file has drawings that it was trained on
  * @property {boolean} [collects]  whether drawings can be kept with their names
  */
 

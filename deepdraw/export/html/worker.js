@@ -8,11 +8,13 @@
  * @typedef {import("./simplify.js").Line} Line
  * @typedef {Record<string, {data: any, dims: readonly number[]}>} Arrays
  *
- * What the page asks: a guess of a drawing; all probabilities of one that is simplified already; what is taught to be
- * changed, which answers with a `Change`.
- * @typedef {{drawing: Drawing} | {lines: Line[]} | {teach: string, drawings: Drawing[]} | {forget: string} | {load: Blob}} Question
+ * What the page asks: a guess of a drawing; all probabilities of one that is simplified already; the drawings that look
+ * most alike to one; what is taught to be changed, which answers with a `Change`.
+ * @typedef {{teach: string, drawings: Drawing[]} | {forget: string} | {load: Blob}} Lesson
+ * @typedef {{drawing: Drawing} | {lines: Line[]} | {alike: Drawing} | Lesson} Question
  * @typedef {{description: Description, file: Blob}} Change  file: what is to be saved as taught.npz
  */
+import { Looks } from "./looks.js";
 import { simplify } from "./simplify.js";
 import { Taught } from "./taught.js";
 
@@ -20,9 +22,9 @@ const TOP = 10; // names of a guess
 
 /**
  * Loads the network and answers messages, {id} and a `Question` each.
- * @param {{library: ArrayBuffer, wasm: ArrayBuffer, network: ArrayBuffer, taught?: ArrayBuffer, description: Description}} given
+ * @param {{library: ArrayBuffer, wasm: ArrayBuffer, network: ArrayBuffer, taught?: ArrayBuffer, looks?: ArrayBuffer, description: Description}} given
  */
-export async function start({ library, wasm, network, taught, description }) {
+export async function start({ library, wasm, network, taught, looks, description }) {
   const ort = await import(URL.createObjectURL(new Blob([library], { type: "text/javascript" })));
   Object.assign(ort.env.wasm, { wasmBinary: wasm, numThreads: 1, proxy: false });
   ort.env.logLevel = "error";
@@ -30,7 +32,8 @@ export async function start({ library, wasm, network, taught, description }) {
   /** @type {(lines: Line[]) => Promise<Arrays>} */
   const run = (lines) => session.run(inputs(ort, lines));
   await run([[[0, 255], [0, 255]]]); // the first time takes longer
-  const recognizer = new Recognizer(run, description, taught && new Taught(taught, description.names));
+  const { names } = description;
+  const recognizer = new Recognizer(run, description, taught && new Taught(taught, names), looks && new Looks(looks, names));
   let last = Promise.resolve();
   onmessage = ({ data }) => {
     last = last.then(() => reply(recognizer, data));
@@ -56,17 +59,20 @@ class Recognizer {
    * @param {(lines: Line[]) => Promise<Arrays>} run
    * @param {Description} description
    * @param {Taught} [taught]  absent where no class can be taught
+   * @param {Looks} [looks]  absent where no drawing of the training is shown
    */
-  constructor(run, description, taught) {
+  constructor(run, description, taught, looks) {
     this.run = run;
     this.description = description;
     this.taught = taught;
+    this.looks = looks;
   }
 
   /** @param {Question} question */
   async answer(question) {
     if ("drawing" in question) return this.guess(await this.run(simplify(question.drawing)));
     if ("lines" in question) return this.probabilities(await this.run(question.lines));
+    if ("alike" in question) return this.looks?.nearest((await this.run(simplify(question.alike))).features.data);
     return this.change(question);
   }
 
@@ -101,7 +107,7 @@ class Recognizer {
 
   /**
    * @private
-   * @param {{teach: string, drawings: Drawing[]} | {forget: string} | {load: Blob}} question
+   * @param {Lesson} question
    * @returns {Promise<Change>}
    */
   async change(question) {

@@ -25,6 +25,10 @@ export class WorkerEngine {
     this.asked = 0;
     /** Resolves when the worker has the network. @type {Promise<void>} */
     this.ready = this.answer(0);
+    if (description.findsAlike) {
+      /** @type {Engine["alike"]} */
+      this.alike = (drawing) => this.ask({ alike: drawing });
+    }
     this.file = ""; // the address of what was taught
     if (description.taught) {
       /** @type {Engine["teach"]} */
