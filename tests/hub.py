@@ -12,7 +12,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -48,10 +48,10 @@ class Repositories:
         self.refused: dict[str, int] = {}  # status of the answer to requests whose path matches
         self.reached: dict[str, Event] = {}  # set when such a request comes, which is never answered
 
-    def commit(self, name: str, files: Files, *, tag: str = "main") -> str:
-        """Add files to a branch, or under a new tag, of a repository. Returns the commit."""
+    def commit(self, name: str, files: Files, *, tag: str = "main", removed: Collection[str] = ()) -> str:
+        """Add files to a branch, or under a new tag, of a repository, and remove others. Returns the commit."""
         revisions = self.files.setdefault(name, {})
-        whole = revisions.get("main", {}) | files
+        whole = {file: content for file, content in (revisions.get("main", {}) | files).items() if file not in removed}
         commit = hashlib.sha1(repr(sorted(whole.items())).encode()).hexdigest()
         revisions[commit] = revisions[tag] = whole
         return commit
@@ -194,7 +194,8 @@ class _Hub(BaseHTTPRequestHandler):
                 files[value["path"]] = base64.b64decode(value["content"])
             elif line["key"] == "lfsFile":
                 files[value["path"]] = self.repositories.large[value["oid"]]
-        commit = self.repositories.commit(name, files)
+        removed = {line["value"]["path"] for line in lines if line["key"] == "deletedFile"}
+        commit = self.repositories.commit(name, files, removed=removed)
         url = f"{self.repositories.address}/{name}/commit/{commit}"
         self._answer(200, {"success": True, "commitUrl": url, "commitOid": commit})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ FIXES = {  # by what the hub answers
     403: "your token may not write there: choose an OWNER that is you, or log in by a token that may write",
     404: "it is private and another's, or gone: choose another NAME",
 }
+OWN = frozenset({"config.json", "model.safetensors", "drawings.png"})  # files that only some exports write
 SAME = 1e-4  # of a probability, between the two forms of the network in a repository
 KEPT = ("classes", "best", "frozen")  # of a checkpoint, beside config and weights; not what training goes on with
 
@@ -103,7 +105,7 @@ class Hub(Format):
         return lines if self._timm is None else f"{lines}\n\n{timm_usage(ON_HUB + self.repository)}"
 
     def finish(self, trained: Trained, place: Path, proof: Proof) -> None:
-        from huggingface_hub import CommitOperationAdd, HfApi
+        from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
         expected: tuple[type[Exception], ...] = (*hub_errors(), RuntimeError, ValueError)  # around those of large files
         api, files = HfApi(), [CommitOperationAdd(path.name, str(path)) for path in sorted(place.iterdir())]
@@ -111,7 +113,10 @@ class Hub(Format):
             api.create_repo(self.repository, private=self.private or None, exist_ok=True)
             for file in files:  # one by one, in this thread: Ctrl-C does not wait for the end of others
                 api.preupload_lfs_files(self.repository, [file], free_memory=False)
-            done = api.create_commit(self.repository, files, commit_message="Export a network of deepdraw")
+            there = {file.rfilename for file in api.model_info(self.repository).siblings or ()}
+            left = OWN.intersection(there).difference(file.path_in_repo for file in files)  # of an earlier network
+            changes: list[Any] = [*files, *map(CommitOperationDelete, sorted(left))]
+            done = api.create_commit(self.repository, changes, commit_message="Export a network of deepdraw")
         except expected as error:
             raise _not_uploaded(self.repository, error) from error
         print(f"uploaded: {done.commit_url}")

@@ -79,9 +79,11 @@ def test_the_checkpoint_in_it_names_no_folder_of_this_machine(server, trained, p
 
 
 def test_a_network_that_timm_has_not_is_uploaded_as_a_checkpoint(server, train, strokes):
+    earlier = {"config.json": b"{}", "model.safetensors": b"of another network", "notes.md": b"of its owner"}
+    server.commit(NAME, earlier)
     run = train("backbone=strokes", "backbone.widths=[8]", "backbone.depths=[1]", "input.points=24", "train.epochs=1")
     main([f"ckpt={run}", "format=hub", f"hub={NAME}"])
-    assert set(server.files[NAME]["main"]) - {"drawings.png"} == {"README.md", "deepdraw.pt"}
+    assert set(server.files[NAME]["main"]) - {"drawings.png"} == {"README.md", "deepdraw.pt", "notes.md"}
     logits = [deepdraw.load(one, precision="fp32").logits(strokes) for one in (run, f"hf-hub:{NAME}")]
     np.testing.assert_allclose(*logits, atol=1e-6)
 

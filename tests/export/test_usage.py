@@ -27,6 +27,7 @@ WORDS = {  # of a format, and where its card is
 }
 
 
+@pytest.mark.slow
 def test_the_lines_of_each_card_run_in_another_process(trained, polygon_root, tmp_path, monkeypatch):
     """All in one process, each in a namespace of its own: to start one takes longer than what it does."""
     pytest.importorskip("onnxruntime", reason="onnxruntime, of the extra export, is absent")
