@@ -118,10 +118,11 @@ export class Teach {
 
   /** Offers to read a file of what was taught. @private */
   addLoading() {
-    const label = added(this.files, "label", "load");
-    label.textContent = "Load taught.npz";
-    const input = /** @type {HTMLInputElement} */ (added(label, "input"));
-    Object.assign(input, { id: "teach-load", type: "file", accept: ".npz" });
+    const button = /** @type {HTMLButtonElement} */ (added(this.files, "button"));
+    Object.assign(button, { type: "button", textContent: "Load taught.npz" });
+    const input = /** @type {HTMLInputElement} */ (added(this.files, "input"));
+    Object.assign(input, { id: "teach-load", type: "file", accept: ".npz", hidden: true });
+    button.addEventListener("click", () => input.click());
     input.addEventListener("change", () => {
       const file = input.files?.[0];
       if (file) void this.run(() => this.load(file));
