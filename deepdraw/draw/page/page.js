@@ -46,7 +46,7 @@ export async function start(engines) {
   /** @param {number} index @param {Guess} guess */
   function answered(index, guess) {
     if (index === 0) play.answered(guess);
-    if (pad.pointer !== null || !play.place.hidden || isAnswered || voices.some((voice) => voice.asker.next)) return;
+    if (pad.pointer !== null || !play.place.hidden || isAnswered || !voices.every((voice) => voice.isCurrent)) return;
     status.textContent = voices.map((voice) => voice.best()).filter(Boolean).join("; ");
   }
   buttons[0].addEventListener("click", () => pad.undo());
@@ -79,8 +79,10 @@ class Voice {
     this.shown = shown;
     /** @type {Guess | null} */
     this.latest = null;
+    this.isCurrent = false; // whether that is a guess of the drawing as it is now
     const show = (/** @type {Guess} */ guess) => {
       this.latest = guess;
+      this.isCurrent = this.asker.next === null;
       shown.show(guess);
       answered(guess);
     };
@@ -89,6 +91,7 @@ class Voice {
 
   /** @param {import("./engine.js").Drawing} drawing */
   ask(drawing) {
+    this.isCurrent = false;
     this.asker.ask(copy(drawing));
   }
 
