@@ -2,7 +2,8 @@ from .export import export
 from .format import Format, Runner
 from .html_format import Html
 from .hub_format import Hub
-from .onnx_format import Onnx, padded
+from .inputs import padded
+from .onnx_format import Onnx
 from .proof import Proof
 from .pt2_format import Pt2
 from .sample import Examples, Sample

@@ -42,10 +42,10 @@ class Segments(NamedTuple):
 
 def segments(points: Tensor, strokes: Tensor) -> Segments:
     """The segments of drawings."""
-    real, none = strokes >= 0, torch.full_like(strokes[:, :1], -1)
-    joined = real & (strokes == torch.cat([strokes[:, 1:], none], dim=1))
-    firsts = real & (strokes != torch.cat([none, strokes[:, :-1]], dim=1))
-    following = torch.cat([points[:, 1:], points[:, -1:]], dim=1)
+    real = strokes >= 0
+    joined = real & (strokes == _moved(strokes, 1, -1))
+    firsts = real & (strokes != _moved(strokes, -1, -1))
+    following = _moved(points, 1, 0.0)
     low = torch.where(real[:, :, None], points, HUGE).amin(dim=1)
     high = torch.where(real[:, :, None], points, -HUGE).amax(dim=1)
     return Segments(
@@ -130,7 +130,18 @@ class Lines(nn.Module):
 def _progress(starts: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
     """How much of the drawing's line there is before each segment, and up to its end: [N, P] each, in pixels."""
     reached = torch.cumsum(_lengths(starts, ends), dim=1)
-    return torch.cat([torch.zeros_like(reached[:, :1]), reached[:, :-1]], dim=1), reached
+    return _moved(reached, -1, 0.0), reached
+
+
+def _moved(numbers: Tensor, step: int, outside: float) -> Tensor:
+    """For each of P points, in dimension 1, the number of the point `step` behind it, or `outside` where there is none.
+
+    By index: a slice of P - 1 points is of another kind for P = 2, which torch.export refuses to take for dynamic.
+    """
+    count = numbers.shape[1]
+    places = torch.arange(count, device=numbers.device) + step
+    inside = ((places >= 0) & (places < count)).view(1, -1, *[1] * (numbers.dim() - 2))
+    return torch.where(inside, numbers.index_select(1, places.clamp(0, count - 1)), outside)
 
 
 def _over(number: float, divisors: Tensor) -> Tensor:

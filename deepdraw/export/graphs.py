@@ -48,8 +48,8 @@ class FromImages(nn.Module):
 class FromStrokes(nn.Module):
     """Strokes, points float32 [N, P, 2] and strokes int32 [N, P] (see `deepdraw.export.drawing`), to probabilities.
 
-    with_seen: whether it also gives what the network sees: images, points or both; with_features: whether it gives,
-    last, the features [N, D] of the backbone.
+    with_seen: whether it also gives, behind them, what the network sees: images, points or both; with_features: whether
+    it gives, last, the features [N, D] of the backbone.
     """
 
     def __init__(
@@ -60,8 +60,9 @@ class FromStrokes(nn.Module):
         self.samples = None if trained.points is None else Points(trained.points)
         self.inputs, self.with_seen, self.with_features = FromInputs(trained, half), with_seen, with_features
 
-    def forward(self, points: Tensor, strokes: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, points: Tensor, strokes: Tensor) -> Tensor | tuple[Tensor, ...]:
         drawn = segments(points, strokes)
         seen = [part(drawn) for part in (self.lines, self.samples) if part is not None]
         probabilities, features = self.inputs.with_features(*seen)
-        return probabilities, *(seen if self.with_seen else ()), *((features,) if self.with_features else ())
+        more = *(seen if self.with_seen else ()), *((features,) if self.with_features else ())
+        return (probabilities, *more) if more else probabilities

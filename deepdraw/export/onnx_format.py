@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,11 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from deepdraw.drawings import Drawings
 from deepdraw.export.format import Format, Runner
 from deepdraw.export.graphs import FromImages, FromStrokes
+from deepdraw.export.inputs import Feed, Input, check_input, feeds
 from deepdraw.export.metadata import facts, texts
-from deepdraw.export.onnx_run import Feed
 from deepdraw.export.quantization import write_int8
 from deepdraw.export.sample import Examples, Sample
 from deepdraw.inference import Trained
@@ -25,7 +23,6 @@ from deepdraw.runtime import write_bytes
 
 LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
 LARGEST = 2**31 - 1  # bytes of a file of ONNX, which is one message of protobuf
-AT_ONCE = 2**24  # distances of pixels to segments that are computed at once, 4 bytes each
 SEEN = {"pixels": "seen_images", "strokes": "seen_points"}  # outputs
 
 
@@ -46,7 +43,7 @@ class Onnx(Format):
 
     def __init__(
         self,
-        input: Literal["strokes", "image"] = "strokes",
+        input: Input = "strokes",
         precision: Literal["fp32", "fp16", "int8"] = "fp32",
         *,
         with_seen: bool = False,
@@ -61,12 +58,7 @@ class Onnx(Format):
         self.with_seen, self.with_features = with_seen, with_features
 
     def check(self, trained: Trained, sample: Sample) -> None:
-        if self.input == "image" and trained.points is not None:
-            raise ValueError(
-                "input=image is for networks that see pixels alone, and this one sees strokes: leave it out"
-            )
-        if self.input == "strokes" and not sample.has_strokes:
-            raise ValueError("the drawings of val are images, with which no strokes can be tried: use input=image")
+        check_input(self.input, trained, sample)
 
     def write(self, trained: Trained, place: Path, calibration: Sample) -> None:
         strokes_in, half = self.input == "strokes", self.precision == "fp16"
@@ -76,7 +68,7 @@ class Onnx(Format):
             graph = FromStrokes(trained, half, with_seen=self.with_seen, with_features=self.with_features)
             outputs += [SEEN[kind] for kind in trained.sees] if self.with_seen else []
             outputs += ["features"] if self.with_features else []
-        feed = next(self._feeds(next(iter(calibration)), trained))
+        feed = next(feeds(self.input, next(iter(calibration)), trained))
         model = _traced(graph.eval(), feed, outputs)
         own = {"input": self.input, "precision": self.precision, "license": self.license}
         for key, value in texts(facts(trained) | own).items():
@@ -86,7 +78,9 @@ class Onnx(Format):
                 "the network is too large for one file of ONNX, which may have 2 GB: choose another format"
             )
         if self.precision == "int8":
-            write_int8(model, place, (feed for examples in calibration for feed in self._feeds(examples, trained)))
+            write_int8(
+                model, place, (feed for examples in calibration for feed in feeds(self.input, examples, trained))
+            )
         else:
             write_bytes(place, model.SerializeToString())
 
@@ -113,24 +107,10 @@ class Onnx(Format):
         session = onnxruntime.InferenceSession(str(place), options, providers=["CPUExecutionProvider"])
 
         def run(examples: Examples) -> NDArray[np.float32]:
-            feeds = self._feeds(examples, trained)
-            return np.concatenate([session.run(["probabilities"], feed)[0] for feed in feeds])
+            parts = feeds(self.input, examples, trained)
+            return np.concatenate([session.run(["probabilities"], feed)[0] for feed in parts])
 
         return run
-
-    def _feeds(self, examples: Examples, trained: Trained) -> Iterator[Feed]:
-        """What the graph takes of drawings, in as many parts as memory asks for."""
-        if self.input == "image":
-            assert examples.images is not None
-            yield {"images": examples.images}
-            return
-        assert examples.drawings is not None
-        drawings = examples.drawings
-        longest = int(np.diff(drawings.drawing_point_starts).max())
-        number = max(1, AT_ONCE // (longest * trained.rasterizer.size**2))
-        for start in range(0, len(drawings), number):
-            points, strokes = padded(drawings.slice(start, start + number))
-            yield {"points": points, "strokes": strokes}
 
 
 def _traced(graph: nn.Module, feed: Feed, outputs: list[str]) -> Any:
@@ -148,16 +128,3 @@ def _traced(graph: nn.Module, feed: Feed, outputs: list[str]) -> Any:
         )
     assert program is not None
     return program.model_proto
-
-
-def padded(drawings: Drawings) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """N drawings as `points` [N, P, 2] and `strokes` [N, P], P points of the longest (see `Onnx`)."""
-    counts = np.diff(drawings.drawing_point_starts)
-    points = np.zeros((len(drawings), counts.max(), 2), np.float32)
-    strokes = np.full(points.shape[:2], -1, np.int32)
-    rows = np.repeat(np.arange(len(drawings)), counts)
-    columns = np.arange(len(rows)) - np.repeat(drawings.drawing_point_starts[:-1], counts)
-    numbers = np.arange(len(drawings.stroke_lengths)) - np.repeat(drawings.stroke_starts[:-1], drawings.stroke_counts)
-    points[rows, columns] = drawings.points
-    strokes[rows, columns] = np.repeat(numbers, drawings.stroke_lengths)
-    return points, strokes

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-Feed = dict[str, NDArray[Any]]  # what a model takes, by name
+from deepdraw.export.inputs import Feed
+
 PROBABILITIES = "probabilities"  # the first output of every model
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from deepdraw.export.format import Format, Runner
-from deepdraw.export.graphs import FromInputs
+from deepdraw.export.graphs import FromImages, FromStrokes
+from deepdraw.export.inputs import Input, check_input, feeds
 from deepdraw.export.metadata import facts
 from deepdraw.export.sample import Examples, Sample
 from deepdraw.inference import Trained
@@ -22,22 +22,31 @@ FACTS = "deepdraw.json"  # the extra file in a program
 
 
 class Pt2(Format):
-    """One file that `torch.export.load` reads, without deepdraw, from what the network sees to probabilities [N, C].
+    """One file that `torch.export.load` reads, without deepdraw, from drawings to probabilities [N, C].
 
-    It takes images uint8 [N, size, size] or [N, 3, size, size], points float32 [N, K, 8] of `PointSampler`, or both,
-    of any number N of drawings. Its extra file deepdraw.json has the names of the classes, in their order.
+    input: what it takes, as of `Onnx`: "strokes": `points`, float32 [N, P, 2], and `strokes`, int32 [N, P], for any N
+    and P; "image": `images`, uint8 [N, size, size] or [N, 3, size, size]. Its extra file deepdraw.json has the names of
+    the classes, in their order.
     """
 
     suffix = ".pt2"
     library = "pytorch"
 
+    def __init__(self, input: Input = "strokes") -> None:
+        self.input = input
+
+    def check(self, trained: Trained, sample: Sample) -> None:
+        check_input(self.input, trained, sample)
+
     def write(self, trained: Trained, place: Path, calibration: Sample) -> None:
-        inputs = tuple(torch.cat([one[:1], one[:1]]) for one in _inputs(next(iter(calibration))))
-        drawings = torch.export.Dim("drawings")
-        shapes = (tuple({0: drawings} for _ in inputs),)  # of the inputs, which the graph takes as a list
-        program = torch.export.export(FromInputs(trained).eval(), inputs, dynamic_shapes=shapes)
+        graph = FromStrokes(trained) if self.input == "strokes" else FromImages(trained)
+        feed = next(feeds(self.input, next(iter(calibration)), trained))
+        drawings, points = torch.export.Dim("drawings"), torch.export.Dim("points")
+        shapes = {name: {0: drawings} | ({} if name == "images" else {1: points}) for name in feed}
+        inputs = tuple(torch.from_numpy(array[[0, -1]]) for array in feed.values())  # one is taken for a fixed number
+        program = torch.export.export(graph.eval(), inputs, dynamic_shapes=shapes)
         buffer = io.BytesIO()
-        torch.export.save(program, buffer, extra_files={FACTS: json.dumps(facts(trained))})
+        torch.export.save(program, buffer, extra_files={FACTS: json.dumps(facts(trained) | {"input": self.input})})
         write_bytes(place, buffer.getvalue())
 
     def runner(self, trained: Trained, place: Path) -> Runner:
@@ -45,25 +54,23 @@ class Pt2(Format):
 
         @torch.inference_mode()
         def run(examples: Examples) -> NDArray[np.float32]:
-            found: Tensor = program(*_inputs(examples))
-            return found.numpy()
+            parts = feeds(self.input, examples, trained)
+            return np.concatenate([program(*map(torch.from_numpy, feed.values())).numpy() for feed in parts])
 
         return run
 
     def usage(self, trained: Trained, name: str) -> str:
-        shape = (1, *trained.rasterizer.shape)
-        made = {
-            "pixels": f"torch.full({shape}, 255, dtype=torch.uint8)",
-            "strokes": f"torch.zeros(1, {trained.config.input.points}, 8)",
-        }
+        image = f"torch.full({(1, *trained.rasterizer.shape)}, 255, dtype=torch.uint8)  # drawings as it sees them"
+        strokes = (
+            "torch.tensor([[[0.0, 0.0], [90.0, 0.0], [90.0, 90.0]]])  # x and y, y downwards\n"
+            "strokes = torch.tensor([[0, 0, 0]], dtype=torch.int32)  # the number of the stroke of each point"
+        )
+        taken = {"image": ("images", image), "strokes": ("points", strokes)}
+        given, made = taken[self.input]
         return (
             "import json, torch\n"
             f'program = torch.export.load({name!r}, extra_files=(files := {{"{FACTS}": ""}})).module()\n'
-            f"probabilities = program({', '.join(made[one] for one in trained.sees)})  # drawings as it sees them\n"
+            f"{given} = {made}\n"
+            f"probabilities = program({given if self.input == 'image' else 'points, strokes'})\n"
             f'print(json.loads(files["{FACTS}"])["classes"][probabilities.argmax()])'
         )
-
-
-def _inputs(examples: Examples) -> tuple[Tensor, ...]:
-    """What the network sees of drawings: images, points, or both in this order."""
-    return examples.inputs if isinstance(examples.inputs, tuple) else (examples.inputs,)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from deepdraw.export.onnx_run import Feed
+from deepdraw.export.inputs import Feed
 from deepdraw.export.rounding import Rounding
 from deepdraw.export.sensitivity import MOVED, activations, probability_moved, sensitive, with_activations
 from deepdraw.runtime import write_bytes

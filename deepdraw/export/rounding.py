@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepdraw.export.onnx_run import Feed, outputs_of
+from deepdraw.export.inputs import Feed
+from deepdraw.export.onnx_run import outputs_of
 
 Numbers = NDArray[np.float32]
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepdraw.export.onnx_run import Feed, probabilities_of
+from deepdraw.export.inputs import Feed
+from deepdraw.export.onnx_run import probabilities_of
 
 MOVED = 0.03  # of all probability, which may go to other names than in fp32: the mean of the drawings
 PARTS = 12  # consecutive tensors are tried together, in so many parts at most
