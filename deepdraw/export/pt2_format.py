@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,10 @@ class Pt2(Format):
         inputs = tuple(torch.from_numpy(array[[0, -1]]) for array in feed.values())  # one is taken for a fixed number
         program = torch.export.export(graph.eval(), inputs, dynamic_shapes=shapes)
         buffer = io.BytesIO()
-        torch.export.save(program, buffer, extra_files={FACTS: json.dumps(facts(trained) | {"input": self.input})})
+        extra = {FACTS: json.dumps(facts(trained) | {"input": self.input})}
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "No complete tensor")  # some are parts of a larger one, on the CPU
+            torch.export.save(program, buffer, extra_files=extra)
         write_bytes(place, buffer.getvalue())
 
     def runner(self, trained: Trained, place: Path) -> Runner:
