@@ -209,7 +209,8 @@ def test_logits_are_those_of_python(script, features):
             const { readNpz } = await import("./npz.js");
             const { KnownClasses, softmax } = await import("./known_classes.js");
             const known = new KnownClasses(readNpz(Uint8Array.from(file).buffer));
-            return queries.map((query) => softmax(known.logits(query, taught)));
+            const prototypes = taught.map((drawings) => known.prototype(drawings));
+            return queries.map((query) => softmax(known.logits(query, prototypes)));
         }""",
         [file, given.tolist(), [given[support][labels[support] == label].tolist() for label in range(8, 12)]],
     )

@@ -5,6 +5,7 @@
  *
  * @typedef {import("./npz.js").Column} Column
  * @typedef {ArrayLike<number>} Row
+ * @typedef {{mean: number[], count: number}} Prototype  the mean of so many drawings after whitening
  */
 
 /** The classes trained on as prototypes after whitening, and how far new classes are to be raised among them. */
@@ -26,17 +27,24 @@ export class KnownClasses {
   /**
    * The logits of the classes trained on, and after them of new ones.
    * @param {Row} features  of one drawing, as the network gives them
-   * @param {Row[][]} taught  the features of the drawings of each new class, one or more
+   * @param {Prototype[]} taught  those of the new classes
    */
   logits(features, taught) {
     const query = this.whitened(features);
     const seen = this.means.map((mean, index) => this.logLikelihood(query, mean, this.counts[index]));
-    const unseen = taught.map((drawings) => {
-      const mean = averaged(drawings.map((each) => this.whitened(each)));
-      const offset = this.offsets[Math.min(drawings.length, this.offsets.length) - 1];
-      return this.logLikelihood(query, mean, drawings.length) + offset;
+    const unseen = taught.map(({ mean, count }) => {
+      return this.logLikelihood(query, mean, count) + this.offsets[Math.min(count, this.offsets.length) - 1];
     });
     return [...seen, ...unseen].map((score) => score / this.temperature);
+  }
+
+  /**
+   * What stands for a new class.
+   * @param {Row[]} drawings  the features of each of its drawings, one or more
+   * @returns {Prototype}
+   */
+  prototype(drawings) {
+    return { mean: averaged(drawings.map((each) => this.whitened(each))), count: drawings.length };
   }
 
   /** @private @param {Row} features */

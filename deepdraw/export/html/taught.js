@@ -20,6 +20,8 @@ export class Taught {
     this.known = new KnownClasses(this.columns);
     /** The features of the drawings of each name. @type {Map<string, Float32Array[]>} */
     this.features = new Map();
+    /** What stands for each name, computed once. @type {Map<string, import("./known_classes.js").Prototype>} */
+    this.prototypes = new Map();
   }
 
   get names() {
@@ -36,7 +38,14 @@ export class Taught {
    * @param {Float32Array} features  of one drawing
    */
   probabilities(features) {
-    return softmax(this.known.logits(features, [...this.features.values()]));
+    return softmax(this.known.logits(features, this.names.map((name) => this.prototype(name))));
+  }
+
+  /** @private @param {string} name */
+  prototype(name) {
+    const known = this.prototypes.get(name) ?? this.known.prototype(this.features.get(name) ?? []);
+    this.prototypes.set(name, known);
+    return known;
   }
 
   /**
@@ -51,6 +60,7 @@ export class Taught {
     if (others.length >= MOST_NAMES) throw new Error(`No more than ${MOST_NAMES} classes can be taught.`);
     this.features.delete(name);
     this.features.set(name, features);
+    this.prototypes.delete(name);
   }
 
   /** @param {string} name */
@@ -88,6 +98,7 @@ export class Taught {
     const loaded = byName(texts(names), features, labels, this.known.mean.length);
     [...loaded.keys()].forEach((name, index, all) => checkName(name, [...this.classes, ...all.slice(0, index)]));
     this.features = loaded;
+    this.prototypes.clear();
   }
 }
 
