@@ -38,7 +38,7 @@ NEEDED = {
 }
 # Each experiment on a small network in place of its own, for a step.
 SMALL_VIT = ["backbone=timm", "backbone.name=vit_tiny_patch16_224", "backbone.image_size=32"]
-SEE_STROKES = ("strokes", "fused_small", "fused", "fused_large")  # which have no backbone.pretrained
+SEE_STROKES = ("strokes", "fused_small", "fused_fewshot", "fused", "fused_large")  # which have no backbone.pretrained
 SMALL_PIXELS = ["backbone@backbone.pixels=timm", "backbone.pixels.name=test_vit", "backbone.pixels.pretrained=false"]
 SMALL_PIXELS += ["backbone.pixels.image_size=32", "backbone.strokes.widths=[8,8,8]", "input.points=32"]
 SMALL = {
@@ -46,6 +46,7 @@ SMALL = {
     "scratch": ["backbone.image_size=32"],
     "strokes": ["input.points=32"],
     "fused_small": ["backbone.pixels.image_size=32", "input.points=32"],
+    "fused_fewshot": ["backbone.pixels.image_size=32", "input.points=32"],
     "fused": SMALL_PIXELS,
     "fused_large": SMALL_PIXELS,
     "finetune_small": ["backbone.image_size=32"],
