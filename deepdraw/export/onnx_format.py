@@ -61,15 +61,15 @@ class Onnx(Format):
         check_input(self.input, trained, sample)
 
     def write(self, trained: Trained, place: Path, calibration: Sample) -> None:
-        strokes_in, half = self.input == "strokes", self.precision == "fp16"
+        strokes_in, half, int8 = self.input == "strokes", self.precision == "fp16", self.precision == "int8"
         graph: nn.Module = FromImages(trained, half)
-        outputs = ["probabilities"]
+        seen, features = [], []
         if strokes_in:
-            graph = FromStrokes(trained, half, with_seen=self.with_seen, with_features=self.with_features)
-            outputs += [SEEN[kind] for kind in trained.sees] if self.with_seen else []
-            outputs += ["features"] if self.with_features else []
+            graph = FromStrokes(trained, half, with_seen=self.with_seen or int8, with_features=self.with_features)
+            seen = [SEEN[kind] for kind in trained.sees] if self.with_seen or int8 else []
+            features = ["features"] if self.with_features else []
         feed = next(feeds(self.input, next(iter(calibration)), trained))
-        model = _traced(graph.eval(), feed, outputs)
+        model = _traced(graph.eval(), feed, ["probabilities", *seen, *features])
         own = {"input": self.input, "precision": self.precision, "license": self.license}
         for key, value in texts(facts(trained) | own).items():
             model.metadata_props.add(key=key, value=value)
@@ -77,10 +77,9 @@ class Onnx(Format):
             raise ValueError(
                 "the network is too large for one file of ONNX, which may have 2 GB: choose another format"
             )
-        if self.precision == "int8":
-            write_int8(
-                model, place, (feed for examples in calibration for feed in feeds(self.input, examples, trained))
-            )
+        if int8:
+            drawings = (feed for examples in calibration for feed in feeds(self.input, examples, trained))
+            write_int8(model, place, drawings, seen, with_seen=self.with_seen)
         else:
             write_bytes(place, model.SerializeToString())
 

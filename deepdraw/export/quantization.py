@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from deepdraw.export.cutting import Cut
 from deepdraw.export.inputs import Feed
 from deepdraw.export.rounding import Rounding
 from deepdraw.export.sensitivity import MOVED, activations, probability_moved, sensitive, with_activations
@@ -21,7 +22,9 @@ CLIPPING = ("Relu", "Clip")  # behind a convolution they are one operation with 
 HEAD = "model.head: "  # in the namespace of what the head of a Classifier computes
 
 
-def write_int8(model: Any, place: Path, feeds: Iterator[Feed]) -> None:
+def write_int8(
+    model: Any, place: Path, feeds: Iterable[Feed], seen: Sequence[str] = (), *, with_seen: bool = True
+) -> None:
     """Write a model of ONNX to `place` with the weights of its backbone in 8 bits, a scale for each channel.
 
     Activations are in 8 bits as well, but for those by which the probabilities would change too much. What rounding the
@@ -29,10 +32,19 @@ def write_int8(model: Any, place: Path, feeds: Iterator[Feed]) -> None:
     between names whose logits are close to each other, and those of a linear probe are so large that 8 bits lose most
     of what it learned.
 
-    feeds: inputs of the model, by whose activations scales, biases and what stays in fp32 are chosen; all are held in
-    memory, what the model makes of them never is.
+    feeds: inputs of the model, by whose activations scales, biases and what stays in fp32 are chosen; they and what the
+    network sees of them are held in memory, what it makes of them never is. seen: the outputs that are what the network
+    sees, before which nothing is quantized; none where the inputs are that. with_seen: whether the file has them.
     """
-    drawings, names = list(feeds), _of_backbone(model)
+    cut = Cut(model, seen, feeds)
+    outputs = [output.name for output in model.graph.output if with_seen or output.name not in seen]
+    small = cut.whole(_in_8_bits(cut.network, place, cut.feeds), outputs)
+    write_bytes(place, small.SerializeToString())
+
+
+def _in_8_bits(model: Any, place: Path, drawings: list[Feed]) -> Any:
+    """The model as `write_int8` writes it; onnxruntime uses `place` for its files."""
+    names = _of_backbone(model)
     moved = probability_moved(model, drawings)
     moved_of_few = probability_moved(model, drawings[: -(-len(drawings) // 4)])
     with _without_advice():
@@ -46,7 +58,7 @@ def write_int8(model: Any, place: Path, feeds: Iterator[Feed]) -> None:
     inner = activations(full)
     exact_inner = sensitive(inner, partial(with_activations, full), moved, moved_of_few, MOVED, np.ones(len(inner)))
     place.unlink()
-    write_bytes(place, with_activations(full, set(inner) - exact_inner).SerializeToString())
+    return with_activations(full, set(inner) - exact_inner)
 
 
 def _quantized(model: Any, nodes: list[str], place: Path, feeds: list[Feed]) -> Any:

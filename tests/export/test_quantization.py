@@ -82,6 +82,33 @@ def test_weights_have_8_bits_and_the_probabilities_stay(tmp_path):
     assert np.abs(run(small, images(1)) - run(model, images(1))).sum(axis=1).mean() / 2 < 0.03
 
 
+def drawn():
+    """The network behind what draws its images from `points`, of which it also uses the number of drawings."""
+    model, make, one = network(), onnx.helper.make_node, onnx.TensorProto.FLOAT
+    nodes = [*model.graph.node]
+    nodes[-1].input[0] = "i"
+    drawing = [make("Abs", ["points"], ["images"], name="draw"), make("Shape", ["points"], ["n"], name="shape", end=1)]
+    bias = [make("ConstantOfShape", ["n"], ["zeros"], name="zeros"), make("Unsqueeze", ["zeros", "axis"], ["column"])]
+    del model.graph.node[:]
+    model.graph.node.extend([*drawing, *nodes[:-1], *bias, make("Add", ["h", "column"], ["i"], name="add"), nodes[-1]])
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1]), "axis"))
+    model.graph.input[0].name = "points"
+    model.graph.output.append(onnx.helper.make_tensor_value_info("images", one, ["N", 1, 16, 16]))
+    return model
+
+
+@pytest.mark.parametrize("with_seen", [True, False])
+def test_images_are_drawn_once_and_as_before(tmp_path, with_seen):
+    file, plain = tmp_path / "small.onnx", tmp_path / "plain.onnx"
+    write_int8(network(), plain, iter(images(0)))
+    write_int8(drawn(), file, [{"points": -feed["images"]} for feed in images(0)], ["images"], with_seen=with_seen)
+    small = onnx.load(file)
+    assert [output.name for output in small.graph.output] == ["probabilities", *["images"] * with_seen]
+    assert in_8_bits(small) == in_8_bits(onnx.load(plain))
+    points = [{"points": -feed["images"]} for feed in images(1)]
+    np.testing.assert_array_equal(run(small, points), run(onnx.load(plain), images(1)))
+
+
 def test_activations_that_8_bits_would_spoil_stay_in_fp32(tmp_path):
     model, file = network(outlier=3000.0), tmp_path / "small.onnx"
     write_int8(model, file, iter(images(0)))
