@@ -13,8 +13,8 @@ class Cut:
     """The part of a model behind some of its tensors, `network`, and what drawings are to it, `feeds`.
 
     model: whose outputs are kept in `network`, but for the tensors; tensors: names of what the network sees, none where
-    the model takes just that; feeds: inputs of the model. What the network takes of the inputs themselves, such as their
-    number, it still takes from there.
+    the model takes just that; feeds: inputs of the model. What the network takes of the inputs themselves, such as
+    their number, it still takes from there.
     """
 
     def __init__(self, model: Any, tensors: Sequence[str], feeds: Iterable[Feed]) -> None:
@@ -67,8 +67,13 @@ class Cut:
             for name in self._tensors
         ]
         _set(graph.input, [*given, *kept])
-        stored = [one for one in graph.initializer if one.name in taken]
-        _set(graph.initializer, stored)
+        drop_unused(graph)
+
+
+def drop_unused(graph: Any) -> None:
+    """Drop weights that no node takes any longer."""
+    taken = {name for node in graph.node for name in node.input}
+    _set(graph.initializer, [one for one in graph.initializer if one.name in taken])
 
 
 def _needed(model: Any, outputs: Iterable[str], given: Collection[str]) -> list[Any]:

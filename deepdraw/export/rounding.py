@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepdraw.export.cutting import drop_unused
 from deepdraw.export.inputs import Feed
 from deepdraw.export.onnx_run import outputs_of
 
@@ -58,7 +59,7 @@ class Rounding:
                 copy.graph.node[index].input[1] = f"{name}_rounded"
                 copy.graph.initializer.append(numpy_helper.from_array(self._weights[name], f"{name}_rounded"))
             _take_off(copy.graph, index, self._means[name])
-        _drop_unused(copy.graph)
+        drop_unused(copy.graph)
         return copy
 
 
@@ -131,11 +132,3 @@ def _take_off(graph: Any, index: int, mean: Numbers) -> None:
         node.input[2] = name  # of its own: two nodes may share one
     else:
         node.input.append(name)
-
-
-def _drop_unused(graph: Any) -> None:
-    """Drop weights that no node takes any longer."""
-    taken = {name for node in graph.node for name in node.input}
-    kept = [one for one in graph.initializer if one.name in taken]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)

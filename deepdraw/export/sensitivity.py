@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepdraw.export.cutting import drop_unused
 from deepdraw.export.inputs import Feed
 from deepdraw.export.onnx_run import probabilities_of
 
@@ -78,4 +79,5 @@ def with_activations(quantized: Any, names: set[str]) -> Any:
         node.input[:] = [back.get(name, name) for name in node.input]
     del nodes[:]
     nodes.extend(kept)
+    drop_unused(copy.graph)
     return copy
