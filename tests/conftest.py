@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hydra.core.hydra_config import HydraConfig
 
 import deepdraw.runtime.startup  # noqa: F401  # once, before Ctrl-C is set below: train.py imports it
 from tests.polygons import write_polygons
@@ -46,6 +47,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for name, figure in report.user_properties:
             if name == "figure" and report.when == "call":
                 terminalreporter.write_line(figure)
+
+
+@pytest.fixture(autouse=True)
+def hydra_config() -> Iterator[None]:
+    """Leave no config of Hydra, which a test may have composed, to the tests that the same process runs after it."""
+    yield
+    HydraConfig.instance().cfg = None
 
 
 @pytest.fixture(scope="session", autouse=True)
