@@ -30,8 +30,9 @@ def write_sealed(path: Path, write: Callable[[Any], None]) -> None:
         hashed = _Hashed(file)
         try:
             write(hashed)
-        except RuntimeError:
-            if hashed.error is None:
+        except BaseException as error:
+            hashed.is_abandoned = True
+            if hashed.error is None or not isinstance(error, RuntimeError):
                 raise
             raise hashed.error from None  # torch hides the error of the disk behind its own
         hashed.seal()
@@ -103,6 +104,9 @@ class _Hashed(io.RawIOBase):
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._digest, self._last_two_bytes = file, sha256(), b""
         self.error: OSError | None = None  # the error of the disk, if there was one
+        self.is_abandoned = (
+            False  # torch ends its archive even then, once its writer is freed, and no error may stop it
+        )
 
     def writable(self) -> bool:
         """True. The file cannot seek, so torch and zipfile write in order."""
@@ -127,6 +131,8 @@ class _Hashed(io.RawIOBase):
         self._file.write(struct.pack("<H", COMMENT_BYTES) + SEAL_START + self._digest.hexdigest().encode())
 
     def _put(self, content: bytes | memoryview) -> None:
+        if self.is_abandoned:
+            return
         self._digest.update(content)
         try:
             self._file.write(content)

@@ -28,6 +28,20 @@ def refusal(path, call=read) -> str:
     return str(caught.value)
 
 
+def test_what_is_written_after_an_interruption_goes_nowhere_and_raises_nothing(tmp_path):
+    files = []
+
+    def interrupted(file):
+        files.append(file)
+        file.write(b"some")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_sealed(tmp_path / "x.npz", interrupted)
+    assert files[0].write(b"the rest") == 8  # as torch's writer does when it is freed, where an error ends the process
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("is_sealed", [True, False])
 def test_arrays_are_read_as_they_were_written(tmp_path, is_sealed):
     if is_sealed:
