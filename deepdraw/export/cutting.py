@@ -38,7 +38,8 @@ class Cut:
         joined = onnx.ModelProto()
         joined.CopyFrom(network)
         graph, drawing = joined.graph, _needed(self._model, self._tensors, ())
-        made, stored = _made(drawing), {one.name for one in graph.initializer}
+        made = {name for node in drawing for name in node.output}
+        stored = {one.name for one in graph.initializer}
         _set(graph.node, [*drawing, *(node for node in network.graph.node if not made & set(node.output))])
         taken = {name for node in drawing for name in node.input}
         missing = [one for one in self._model.graph.initializer if one.name in taken - stored]
@@ -84,10 +85,6 @@ def _needed(model: Any, outputs: Iterable[str], given: Collection[str]) -> list[
             nodes.append(node)
             wanted.update(node.input)
     return nodes[::-1]
-
-
-def _made(nodes: Iterable[Any]) -> set[str]:
-    return {name for node in nodes for name in node.output}
 
 
 def _set(field: Any, values: Iterable[Any]) -> None:

@@ -19,7 +19,7 @@ from deepdraw.export.proof import Proof, probabilities
 from deepdraw.export.sample import Examples, Sample
 from deepdraw.export.timm_format import Timm, one_line, timm_classifier, timm_runner, timm_usage
 from deepdraw.inference import Trained, known_columns, learn_known, rebuild
-from deepdraw.runtime import HUB_CHECKPOINT, ON_HUB, hub_errors, print_line
+from deepdraw.runtime import HUB_CHECKPOINT, ON_HUB, hub_errors, hub_status, print_line
 from deepdraw.training import load_checkpoint, save_checkpoint
 
 FIXES = {  # by what the hub answers
@@ -144,7 +144,6 @@ def _not_uploaded(repository: str, error: Exception) -> ValueError:
 
 
 def _status(error: BaseException) -> int:
-    """The status of the answer of the hub that an error is about; 0 where there was none."""
-    answer = getattr(getattr(error, "response", None), "status_code", None)
-    of_xet = re.search(r"\((\d{3}) [A-Z]", str(error))  # whose errors have no answer
-    return int(answer or (of_xet[1] if of_xet else 0))
+    """`hub_status`, also of Xet, whose errors have it in their text alone."""
+    of_xet = re.search(r"\((\d{3}) [A-Z]", str(error))
+    return hub_status(error) or int(of_xet[1] if of_xet else 0)

@@ -44,6 +44,11 @@ def feeds(chosen: Input, examples: Examples, trained: Trained) -> Iterator[Feed]
         yield {"points": points, "strokes": strokes}
 
 
+def dynamic_shapes(feed: Feed, drawings: Any, points: Any) -> dict[str, dict[int, Any]]:
+    """Which dimensions of a feed are of any size, as torch.export takes it: the drawings and their points."""
+    return {name: {0: drawings} | ({} if name == "images" else {1: points}) for name in feed}
+
+
 def padded(drawings: Drawings) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """N drawings as `points` [N, P, 2] and `strokes` [N, P], P points of the longest (see `Onnx`)."""
     counts = np.diff(drawings.drawing_point_starts)

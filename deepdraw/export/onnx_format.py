@@ -14,7 +14,7 @@ from torch import nn
 
 from deepdraw.export.format import Format, Runner
 from deepdraw.export.graphs import FromImages, FromStrokes
-from deepdraw.export.inputs import Feed, Input, check_input, feeds
+from deepdraw.export.inputs import Feed, Input, check_input, dynamic_shapes, feeds
 from deepdraw.export.metadata import facts, texts
 from deepdraw.export.quantization import write_int8
 from deepdraw.export.sample import Examples, Sample
@@ -120,7 +120,7 @@ def _traced(graph: nn.Module, feed: Feed, outputs: list[str]) -> Any:
             graph,
             tuple(torch.from_numpy(array[:2]) for array in feed.values()),
             dynamo=True,
-            dynamic_shapes={name: {0: "drawings"} | ({} if name == "images" else {1: "points"}) for name in feed},
+            dynamic_shapes=dynamic_shapes(feed, "drawings", "points"),
             input_names=list(feed),
             output_names=outputs,
             verbose=False,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from deepdraw.export.format import Format, Runner
 from deepdraw.export.graphs import FromImages, FromStrokes
-from deepdraw.export.inputs import Input, check_input, feeds
+from deepdraw.export.inputs import Input, check_input, dynamic_shapes, feeds
 from deepdraw.export.metadata import facts
 from deepdraw.export.sample import Examples, Sample
 from deepdraw.inference import Trained
@@ -42,8 +42,7 @@ class Pt2(Format):
     def write(self, trained: Trained, place: Path, calibration: Sample) -> None:
         graph = FromStrokes(trained) if self.input == "strokes" else FromImages(trained)
         feed = next(feeds(self.input, next(iter(calibration)), trained))
-        drawings, points = torch.export.Dim("drawings"), torch.export.Dim("points")
-        shapes = {name: {0: drawings} | ({} if name == "images" else {1: points}) for name in feed}
+        shapes = dynamic_shapes(feed, torch.export.Dim("drawings"), torch.export.Dim("points"))
         inputs = tuple(torch.from_numpy(array[[0, -1]]) for array in feed.values())  # one is taken for a fixed number
         program = torch.export.export(graph.eval(), inputs, dynamic_shapes=shapes)
         buffer = io.BytesIO()

@@ -45,8 +45,9 @@ def sensitive(
         return set()
     parts = [part for part in np.array_split(np.arange(len(names)), PARTS) if len(part)]
     alone = [moved_of_few(quantized({names[place] for place in part})) / costs[part].sum() for part in parts]
-    order = [names[place] for number in np.argsort(alone)[::-1] for place in parts[number]]
-    ends = np.cumsum([len(parts[number]) for number in np.argsort(alone)[::-1]])
+    ranked = [parts[number] for number in np.argsort(alone)[::-1]]
+    order = [names[place] for part in ranked for place in part]
+    ends = np.cumsum([len(part) for part in ranked])
     low, high = 0, len(parts) - 1  # the number of the last part that stays in fp32
     while low < high:
         middle = (low + high) // 2

@@ -15,7 +15,7 @@ from .files import (
     write_text,
 )
 from .growing import append_text, flush_to_disk, name_grown, open_growing
-from .hub import HUB_CHECKPOINT, ON_HUB, REPOSITORY, downloading, hub_errors, is_on_hub
+from .hub import HUB_CHECKPOINT, ON_HUB, REPOSITORY, downloading, hub_errors, hub_status, is_on_hub
 from .lock import Lock
 from .memory import keep_freed_memory
 from .names import did_you_mean, fold_name, nearest_names, normal_name
@@ -154,6 +154,7 @@ __all__ = [
     "fold_name",
     "git_commit",
     "hub_errors",
+    "hub_status",
     "hydra_config",
     "hydra_run_directory",
     "interruptible",

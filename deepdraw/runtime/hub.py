@@ -84,7 +84,7 @@ def downloading(what: str, fix: str) -> Iterator[None]:
     except hub_errors() as error:
         if isinstance(error, OSError) and error.errno in OF_THE_DISK:
             fix = f"free {constants.HF_HUB_CACHE}, or set HF_HOME to another folder"
-        elif not isinstance(error, OSError) or _status(error) >= 500:  # of the connection, or of the hub itself
+        elif not isinstance(error, OSError) or hub_status(error) >= 500:  # of the connection, or of the hub itself
             fix = f"try again later, or {fix}"
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise ValueError(f"cannot download {what} ({reason}): {fix}") from error
@@ -92,8 +92,9 @@ def downloading(what: str, fix: str) -> Iterator[None]:
         constants.HF_HUB_OFFLINE = offline
 
 
-def _status(error: Exception) -> int:
-    return int(getattr(getattr(error, "response", None), "status_code", 0))
+def hub_status(error: BaseException) -> int:
+    """The status of the answer of the hub that an error is about; 0 where there was none."""
+    return int(getattr(getattr(error, "response", None), "status_code", None) or 0)
 
 
 def hub_errors() -> tuple[type[Exception], ...]:

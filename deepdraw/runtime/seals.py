@@ -104,9 +104,7 @@ class _Hashed(io.RawIOBase):
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._digest, self._last_two_bytes = file, sha256(), b""
         self.error: OSError | None = None  # the error of the disk, if there was one
-        self.is_abandoned = (
-            False  # torch ends its archive even then, once its writer is freed, and no error may stop it
-        )
+        self.is_abandoned = False  # then torch's writer still ends its archive, and an error would end the process
 
     def writable(self) -> bool:
         """True. The file cannot seek, so torch and zipfile write in order."""

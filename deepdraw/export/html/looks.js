@@ -8,7 +8,7 @@ import { readNpz } from "./npz.js";
 
 const SHOWN = 6;
 
-/** Drawings that the network was trained on, and its features of them, as deepdraw/export/looks.py has packed them. */
+/** Drawings that the network was trained on, and its features of them, as deepdraw/export/page_data.py has packed them. */
 export class Looks {
   /**
    * @param {ArrayBuffer} file
